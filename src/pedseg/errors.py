@@ -1,0 +1,41 @@
+"""What a user can put right: the exceptions that entry points turn into a short message and exit code 2."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class PedsegError(Exception):
+    """A mistake in files, settings or usage.
+
+    The message names the file or the value, says what is wrong with it and what to do.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with one case, a row of the integrity table.
+
+    Attributes:
+        case: id of the case, or the folder where no case could be told.
+        file: name of the file (or several) it was found in; may be empty.
+        what: what is wrong, with the offending value.
+        fix: what the user can do about it.
+    """
+
+    case: str
+    file: str
+    what: str
+    fix: str
+
+
+class ProblemsError(PedsegError):
+    """Every problem of a cohort at once, so that a user mends them in one go.
+
+    Attributes:
+        problems: the rows of the table, in case order.
+    """
+
+    def __init__(self, summary: str, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        rows = "\n".join(f"  {p.case} · {p.file}: {p.what} → {p.fix}" for p in self.problems)
+        super().__init__(f"{summary}\n{rows}")
