@@ -102,14 +102,14 @@ def get_convention(setting: str | Mapping[str, int | Iterable[int]]) -> LabelCon
 def regions_from_labels(label: NDArray[np.integer], convention: LabelConvention) -> NDArray[np.bool_]:
     """Turn voxel labels (D, H, W) into region masks (3, D, H, W) in the order of `Region`."""
     highest = int(label.max(initial=0))
-    table = np.zeros((len(Region), max(highest, max(convention.values)) + 1), dtype=bool)
+    table = np.zeros((len(Region), max(highest, *convention.values) + 1), dtype=bool)
     for row, region in enumerate(Region):
         table[row, list(convention.region_labels(region))] = True
     return np.stack([row[label] for row in table])
 
 
 def labels_from_regions(regions: NDArray[np.bool_], convention: LabelConvention) -> NDArray[np.uint8]:
-    """Write region masks (3, D, H, W) as voxel labels (D, H, W), WT first, then TC, then ET on top (as nnU-Net does)."""
+    """Write region masks (3, D, H, W) as voxel labels (D, H, W), WT first, then TC, then ET on top (nnU-Net's way)."""
     wt, tc, et = regions
     label = np.zeros(wt.shape, dtype=np.uint8)
     for mask, value in ((wt, convention.ed[0]), (tc, convention.nc[0]), (et, convention.et[0])):
