@@ -1,0 +1,51 @@
+# Everything works from nothing: each target makes .venv first if it is not there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
+JOBS ?= 2
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint format bench clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## Create .venv and install pedseg with everything it needs
+
+# torch goes first and alone: a machine that has a CPU wheel at hand then takes it, and nothing else pulls another build
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv "$(VENV)"
+	"$(BIN)/python" -m pip install --quiet --constraint constraints.txt "$(TORCH)"
+	"$(BIN)/python" -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch "$@"
+
+demo: $(STAMP)  ## Synthetic cohorts, three models, the table and pictures (under 10 minutes on 2 cores)
+	"$(BIN)/python" -m pedseg.phantom --output demo/data --adults 40 --children 30 --spacing 4 --seed 0
+	"$(BIN)/python" -m pedseg.prepare scale=demo
+	"$(BIN)/python" -m pedseg.train -m scale=demo experiment=m1_adult_nods,uda,m3_mixed_nods
+	"$(BIN)/python" -m pedseg.report demo/runs --output demo/report --labels demo/data/ped --images demo/data/ped
+
+test: $(STAMP)  ## Run the tests (parallel; long ones left out)
+	"$(BIN)/python" -m pytest -n $(JOBS) -m "not slow and not gpu"
+
+test-all: $(STAMP)  ## Run every test, long ones too
+	"$(BIN)/python" -m pytest -n $(JOBS)
+
+lint: $(STAMP)  ## Style, types and layers
+	"$(BIN)/ruff" check .
+	"$(BIN)/ruff" format --check .
+	"$(BIN)/mypy"
+	"$(BIN)/lint-imports"
+
+format: $(STAMP)  ## Rewrite the sources in the project's style
+	"$(BIN)/ruff" check --fix .
+	"$(BIN)/ruff" format .
+
+bench: $(STAMP)  ## Measure against peers; each line prints a ratio
+	@for f in tests/benchmarks/bench_*.py; do echo "== $$f"; "$(BIN)/python" "$$f" || exit 1; done
+
+clean:  ## Remove the environment, caches and the demo
+	rm -rf "$(VENV)" .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo
