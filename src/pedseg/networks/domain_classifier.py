@@ -21,11 +21,11 @@ class DomainClassifier(nn.Module):
     """Domain logits of feature maps (Fu et al. 2024, section 2.1 and Fig. 2); index 0 is the source, 1 the target.
 
     Each block is two (convolution 3³, norm, LeakyReLU) and a max-pool that halves the size; then a fully connected
-    layer of `channels` units with LeakyReLU and two logits. Weights start from Kaiming's normal distribution.
+    layer of `channels` units with ReLU and two logits. Weights start from Kaiming's normal distribution.
 
     `shared_blocks` builds the authors' released code instead: the blocks between the first and the last are one object
     with one set of weights, and the last block is not pooled. At decoder stage 4 of the 128³ network (64 channels of
-    64³ voxels) that has 6,644,902 parameters, of which the fully connected layer reads 51,200 values. The released code puts
+    64³ voxels) that has 6,644,902 parameters; the fully connected layer reads 51,200 values. The released code puts
     the target at index 0: swap the two rows of `output` when its weights are loaded.
 
     Args:
@@ -56,7 +56,8 @@ class DomainClassifier(nn.Module):
         super().__init__()
         pools = blocks - 1 if shared_blocks else blocks
         _check(blocks=blocks, shared_blocks=shared_blocks, pooling=pooling, norm=norm, channels=channels)
-        size = _pooled_size(input_size, pools=pools, norm=norm)
+        # The unpooled last block normalises what the pools leave: an instance norm needs more than one voxel.
+        size = _pooled_size(input_size, pools=pools, voxels=2 if shared_blocks and norm == "instance" else 1)
         self.pools = pools
         self.pooling = pooling
         first = _block(in_channels, channels, norm)
@@ -91,7 +92,7 @@ class DomainClassifier(nn.Module):
                 f"the domain classifier reads {self.flattened_size} voxels after its pools, not "
                 f"{tuple(features.shape[2:])}; train with the patch size it was built for or with pooling=average"
             )
-        logits: Tensor = self.output(F.leaky_relu(self.hidden(vector), NEGATIVE_SLOPE))
+        logits: Tensor = self.output(F.relu(self.hidden(vector)))
         return logits
 
 
@@ -107,20 +108,14 @@ def _check(*, blocks: int, shared_blocks: bool, pooling: str, norm: str, channel
         raise PedsegError(f"blocks {blocks} must be at least {fewest}{' to share the middle ones' * shared_blocks}")
 
 
-def _pooled_size(input_size: Sequence[int], *, pools: int, norm: str) -> tuple[int, ...]:
-    """Size after the pools.
-
-    An instance norm needs more than one voxel where it runs, which is before the last pool (or after it, in the
-    unpooled last block).
-    """
+def _pooled_size(input_size: Sequence[int], *, pools: int, voxels: int) -> tuple[int, ...]:
+    """Size after the pools, which must keep at least `voxels` voxels, one or more along each axis."""
     size = tuple(n // 2**pools for n in input_size)
-    if min(size) < 1:
-        fitting = int(math.log2(min(input_size)))
+    if math.prod(size) < voxels:
         raise PedsegError(
-            f"the domain classifier's {pools} pools need 2^{pools} = {2**pools} voxels per axis, decoder stage has "
-            f"{tuple(input_size)}; read a shallower decoder_stage, use a larger patch or at most {fitting} pools"
+            f"the domain classifier's {pools} pools reduce the decoder stage of {tuple(input_size)} voxels to {size}; "
+            "read a shallower decoder_stage (a higher number), take a larger patch or fewer blocks"
         )
-    del norm
     return size
 
 

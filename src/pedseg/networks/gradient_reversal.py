@@ -27,7 +27,7 @@ class GradientReversal(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `x`, of any shape and precision."""
-        reversed_: Tensor = _Reverse.apply(x, self.alpha)
+        reversed_: Tensor = _Reverse.apply(x, self.alpha)  # type: ignore[no-untyped-call]
         return reversed_
 
 

@@ -35,7 +35,7 @@ class InstanceNorm(nn.InstanceNorm3d):
             return normalised
         if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last_3d):
             return F.group_norm(x, self.num_features, self.weight, self.bias, self.eps)
-        channels_last: Tensor = _ChannelsLast.apply(x, self.weight, self.bias, self.eps)
+        channels_last: Tensor = _ChannelsLast.apply(x, self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
         return channels_last
 
 
@@ -46,7 +46,7 @@ class _ChannelsLast(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:  # noqa: ANN401  (torch's own type)
         out = torch.empty_like(x)
         means, scales = [], []
-        for sample, result in zip(x.split(1), out.split(1), strict=True):
+        for sample, result in zip(torch.split(x, 1), torch.split(out, 1), strict=True):
             mean, variance = _moments(sample)
             empty = mean.new_empty(0)
             torch.native_batch_norm(
@@ -67,7 +67,7 @@ class _ChannelsLast(torch.autograd.Function):
             torch.ops.aten.native_batch_norm_backward(
                 g, sample, weight, None, None, mean, scale, True, ctx.eps, [True, True, True]
             )
-            for g, sample, mean, scale in zip(gradient.split(1), x.split(1), means, scales, strict=True)
+            for g, sample, mean, scale in zip(torch.split(gradient, 1), torch.split(x, 1), means, scales, strict=True)
         ]
         inputs, weights, biases = zip(*parts, strict=True)
         x_gradient = inputs[0] if len(inputs) == 1 else torch.cat(inputs)
@@ -80,7 +80,7 @@ def _moments(sample: Tensor) -> tuple[Tensor, Tensor]:
     One call over 128³ voxels would add two million numbers in float32 and be 0.3 % off.
     """
     channels = sample.shape[1]
-    slabs = sample.permute(0, 2, 3, 4, 1).reshape(-1, channels).split(SLAB)
+    slabs = torch.split(sample.permute(0, 2, 3, 4, 1).reshape(-1, channels), SLAB)
     unused = torch.zeros(2, channels)  # running statistics, which also make the kernel sum bfloat16 in float32
     moments = [torch.ops.aten.batch_norm_update_stats(slab, unused[0], unused[1], 0.0) for slab in slabs]
     sizes = torch.tensor([[len(slab)] for slab in slabs], dtype=torch.float32)

@@ -14,6 +14,7 @@ SMALLEST_EDGE = 4  # voxels an axis keeps at the bottleneck: nnU-Net's UNet_feat
 SIMILAR_SPACING = 2.0  # an axis is pooled, and convolved, while its spacing is within this factor of the finest
 LONE_AXIS_EDGES = 3  # an axis is pooled alone only while it has this many times the smallest edge
 FEWEST_STAGES = 3  # below that the network is no U-Net; a patch of 16 voxels reaches it
+FEWEST_EXPLICIT = 2  # a plan given as it is needs one skip at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,34 @@ class Topology:
     features: tuple[int, ...]
     kernels: tuple[Triple, ...]
     strides: tuple[Triple, ...]
+
+    @classmethod
+    def explicit(
+        cls, *, features: Sequence[int], kernels: Sequence[Sequence[int]], strides: Sequence[Sequence[int]]
+    ) -> "Topology":
+        """Take a plan as it is.
+
+        Raises:
+            PedsegError: the three differ in length or there are fewer than two stages.
+        """
+        if not len(features) == len(kernels) == len(strides) >= FEWEST_EXPLICIT:
+            raise PedsegError(
+                f"a plan of {len(features)} features, {len(kernels)} kernels and {len(strides)} strides is none; "
+                f"give one of each per stage, for at least {FEWEST_EXPLICIT} stages"
+            )
+        return cls(
+            features=tuple(int(n) for n in features),
+            kernels=tuple(_triple(kernel) for kernel in kernels),
+            strides=tuple(_triple(stride) for stride in strides),
+        )
+
+    def as_lists(self) -> dict[str, list[int] | list[list[int]]]:
+        """Return the plan as plain lists, the arguments of `explicit`."""
+        return {
+            "features": list(self.features),
+            "kernels": [list(kernel) for kernel in self.kernels],
+            "strides": [list(stride) for stride in self.strides],
+        }
 
     @property
     def divisor(self) -> Triple:
@@ -116,7 +145,7 @@ def _plan_axes(patch_size: Sequence[int], spacing_mm: Sequence[float]) -> tuple[
 
 
 def _triple(values: Sequence[int]) -> Triple:
-    z, y, x = values
+    z, y, x = (int(value) for value in values)
     return z, y, x
 
 

@@ -1,5 +1,6 @@
 """nnU-Net's plain convolutional U-Net, assembled from the blocks of MONAI's DynUNet."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from pedseg.errors import PedsegError
 from pedseg.networks.normalisation import InstanceNorm
-from pedseg.networks.topology import AXES, Triple, plan_topology
+from pedseg.networks.topology import AXES, Topology, Triple, plan_topology
 
 Norm = Literal["instance", "batch"]
 
@@ -47,6 +48,10 @@ class UNet(nn.Module):
         norm: "instance", or "batch" as in the released code of Fu et al. 2024.
         conv_bias: biases on the convolutions, as nnU-Net has them although an instance norm cancels them.
         deep_supervision: a head on every decoder stage; without, only the full-size one.
+        features: channels of each stage, with `kernels` and `strides` an explicit plan (such as a trained nnU-Net's)
+            in place of the rule.
+        kernels: convolution kernel (z, y, x) of each stage.
+        strides: stride (z, y, x) of each stage.
 
     Raises:
         PedsegError: the patch does not fit the topology (`plan_topology`) or the norm is unknown.
@@ -64,13 +69,21 @@ class UNet(nn.Module):
         norm: Norm = "instance",
         conv_bias: bool = True,
         deep_supervision: bool = False,
+        features: Sequence[int] | None = None,
+        kernels: Sequence[Sequence[int]] | None = None,
+        strides: Sequence[Sequence[int]] | None = None,
     ) -> None:
         super().__init__()
         if norm not in ("instance", "batch"):
             raise PedsegError(f"norm {norm!r} is unknown; use 'instance' or 'batch'")
-        self.topology = plan_topology(
-            patch_size=patch_size, spacing_mm=spacing_mm, base_features=base_features, max_features=max_features
-        )
+        if features is not None and kernels is not None and strides is not None:
+            self.topology = Topology.explicit(features=features, kernels=kernels, strides=strides)
+        elif features is None and kernels is None and strides is None:
+            self.topology = plan_topology(
+                patch_size=patch_size, spacing_mm=spacing_mm, base_features=base_features, max_features=max_features
+            )
+        else:
+            raise PedsegError("features, kernels and strides make a plan together; give all three or none")
         self._settings: dict[str, Any] = {
             "patch_size": [int(n) for n in patch_size],
             "spacing_mm": [float(s) for s in spacing_mm],
@@ -82,6 +95,8 @@ class UNet(nn.Module):
             "conv_bias": bool(conv_bias),
             "deep_supervision": bool(deep_supervision),
         }
+        if features is not None:
+            self._settings |= self.topology.as_lists()
         self.encoder = self._build_encoder(in_channels, norm)
         self.decoder = self._build_decoder(norm)
         heads = len(self.decoder) if deep_supervision else 1
@@ -121,7 +136,7 @@ class UNet(nn.Module):
     @property
     def settings(self) -> dict[str, Any]:
         """Constructor arguments as plain Python: ``UNet(**network.settings)`` has the same topology."""
-        return {key: list(value) if isinstance(value, list) else value for key, value in self._settings.items()}
+        return copy.deepcopy(self._settings)
 
     @property
     def divisor(self) -> Triple:
