@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -38,6 +38,9 @@ class DomainClassifier(nn.Module):
             takes any size.
         norm: "instance" or "batch".
 
+    Attributes:
+        settings: the constructor's arguments as plain Python.
+
     Raises:
         PedsegError: the stage is too small for the pools, or a setting is out of its range.
     """
@@ -58,6 +61,16 @@ class DomainClassifier(nn.Module):
         _check(blocks=blocks, shared_blocks=shared_blocks, pooling=pooling, norm=norm, channels=channels)
         # The unpooled last block normalises what the pools leave: an instance norm needs more than one voxel.
         size = _pooled_size(input_size, pools=pools, voxels=2 if shared_blocks and norm == "instance" else 1)
+        self.settings: dict[str, Any] = {
+            "in_channels": int(in_channels),
+            "input_size": [int(n) for n in input_size],
+            "channels": int(channels),
+            "blocks": int(blocks),
+            "shared_blocks": bool(shared_blocks),
+            "pooling": str(pooling),
+            "norm": str(norm),
+        }
+        self.in_channels = in_channels
         self.pools = pools
         self.pooling = pooling
         first = _block(in_channels, channels, norm)
