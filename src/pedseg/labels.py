@@ -1,5 +1,7 @@
 """Modalities, regions, domains and voxel-label conventions. The only file with label numbers."""
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -54,11 +56,16 @@ class LabelConvention:
 
     def __post_init__(self) -> None:
         used = [*self.et, *self.nc, *self.ed]
-        if not (self.et and self.nc and self.ed) or 0 in used or len(set(used)) != len(used):
+        in_range = all(0 < value <= np.iinfo(np.uint8).max for value in used)
+        if not (self.et and self.nc and self.ed and in_range) or len(set(used)) != len(used):
             raise PedsegError(
-                f"label convention {self.name!r} (et {self.et}, nc {self.nc}, ed {self.ed}) must give each tissue at "
-                "least one label of its own, none of them 0 (the background)"
+                f"label convention {self} must give each tissue at least one label of its own, from 1 to 255 (0 is "
+                "the background)"
             )
+
+    def __str__(self) -> str:
+        tissues = (("ET", self.et), ("NC", self.nc), ("ED", self.ed))
+        return f"{self.name} ({', '.join(f'{name} {_plus(values)}' for name, values in tissues)})"
 
     @property
     def values(self) -> frozenset[int]:
@@ -75,7 +82,7 @@ CONVENTIONS: Mapping[str, LabelConvention] = {
     c.name: c
     for c in (
         LabelConvention("brats2021", et=(4,), nc=(1,), ed=(2,)),  # BraTS 2017-2021, UPENN-GBM
-        LabelConvention("brats2023", et=(3,), nc=(1,), ed=(2,)),  # BraTS 2023, BraTS-PEDs 2023, MSD-like renumbering
+        LabelConvention("brats2023", et=(3,), nc=(1,), ed=(2,)),  # BraTS 2023, BraTS-PEDs 2023
         LabelConvention("brats_ped2024", et=(1,), nc=(2, 3), ed=(4,)),  # BraTS-PEDs 2024 and later: ET, NET, CC, ED
         LabelConvention("msd_task01", et=(3,), nc=(2,), ed=(1,)),  # Medical Segmentation Decathlon, Task01
     )
@@ -115,3 +122,129 @@ def labels_from_regions(regions: NDArray[np.bool_], convention: LabelConvention)
     for mask, value in ((wt, convention.ed[0]), (tc, convention.nc[0]), (et, convention.et[0])):
         label[mask] = value
     return label
+
+
+_CLEAR = 0.5  # z-scores by which the enhancing tumour must lead for a convention to be chosen
+_CONTRADICTION = 1.0  # z-scores by which another tissue must lead for a convention to be refused; adults differ by 2
+
+
+@dataclass(frozen=True, slots=True)
+class CaseEvidence:
+    """What one case tells: by voxel label but 0 its number of voxels and mean of (t1c - t1n) in z-scores."""
+
+    voxels: Mapping[int, int]
+    enhancement: Mapping[int, float]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelEvidence:
+    """What the labels of a cohort tell about their convention.
+
+    Attributes:
+        cohort: name of the cohort.
+        value_sets: number of cases for each set of voxel labels that occurred together, background left out.
+        voxels: number of voxels of each voxel label over all cases.
+        enhancement: of each voxel label the mean, over the cases that hold it, of (t1c - t1n) in z-scores inside it.
+            Enhancing tumour has about +1.6 in adults, oedema and necrosis about -0.4.
+    """
+
+    cohort: str
+    value_sets: Mapping[frozenset[int], int]
+    voxels: Mapping[int, int]
+    enhancement: Mapping[int, float]
+
+    @property
+    def values(self) -> frozenset[int]:
+        """Voxel labels that occur, background left out."""
+        return frozenset().union(*self.value_sets) - {0}
+
+    def __str__(self) -> str:
+        total = sum(self.value_sets.values())
+        rows = [f"  {total} cases; " + "; ".join(f"labels {_plus(s)} in {n}" for s, n in self.value_sets.items())]
+        for value in sorted(self.values):
+            cases = sum(n for values, n in self.value_sets.items() if value in values)
+            mean = self.enhancement.get(value, math.nan)
+            rows.append(f"  label {value}: {self.voxels[value]} voxels in {cases} cases, enhancement {mean:+.2f}")
+        return "\n".join(rows)
+
+
+def measure_labels(label: NDArray[np.integer], enhancement: NDArray[np.floating]) -> CaseEvidence:
+    """Measure one case: `label` (D, H, W) and t1c - t1n in z-scores on the same grid."""
+    tumour = label != 0
+    values, index, counts = np.unique(label[tumour], return_inverse=True, return_counts=True)
+    sums = np.bincount(index, weights=enhancement[tumour], minlength=len(values))
+    found = [int(value) for value in values]
+    return CaseEvidence(
+        voxels=dict(zip(found, counts.tolist(), strict=True)),
+        enhancement=dict(zip(found, (sums / counts).tolist(), strict=True)),
+    )
+
+
+def gather_evidence(cohort: str, cases: Iterable[CaseEvidence]) -> LabelEvidence:
+    """Put the cases of a cohort together; every case weighs the same in the mean enhancement."""
+    value_sets: Counter[frozenset[int]] = Counter()
+    voxels: Counter[int] = Counter()
+    enhancement: dict[int, list[float]] = {}
+    for case in cases:
+        value_sets[frozenset(case.voxels)] += 1
+        voxels.update(case.voxels)
+        for value, mean in case.enhancement.items():
+            enhancement.setdefault(value, []).append(mean)
+    means = {value: float(np.mean(found)) for value, found in sorted(enhancement.items())}
+    return LabelEvidence(cohort, dict(value_sets.most_common()), dict(sorted(voxels.items())), means)
+
+
+def detect_convention(evidence: LabelEvidence) -> LabelConvention:
+    """Tell the convention of a cohort from its labels, or refuse.
+
+    A convention is possible if it has every label that occurs. Of several possible ones, that one is chosen whose
+    enhancing tumour enhances more than every other label by a clear margin, if that leaves no other in the race.
+    BraTS 2023 and MSD differ only in which of 1 and 2 is oedema, so labels 1, 2, 3 with ET 3 are always refused.
+
+    Raises:
+        PedsegError: no convention or more than one fits; the message holds the evidence.
+    """
+    possible = [c for c in CONVENTIONS.values() if evidence.values <= c.values]
+    rivals = possible if len(possible) == 1 else [c for c in possible if _lead(evidence, c) > -_CLEAR]
+    if len(rivals) == 1 and (len(possible) == 1 or _lead(evidence, rivals[0]) >= _CLEAR):
+        check_convention(evidence, rivals[0])
+        return rivals[0]
+    raise _refusal(evidence, "the label convention cannot be told from the labels")
+
+
+def check_convention(evidence: LabelEvidence, convention: LabelConvention) -> None:
+    """Refuse a convention that the labels of the cohort speak against.
+
+    Raises:
+        PedsegError: a label occurs that `convention` lacks, or another label than its enhancing tumour enhances far
+            more; the message holds the evidence.
+    """
+    foreign = evidence.values - convention.values
+    if foreign:
+        raise _refusal(evidence, f"label {_plus(foreign)} occurs, which the convention {convention} lacks")
+    if _lead(evidence, convention) < -_CONTRADICTION:
+        raise _refusal(
+            evidence, f"the convention {convention} is contradicted: another label than its ET enhances most"
+        )
+
+
+def _lead(evidence: LabelEvidence, convention: LabelConvention) -> float:
+    """By how many z-scores the enhancing tumour leads all other labels; 0 where one of the two does not occur."""
+    known = {value: mean for value, mean in evidence.enhancement.items() if math.isfinite(mean)}
+    tumour = [mean for value, mean in known.items() if value in convention.et]
+    others = [mean for value, mean in known.items() if value not in convention.et]
+    return max(tumour) - max(others) if tumour and others else 0.0
+
+
+def _refusal(evidence: LabelEvidence, what: str) -> PedsegError:
+    fitting = [c for c in CONVENTIONS.values() if evidence.values <= c.values and _lead(evidence, c) > -_CONTRADICTION]
+    names = ", ".join(map(str, fitting)) or f"none of {', '.join(CONVENTIONS)}"
+    example = fitting[0].name if fitting else "{et: 3, nc: [1], ed: [2]}"
+    return PedsegError(
+        f"cohort {evidence.cohort!r}: {what}\n{evidence}\n  conventions that fit: {names}\nSee the description of the "
+        f"data, then set the cohort's convention, for example data.{evidence.cohort}.convention={example}"
+    )
+
+
+def _plus(values: Iterable[int]) -> str:
+    return "+".join(str(value) for value in sorted(values)) or "none"
