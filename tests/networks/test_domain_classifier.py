@@ -1,0 +1,118 @@
+"""Domain classifier: the paper's form, the released code's, and what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pedseg.errors import PedsegError
+from pedseg.networks import DomainClassifier, UNet
+from pedseg.networks.nnunet_keys import weights_from_nnunet
+
+RELEASED_BLOCKS = ("doubleConvsMaxPool", "doubleConvsMaxPool2", "doubleConvs2")
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_released_form_has_its_parameters() -> None:
+    with torch.device("meta"):
+        classifier = DomainClassifier(in_channels=64, input_size=(64,) * 3, shared_blocks=True)
+    assert classifier.hidden.in_features == 51_200
+    assert parameters(classifier) == 6_644_902
+
+
+def test_papers_form_pools_every_block() -> None:
+    with torch.device("meta"):
+        classifier = DomainClassifier(in_channels=64, input_size=(64,) * 3)
+    assert classifier.hidden.in_features == 100 * 4**3
+    convolutions = (64 * 27 + 1) * 100 + 7 * (100 * 27 + 1) * 100
+    assert parameters(classifier) == convolutions + 8 * 200 + (6400 + 1) * 100 + 101 * 2
+
+
+def test_logits_by_hand() -> None:
+    classifier = DomainClassifier(in_channels=3, input_size=(8, 8, 12), channels=4, blocks=2)
+    x = torch.randn(2, 3, 8, 8, 12)
+    expected = x
+    for block in classifier.blocks:
+        assert isinstance(block, nn.Sequential)
+        for convolution, norm in ((block[0], block[1]), (block[3], block[4])):
+            plain = nn.InstanceNorm3d(4, affine=True)
+            plain.load_state_dict(norm.state_dict())
+            expected = nn.functional.leaky_relu(plain(convolution(expected)), 0.01)
+        expected = nn.functional.max_pool3d(expected, 2, 2)
+    expected = classifier.output(classifier.hidden(expected.reshape(2, 4 * 2 * 2 * 3)).clamp_min(0))
+    torch.testing.assert_close(classifier(x), expected, atol=1e-5, rtol=1e-5)
+    assert expected.shape == (2, 2)
+
+
+def test_reference_weights(shared: Path) -> None:
+    """The reference puts the target first."""
+    folder = shared / "fixtures"
+    settings = json.loads((folder / "da_nnunet_small.json").read_text())
+    weights = torch.load(folder / "da_nnunet_small.pth", weights_only=True)["network_weights"]
+    expected = torch.load(folder / "da_nnunet_small_expected.pt", weights_only=True)
+    plan = {"features": settings["features"], "kernels": [[3] * 3] * 5, "strides": settings["strides"]}
+    network = UNet(patch_size=settings["patch_size"], norm="batch", **plan).eval()
+    network.load_state_dict(weights_from_nnunet(network, weights))
+    stage = settings["classifier"]["decoder_stage"]
+    channels, size = network.decoder_shapes[stage - 1]
+    classifier = DomainClassifier(in_channels=channels, input_size=size, shared_blocks=True, norm="batch").eval()
+    classifier.load_state_dict(released_weights(weights))
+    with torch.no_grad():
+        logits = classifier(network.forward_features(expected["image"]).decoder[stage - 1])
+    torch.testing.assert_close(logits, expected["domain_logits"].flip(1), atol=1e-5, rtol=0)
+
+
+def released_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """State dict of the classifier from the released code's names, rows of the last layer swapped."""
+    modules = {"domain_classifier.Dense1.0": "hidden", "domain_classifier.Dense2": "output"}
+    for block, name in enumerate(RELEASED_BLOCKS):
+        for i in (0, 1):
+            modules[f"domain_classifier.{name}.{i}.conv"] = f"blocks.{block}.{3 * i}"
+            modules[f"domain_classifier.{name}.{i}.norm"] = f"blocks.{block}.{3 * i + 1}"
+    found = {}
+    for key, tensor in weights.items():
+        module, _, name = key.rpartition(".")
+        if module in modules:
+            found[f"{modules[module]}.{name}"] = tensor.flip(0) if modules[module] == "output" else tensor
+    return found
+
+
+def test_average_pooling_takes_any_size() -> None:
+    classifier = DomainClassifier(in_channels=2, input_size=(16,) * 3, channels=3, blocks=2, pooling="average")
+    assert classifier.hidden.in_features == 3
+    assert classifier(torch.randn(1, 2, 24, 16, 20)).shape == (1, 2)
+
+
+def test_flatten_refuses_another_size() -> None:
+    classifier = DomainClassifier(in_channels=2, input_size=(16,) * 3, channels=3, blocks=2)
+    with pytest.raises(PedsegError, match=r"reads \(4, 4, 4\) voxels after its pools, not \(6, 4, 4\)"):
+        classifier(torch.randn(1, 2, 24, 16, 16))
+
+
+def test_settings_rebuild_the_classifier() -> None:
+    classifier = DomainClassifier(in_channels=2, input_size=(16,) * 3, channels=3, shared_blocks=True, norm="batch")
+    settings = json.loads(json.dumps(classifier.settings))
+    DomainClassifier(**settings).load_state_dict(classifier.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"input_size": (8, 16, 16)}, r"4 pools reduce the decoder stage of \(8, 16, 16\) voxels to \(0, 1, 1\)"),
+        ({"input_size": (8, 8, 8), "shared_blocks": True}, "3 pools"),
+        ({"blocks": 2, "shared_blocks": True}, "at least 3 to share"),
+        ({"blocks": 0}, "at least 1"),
+        ({"channels": 0}, "channels 0"),
+        ({"pooling": "max"}, "pooling 'max'"),
+        ({"norm": "none"}, "norm 'none'"),
+    ],
+)
+def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(PedsegError, match=message):
+        DomainClassifier(**({"in_channels": 2, "input_size": (16,) * 3, "channels": 2} | settings))
