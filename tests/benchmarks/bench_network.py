@@ -72,7 +72,7 @@ def ours(arguments: argparse.Namespace, *, channels_last: bool, plain_norm: bool
     if plain_norm:
         for child in network.modules():
             if isinstance(child, InstanceNorm):
-                child.__class__ = nn.InstanceNorm3d
+                child.__class__ = nn.InstanceNorm3d  # type: ignore[assignment]
     layout = torch.channels_last_3d if channels_last else torch.contiguous_format
     image = torch.randn(arguments.batch, 4, *patch)
     return network.to(memory_format=layout), image.to(memory_format=layout)  # type: ignore[call-overload]
@@ -80,7 +80,7 @@ def ours(arguments: argparse.Namespace, *, channels_last: bool, plain_norm: bool
 
 def dynunet_seconds(arguments: argparse.Namespace) -> float:
     """Seconds of MONAI's DynUNet of the same shape."""
-    from monai.networks.nets import DynUNet
+    from monai.networks.nets.dynunet import DynUNet
 
     from pedseg.networks.topology import plan_topology
 

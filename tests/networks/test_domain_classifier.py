@@ -56,7 +56,7 @@ def test_reference_weights(shared: Path) -> None:
     settings = json.loads((folder / "da_nnunet_small.json").read_text())
     weights = torch.load(folder / "da_nnunet_small.pth", weights_only=True)["network_weights"]
     expected = torch.load(folder / "da_nnunet_small_expected.pt", weights_only=True)
-    plan = {"features": settings["features"], "kernels": [[3] * 3] * 5, "strides": settings["strides"]}
+    plan: dict[str, Any] = {"features": settings["features"], "kernels": [[3] * 3] * 5, "strides": settings["strides"]}
     network = UNet(patch_size=settings["patch_size"], norm="batch", **plan).eval()
     network.load_state_dict(weights_from_nnunet(network, weights))
     stage = settings["classifier"]["decoder_stage"]
@@ -114,5 +114,6 @@ def test_settings_rebuild_the_classifier() -> None:
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    valid: dict[str, Any] = {"in_channels": 2, "input_size": (16,) * 3, "channels": 2}
     with pytest.raises(PedsegError, match=message):
-        DomainClassifier(**({"in_channels": 2, "input_size": (16,) * 3, "channels": 2} | settings))
+        DomainClassifier(**(valid | settings))

@@ -168,8 +168,9 @@ def test_parts_hold_every_parameter_once(norm: Any) -> None:
 
 def test_settings_rebuild_the_network() -> None:
     explicit = {"features": [2, 4, 4], "kernels": [[3] * 3] * 3, "strides": [[1] * 3, [2] * 3, [2] * 3]}
-    for extra in ({}, {"conv_bias": False, "deep_supervision": True}, explicit):
-        network = UNet(patch_size=(16, 16, 16), base_features=2, **extra)  # type: ignore[arg-type]
+    extras: list[dict[str, Any]] = [{}, {"conv_bias": False, "deep_supervision": True}, explicit]
+    for extra in extras:
+        network = UNet(patch_size=(16, 16, 16), base_features=2, **extra)
         settings = json.loads(json.dumps(network.settings))
         assert settings == network.settings
         UNet(**settings).load_state_dict(network.state_dict())
@@ -179,7 +180,7 @@ def test_initialisation_is_kaiming_with_zero_biases() -> None:
     torch.manual_seed(0)
     network = UNet(patch_size=(16,) * 3, base_features=16)
     weight = network.get_parameter("encoder.1.conv2.conv.weight")
-    assert float(weight.std()) == pytest.approx((2 / (1 + 0.01**2) / (32 * 27)) ** 0.5, rel=0.02)
+    assert weight.detach().std().item() == pytest.approx((2 / (1 + 0.01**2) / (32 * 27)) ** 0.5, rel=0.02)
     biases = [p for n, p in network.named_parameters() if n.endswith("bias")]
     assert all(not bias.any() for bias in biases)
     assert len(biases) == 10 + 2 + 10 + 1  # convolutions, transposed convolutions, norms, head

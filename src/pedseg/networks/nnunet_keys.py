@@ -15,7 +15,7 @@ def nnunet_keys(network: UNet) -> dict[str, str]:
     aliases are not listed. Its heads are numbered from the deepest, ours from the full size.
     """
     stages = len(network.encoder)
-    modules = {}
+    modules: dict[str, str] = {}
     for stage in range(stages):
         modules |= _block(f"encoder.{stage}", f"encoder.stages.{stage}.0")
     for stage in range(stages - 1):
