@@ -82,7 +82,7 @@ def test_explicit_plan_round_trips_and_is_checked() -> None:
 
 
 def test_plans_equal_nnunets_planner(peers_python: Path) -> None:
-    cases = [
+    cases: list[tuple[list[float], list[int]]] = [
         ([1, 1, 1], [128, 128, 128]),
         ([1, 1, 1], [128, 160, 112]),
         ([1, 1, 1], [48, 56, 48]),

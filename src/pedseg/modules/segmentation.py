@@ -150,7 +150,7 @@ class SegmentationModule(LightningModule):
         dice, mean = self.pseudo_dice.compute(self._sum_over_processes)
         scores = dict(zip(Region, dice, strict=True)) | {"mean": mean, "ema": self.pseudo_dice.ema.clone()}
         for name, score in scores.items():
-            self.log(f"val/source/dice_{name}", score)
+            self.log(f"val/source/dice_{name}", score, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what rebuilds the network, as plain Python under the key "pedseg"."""
