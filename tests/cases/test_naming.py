@@ -1,0 +1,89 @@
+"""Case and role of file names, modalities of channel names."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pedseg.cases.naming import official_name, read_channels, split_brats_name, split_numbered_name
+from pedseg.errors import PedsegError
+
+
+@pytest.mark.parametrize(
+    ("stem", "case", "role"),
+    [
+        ("BraTS-GLI-00009-000-t1n", "BraTS-GLI-00009-000", "t1n"),
+        ("BraTS-GLI-00009-000-t1c", "BraTS-GLI-00009-000", "t1c"),
+        ("BraTS-GLI-00009-000-t2w", "BraTS-GLI-00009-000", "t2w"),
+        ("BraTS-GLI-00009-000-t2f", "BraTS-GLI-00009-000", "t2f"),
+        ("BraTS-GLI-00009-000-seg", "BraTS-GLI-00009-000", "label"),
+        ("BraTS20_Training_001_t1", "BraTS20_Training_001", "t1n"),
+        ("BraTS20_Training_001_t1ce", "BraTS20_Training_001", "t1c"),
+        ("BraTS20_Training_001_t2", "BraTS20_Training_001", "t2w"),
+        ("BraTS20_Training_001_flair", "BraTS20_Training_001", "t2f"),
+        ("UPENN-GBM-00001_11_T1GD", "UPENN-GBM-00001_11", "t1c"),
+        ("UPENN-GBM-00001_11_segm", "UPENN-GBM-00001_11", "label"),
+        ("UCSF-PDGM-0004_tumor_segmentation", "UCSF-PDGM-0004", "label"),
+        ("case 7_T2_FLAIR", "case 7", "t2f"),
+        ("case_t1-Gd", "case", "t1c"),
+        ("case_0000_T1CE", "case_0000", "t1c"),
+    ],
+)
+def test_split_brats_name(stem: str, case: str, role: str) -> None:
+    assert split_brats_name(stem) == (case, role)
+
+
+@pytest.mark.parametrize(
+    "stem", ["case", "t1", "_t1", "case_dwi", "case_t1_bias", "case_0000", "case.t1", "caset1", ""]
+)
+def test_other_names_are_not_split(stem: str) -> None:
+    assert split_brats_name(stem) is None
+
+
+def test_split_numbered_name() -> None:
+    assert split_numbered_name("BraTS-GLI-00009-000_0003") == ("BraTS-GLI-00009-000", 3)
+    assert split_numbered_name("BraTS2021_00001") is None
+    assert split_numbered_name("BRATS_001") is None
+
+
+def test_official_name_follows_the_naming_of_the_case() -> None:
+    assert official_name("A-1", "t1c", sibling="A-1-t2w.nii.gz") == "A-1-t1c.nii.gz"
+    assert official_name("A_1", "t1c", sibling="A_1_flair.nii") == "A_1_t1ce.nii.gz"
+    assert official_name("A_1", "label", sibling="A_1_flair.nii") == "A_1_seg.nii.gz"
+
+
+def dataset(folder: Path, **content: object) -> Path:
+    path = folder / "dataset.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("key", "names", "expected"),
+    [
+        ("modality", ["FLAIR", "T1w", "t1gd", "T2w"], [1, 2, 3, 0]),
+        ("channel_names", ["T1", "T1ce", "T2", "Flair"], [0, 1, 2, 3]),
+        ("channel_names", ["t2f", "t2w", "t1c", "t1n"], [3, 2, 1, 0]),
+        ("channel_names", ["T1-weighted post contrast", "T1", "T1 post-contrast", "T2-FLAIR", "T2"], [1, 2, 4, 3]),
+    ],
+)
+def test_channels_are_told_by_name(tmp_path: Path, key: str, names: list[str], expected: list[int]) -> None:
+    path = dataset(tmp_path, **{key: {str(index): name for index, name in enumerate(names)}})
+    assert list(read_channels(path).values()) == expected
+    assert list(read_channels(path)) == ["t1n", "t1c", "t2w", "t2f"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"channel_names": {"0": "MRI", "1": "T1ce", "2": "T2", "3": "FLAIR"}}, "'0': 'MRI'.*t1n t1n, t1, t1w"),
+        ({"channel_names": {"0": "T1", "1": "T1ce", "2": "T1gd", "3": "T2", "4": "FLAIR"}}, "exactly once"),
+        ({"channel_names": {"0": "noNorm"}}, "exactly once"),
+        ({"channel_names": {"a": "T1", "b": "T1ce", "c": "T2", "d": "FLAIR"}}, "exactly once"),
+        ({"labels": {}}, "no 'channel_names'"),
+    ],
+)
+def test_unclear_channels_are_refused(tmp_path: Path, content: dict[str, object], message: str) -> None:
+    with pytest.raises(PedsegError, match=message) as refusal:
+        read_channels(dataset(tmp_path, **content))
+    assert "dataset.json" in str(refusal.value)
