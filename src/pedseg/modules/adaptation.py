@@ -31,7 +31,8 @@ class AdaptationModule(SegmentationModule):
     Logged per epoch besides those of `SegmentationModule`: ``train/loss_domain``, ``train/domain_accuracy`` and the
     same per domain (``train/source/…``, ``train/target/…``), ``train/alpha``; and as the mean over the steps that are
     logged (every `log_every_n_steps` and the first of an epoch) ``train/gradient_seg`` and ``train/gradient_domain``:
-    norms over the batch, at the classifier's stage, of the gradients of L_seg and of the reversed ``lambda * L_d``.
+    norms over the batch of all processes, at the classifier's stage, of the gradients of L_seg and of the reversed
+    ``lambda * L_d``.
 
     Args:
         network: the network.
@@ -122,7 +123,9 @@ class AdaptationModule(SegmentationModule):
     def on_after_backward(self) -> None:
         """Log the gradient norms that the hooks of this step have left."""
         for name, norm in self.gradient_norms.items():
-            self.log_mean(f"train/gradient_{name}", norm, samples=1)
+            # Each process averages its loss over its own samples: with W processes its gradient is W times its share.
+            square = torch.as_tensor(self.trainer.strategy.reduce(norm.square(), reduce_op="mean"))
+            self.log_mean(f"train/gradient_{name}", (square / self.trainer.world_size).sqrt(), samples=1)
         self.gradient_norms.clear()
 
     def description(self) -> dict[str, Any]:
