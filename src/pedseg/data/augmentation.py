@@ -170,19 +170,18 @@ class Augmentation:
 
 
 def _resample_sample(sample: Sample, patch_size: Sequence[int]) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Rotate and scale image, brain mask and label in one pass; a mask holds where it weighs more than one half."""
+    """Rotate and scale image, brain mask and label; a mask holds where it weighs more than one half."""
     assert sample.affine is not None  # noqa: S101 (for the type checker)
-    masks = sample.brain if sample.label is None else torch.cat([sample.brain, sample.label])
-    everything = torch.cat([sample.image, masks.to(sample.image.dtype)])
     channels = sample.image.shape[0]
-    patch = spatial.resample(everything, sample.affine, patch_size)
-    image, resampled = patch[:channels], patch[channels:] > 0.5  # noqa: PLR2004 (one half)
-    return image, resampled[:1], None if sample.label is None else resampled[1:]
+    patch = spatial.resample(torch.cat([sample.image, sample.brain.float()]), sample.affine, patch_size)
+    label = None if sample.label is None else spatial.resample_masks(sample.label, sample.affine, patch_size)
+    return patch[:channels], patch[channels:] > 0.5, label  # noqa: PLR2004 (one half)
 
 
 def _mirror_into(destination: Tensor, source: Tensor, axes: tuple[int, ...]) -> None:
-    """Copy (C, D, H, W), flipped along spatial `axes`."""
-    destination.copy_(source.flip([axis + 1 for axis in axes]) if axes else source)
+    """Copy (C, D, H, W), flipped along spatial `axes`; by channel, so that the flipped copy stays in cached memory."""
+    for row, values in zip(destination, source, strict=True):
+        row.copy_(values.flip(axes) if axes else values)
 
 
 class Collate:

@@ -11,8 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pedseg.data.spatial import apply_along_axes
-
 _SMALLEST_RANGE = 1e-7  # below it an image counts as constant, batchgeneratorsv2's epsilon
 
 
@@ -22,17 +20,23 @@ def add_noise(image: Tensor, *, sigma: float, seed: int) -> None:
     The noise comes from a generator of its own on the image's device, so that it depends on nothing but `seed`.
     """
     generator = torch.Generator(image.device).manual_seed(seed)
-    noise = torch.empty_like(image).normal_(generator=generator)
-    image.add_(noise, alpha=sigma)
+    noise = torch.empty_like(image[0])
+    for values in image:
+        values.add_(noise.normal_(generator=generator), alpha=sigma)
 
 
 def blur(image: Tensor, *, sigmas: Mapping[int, Sequence[float]]) -> None:
-    """Gaussian blur of single channels; `sigmas` holds one value in voxels per axis for each channel it fires on."""
+    """Gaussian blur of single channels; `sigmas` holds one value in voxels per axis for each channel it fires on.
+
+    One matrix product per axis: at patch sizes it beats one-dimensional convolutions, whose arithmetic is less but
+    slower.
+    """
     for channel, per_axis in sigmas.items():
         depth, height, width = (
             _blur_matrix(size, sigma).to(image.device) for size, sigma in zip(image.shape[1:], per_axis, strict=True)
         )
-        image[channel] = apply_along_axes(image[channel : channel + 1], depth, height, width)[0]
+        blurred = torch.matmul(height, torch.matmul(image[channel], width.T))
+        torch.matmul(depth, blurred.flatten(1), out=image[channel].view(len(depth), -1))
 
 
 def _blur_matrix(size: int, sigma: float) -> Tensor:

@@ -18,6 +18,7 @@ ROTATION_PROBABILITY = 0.2
 MAX_ANGLE = np.deg2rad(30.0)
 SCALING_PROBABILITY = 0.2
 SCALE_RANGE = (0.7, 1.4)
+_HALF = 0.5
 
 
 class ReadBox(NamedTuple):
@@ -98,6 +99,53 @@ def resample(box: Tensor, affine: NDArray[np.float32], patch_size: Sequence[int]
     return F.grid_sample(box[None], grid[None], mode="bilinear", padding_mode="zeros", align_corners=False)[0]
 
 
+def resample_masks(masks: Tensor, affine: NDArray[np.float32], patch_size: Sequence[int]) -> Tensor:
+    """Resample masks (C, *box) → bool (C, *patch): true where the interpolated mask exceeds one half.
+
+    On a CPU only the part of the patch that the masks can reach is computed; a GPU would have to wait to learn it.
+    """
+    if masks.device.type != "cpu":
+        return resample(masks.float(), affine, patch_size) > _HALF
+    result = torch.zeros((masks.shape[0], *patch_size), dtype=torch.bool)
+    occupied = _occupied(masks)
+    if occupied is None:
+        return result
+    inner, moved = _reached(occupied, affine, patch_size)
+    size = [s.stop - s.start for s in inner]
+    if min(size) > 0:
+        part = masks[(slice(None), *occupied)].float()
+        result[(slice(None), *inner)] = resample(part, moved, size) > _HALF
+    return result
+
+
+def _occupied(masks: Tensor) -> tuple[slice, slice, slice] | None:
+    """Bounding box of the voxels that are in any of (C, D, H, W); None without any."""
+    any_mask = masks.numpy().any(axis=0)
+    depth = np.flatnonzero(any_mask.any(axis=(1, 2)))
+    if not len(depth):
+        return None
+    plane = any_mask[depth[0] : depth[-1] + 1].any(axis=0)
+    height, width = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    z, y, x = (slice(int(hits[0]), int(hits[-1]) + 1) for hits in (depth, height, width))
+    return z, y, x
+
+
+def _reached(
+    occupied: Sequence[slice], affine: NDArray[np.float32], patch_size: Sequence[int]
+) -> tuple[tuple[slice, ...], NDArray[np.float32]]:
+    """Output voxels that voxels in `occupied` contribute to, and the affine from that part to that part."""
+    matrix, offset = affine[:, :3].astype(np.float64), affine[:, 3].astype(np.float64)
+    first = np.array([s.start for s in occupied])
+    last = np.array([s.stop - 1 for s in occupied])
+    inverse = np.linalg.inv(matrix)
+    centre = inverse @ ((first + last) / 2 - offset)
+    reach = np.abs(inverse) @ ((last - first) / 2 + 1)
+    low = np.clip(np.floor(centre - reach), 0, patch_size).astype(int)
+    high = np.clip(np.ceil(centre + reach) + 1, low, patch_size).astype(int)
+    moved = np.concatenate([matrix, (matrix @ low + offset - first)[:, None]], axis=1)
+    return tuple(slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True)), moved.astype(np.float32)
+
+
 def _sampling_grid(
     affine: NDArray[np.float32], patch_size: Sequence[int], box: Sequence[int], device: torch.device
 ) -> Tensor:
@@ -114,27 +162,32 @@ def _sampling_grid(
 
 
 def _resample_axes(box: Tensor, affine: NDArray[np.float32], patch_size: Sequence[int]) -> Tensor:
-    """Resample one axis after another: each output voxel is a weighted sum of two input voxels."""
-    depth, height, width = (
-        _interpolation_matrix(patch_size[k], box.shape[k + 1], float(affine[k, k]), float(affine[k, 3])).to(box.device)
-        for k in range(3)
-    )
-    return apply_along_axes(box, depth, height, width)
+    """Resample one axis after another, shrinking axes first, one channel at a time to stay in cached memory."""
+    result = torch.empty((box.shape[0], *patch_size), device=box.device)
+    steps, offsets = affine[:, :3].diagonal().tolist(), affine[:, 3].tolist()
+    order = (0, 1, 2) if steps[0] > 1 else (2, 1, 0)
+    for channel, volume in enumerate(box):
+        for axis in order:
+            volume = _resample_axis(volume, axis, patch_size[axis], steps[axis], offsets[axis])  # noqa: PLW2901
+        result[channel] = volume
+    return result
 
 
-def _interpolation_matrix(output: int, size: int, step: float, offset: float) -> Tensor:
-    """Matrix (output, size) of linear interpolation at ``step * i + offset``, 0 outside."""
-    position = torch.arange(output, dtype=torch.float32) * step + offset
-    distance = (position[:, None] - torch.arange(size, dtype=torch.float32)).abs()
-    return (1.0 - distance).clamp_(min=0.0)
+def _resample_axis(volume: Tensor, axis: int, output: int, step: float, offset: float) -> Tensor:
+    """Interpolate one axis of (D, H, W) at ``step * i + offset``, 0 outside.
 
-
-def apply_along_axes(volume: Tensor, depth: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    """Apply one matrix (output, input) along each axis of (C, D, H, W).
-
-    Matrix products beat one-dimensional convolutions and gathers at patch sizes: they run at the peak of the machine.
+    Along the last axis, whose elements cannot be gathered in blocks, a matrix product is faster than a gather.
     """
-    channels, d, h, _ = volume.shape
-    volume = torch.matmul(volume.reshape(channels * d * h, -1), width.T).view(channels, d, h, -1)
-    volume = torch.matmul(height, volume)
-    return torch.matmul(depth, volume.flatten(2)).view(channels, -1, *volume.shape[2:])
+    size = volume.shape[axis]
+    position = torch.arange(output, dtype=torch.float32, device=volume.device) * step + offset
+    if axis == volume.dim() - 1:
+        distance = (position - torch.arange(size, device=volume.device)[:, None]).abs()
+        return torch.matmul(volume, (1.0 - distance).clamp_(min=0.0))
+    low = position.floor()
+    weight = position - low
+    shape = [-1 if k == axis else 1 for k in range(volume.dim())]
+    below = (1.0 - weight).where((low >= 0) & (low < size), 0.0).view(shape)
+    above = weight.where((low >= -1) & (low < size - 1), 0.0).view(shape)
+    index = low.long()
+    result = volume.index_select(axis, index.clamp(0, size - 1)).mul_(below)
+    return result.addcmul_(volume.index_select(axis, (index + 1).clamp(0, size - 1)), above)
