@@ -98,14 +98,15 @@ def apply_gamma(image: Tensor, *, gammas: Sequence[float], invert: bool) -> None
 
 
 def _mean_and_deviation(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and unbiased standard deviation in two passes, twenty times faster on a CPU than `torch.std`.
+    """Mean and unbiased standard deviation of (D, H, W), twenty times faster on a CPU than `torch.std`.
 
-    The sum of squares about 0 is safe here: z-scores and ranges of [0, 1] have a mean of the order of their deviation.
+    Sums of single slices in float32, put together in float64, so that the difference of squares loses nothing.
     """
-    count = values.numel()
-    mean = values.mean()
-    square = torch.linalg.vector_norm(values) ** 2
-    return mean, ((square - count * mean**2) / max(count - 1, 1)).clamp_(min=0.0).sqrt_()
+    slices = values.flatten(1)
+    mean = slices.sum(1).double().sum() / values.numel()
+    square = torch.linalg.vector_norm(slices, dim=1).double().square().sum()
+    variance = (square - values.numel() * mean**2) / max(values.numel() - 1, 1)
+    return mean, variance.clamp_(min=0.0).sqrt_()
 
 
 def _per_channel(factors: Sequence[float], image: Tensor) -> Tensor:
