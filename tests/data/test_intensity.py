@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pedseg.data import intensity
+from pedseg.data import intensity, spatial
 
 SHAPE = (4, 20, 17, 24)
 SIGMAS = {0: (0.5, 0.75, 1.0), 2: (0.62, 0.9, 0.55)}
@@ -137,13 +137,22 @@ out = {
         image.clone(), apply_to_channel=everything, retain_stats=yes, invert_image=yes, gamma=gammas),
 }
 patch = tuple(given["patch"].tolist())
-spatial = Spatial(patch, 0, False)
+spatial = Spatial(patch, 0, False, border_mode_seg="constant", padding_value_seg=-1)
 grid = spatial._get_base_grid_clone() @ torch.from_numpy(
     create_affine_matrix_3d(given["angles"].tolist(), [float(given["scale"])] * 3).T).float()
 grid = _convert_my_grid_to_grid_sample_grid(grid, image.shape[1:])
 out["spatial"] = spatial._apply_to_image(image, grid=grid)
+out["label"] = spatial._apply_to_segmentation(torch.from_numpy(given["label"]), grid=grid)
 np.savez(sys.argv[2], **{k: v.numpy() for k, v in out.items()})
 """
+
+
+def nested_label() -> NDArray[np.int16]:
+    """Voxel labels (1, D, H, W): oedema 2 around a core 1 around enhancement 3, in a head whose outside is -1."""
+    z, y, x = np.indices(SHAPE[1:])
+    distance = np.hypot(np.hypot(z - 9, y - 8), 1.2 * (x - 12))
+    label = np.select([distance < 2, distance < 4, distance < 6, z < 4], [3, 1, 2, -1], 0)
+    return label[None].astype(np.int16)
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +164,7 @@ def peer(peers_python: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     np.savez(
         folder / "given.npz",
         image=volume,
+        label=nested_label(),
         factors=np.float32(FACTORS),
         gammas=np.float32(GAMMAS),
         blurred=list(SIGMAS),
@@ -178,12 +188,23 @@ def test_equals_batchgeneratorsv2(name: str, image: NDArray[np.float32], peer: d
 def test_rotation_and_scaling_equal_batchgeneratorsv2(
     image: NDArray[np.float32], peer: dict[str, NDArray[np.float32]]
 ) -> None:
-    from pedseg.data import spatial
-
-    patch = (10, 9, 12)
-    half = (np.array(patch) - 1) / 2
-    matrix = 1.1 * spatial.rotation_matrix([0.3, -0.2, 0.1])
-    offset = (np.array(SHAPE[1:]) - 1) / 2 - matrix @ half  # nnU-Net's patch is centred in its box
-    affine = np.concatenate([matrix, offset[:, None]], axis=1).astype(np.float32)
-    result = spatial.resample(torch.from_numpy(image), affine, patch)
+    result = spatial.resample(torch.from_numpy(image), centred_affine(), (10, 9, 12))
     np.testing.assert_allclose(result.numpy(), peer["spatial"], atol=1e-5)
+
+
+def test_labels_differ_from_batchgeneratorsv2_only_where_three_tissues_meet(
+    peer: dict[str, NDArray[np.float32]],
+) -> None:
+    label, expected = nested_label()[0], peer["label"][0]
+    masks = torch.from_numpy(np.stack([np.isin(label, values) for values in ((1, 2, 3), (1, 3), (3,))]))
+    result = spatial.resample_masks(masks, centred_affine(), (10, 9, 12)).numpy()
+    for mask, values in zip(result, ((1, 2, 3), (1, 3), (3,)), strict=True):
+        assert np.isin(expected, values).sum() > 10
+        assert (mask != np.isin(expected, values)).mean() < 0.005
+
+
+def centred_affine() -> NDArray[np.float32]:
+    """Affine of the peer's rotation and scaling: nnU-Net's patch is centred in its box."""
+    matrix = 1.1 * spatial.rotation_matrix([0.3, -0.2, 0.1])
+    offset = (np.array(SHAPE[1:]) - 1) / 2 - matrix @ ((np.array((10, 9, 12)) - 1) / 2)
+    return np.concatenate([matrix, offset[:, None]], axis=1).astype(np.float32)
