@@ -1,0 +1,179 @@
+"""Prepared cohorts on disk: random patches of normalised images and region masks.
+
+``<store>/<cohort>/index.json`` names the folder of every case; it is written last, so a cohort without it is not
+complete. A case's folder holds ``image.b2nd`` and, in a labelled cohort only, ``label.b2nd`` and ``foreground.npy``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pedseg.data.encoding import OUTSIDE, open_array, read_box, unpack_image, unpack_regions
+from pedseg.errors import PedsegError
+from pedseg.files import read_json
+from pedseg.labels import LabelConvention, Region
+
+FORMAT = 1  # raised whenever files of an older version would be misread
+INDEX = "index.json"
+CASES = "cases"
+IMAGE = "image.b2nd"
+LABEL = "label.b2nd"
+FOREGROUND = "foreground.npy"
+
+
+@dataclass(frozen=True)
+class StoredCase:
+    """One prepared case. Its files are opened when they are first read.
+
+    Attributes:
+        id: of the case.
+        patient: whose it is.
+        folder: of its files.
+        shape: (d, h, w) of the cropped image.
+        spacing_mm: voxel size (z, y, x).
+        labelled: whether there is a label.
+        mean: of each channel inside the brain.
+        std: of each channel inside the brain.
+        foreground_counts: stored voxels per region; empty without label.
+    """
+
+    id: str
+    patient: str
+    folder: Path
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    labelled: bool
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    foreground_counts: tuple[int, ...]
+
+    def read_image(self, start: Sequence[int], size: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Read a box of the z-scored image (C, d, h, w) and its brain mask (1, d, h, w).
+
+        Args:
+            start: first voxel (z, y, x); may be negative.
+            size: voxels per axis; where the box leaves the volume, image and mask are 0.
+
+        Raises:
+            PedsegError: the file is damaged.
+        """
+        array = self._image
+        packed = read_box(array, start, size, fill=OUTSIDE if array.dtype == np.int16 else 0)
+        image, brain = unpack_image(
+            packed, mean=np.asarray(self.mean, np.float32), std=np.asarray(self.std, np.float32)
+        )
+        return image, brain[None]
+
+    def read_label(self, start: Sequence[int], size: Sequence[int]) -> NDArray[np.uint8]:
+        """Read a box of the region masks (3, d, h, w), 0 outside the volume.
+
+        Raises:
+            PedsegError: the cohort was prepared without labels, or the file is damaged.
+        """
+        self._need_label()
+        return unpack_regions(read_box(self._label, start, size, fill=0))
+
+    def foreground(self, region: Region) -> NDArray[np.int32]:
+        """Voxels (N, 3) as (z, y, x) drawn from a region at preparation; N is 0 where the region is absent.
+
+        Raises:
+            PedsegError: the cohort was prepared without labels, or the file is damaged.
+        """
+        self._need_label()
+        place = list(Region).index(region)
+        first = sum(self.foreground_counts[:place])
+        return self._foreground[first : first + self.foreground_counts[place]].astype(np.int32)
+
+    def _need_label(self) -> None:
+        if not self.labelled:
+            raise PedsegError(
+                f"{self.folder}: the cohort was prepared without labels; prepare it with labelled=true to train on them"
+            )
+
+    @cached_property
+    def _image(self) -> Any:  # noqa: ANN401  (blosc2 is not typed)
+        return open_array(self.folder / IMAGE)
+
+    @cached_property
+    def _label(self) -> Any:  # noqa: ANN401
+        return open_array(self.folder / LABEL)
+
+    @cached_property
+    def _foreground(self) -> NDArray[np.int16]:
+        path = self.folder / FOREGROUND
+        try:
+            voxels: NDArray[np.int16] = np.load(path)
+        except (OSError, ValueError) as error:
+            raise PedsegError(f"{path}: cannot be read ({error}); run `python -m pedseg.prepare` again") from error
+        return voxels
+
+
+class CohortStore:
+    """One prepared cohort. It can be pickled, so that loader workers receive it by either start method.
+
+    Args:
+        folder: ``<store>/<cohort>``.
+
+    Raises:
+        PedsegError: nothing was prepared there, preparation did not finish, or another version wrote it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        index = self._read_index()
+        self.cohort: str = index["cohort"]
+        self.labelled: bool = index["labelled"]
+        self.convention = _convention(index["convention"])
+        self.input_folder = Path(index["input_folder"])
+        self._cases: dict[str, Mapping[str, Any]] = index["cases"]
+        self.case_ids: tuple[str, ...] = tuple(sorted(self._cases))
+
+    def open(self, case_id: str) -> StoredCase:
+        """Return a case without touching its files.
+
+        Raises:
+            PedsegError: the cohort has no such case.
+        """
+        if case_id not in self._cases:
+            raise PedsegError(
+                f"{self.folder}: has no case {case_id!r} among {len(self._cases)}; add its files to "
+                f"{self.input_folder} and run `python -m pedseg.prepare` again"
+            )
+        case = self._cases[case_id]
+        d, h, w = case["shape"]
+        z, y, x = case["spacing_mm"]
+        return StoredCase(
+            id=case_id,
+            patient=case["patient"],
+            folder=self.folder / CASES / case["folder"],
+            shape=(d, h, w),
+            spacing_mm=(z, y, x),
+            labelled=self.labelled,
+            mean=tuple(case["mean"]),
+            std=tuple(case["std"]),
+            foreground_counts=tuple(case["foreground_counts"]),
+        )
+
+    def _read_index(self) -> dict[str, Any]:
+        path = self.folder / INDEX
+        if not path.is_file():
+            state = "was prepared only in part" if (self.folder / CASES).is_dir() else "was not prepared"
+            raise PedsegError(f"{self.folder}: this cohort {state}; run `python -m pedseg.prepare` (see its --help)")
+        index: dict[str, Any] = read_json(path)
+        if index.get("format") != FORMAT:
+            raise PedsegError(
+                f"{path}: has format {index.get('format')}, this version reads {FORMAT}; run "
+                "`python -m pedseg.prepare overwrite=true`"
+            )
+        return index
+
+
+def _convention(entry: Mapping[str, Any] | None) -> LabelConvention | None:
+    if entry is None:
+        return None
+    return LabelConvention(entry["name"], tuple(entry["et"]), tuple(entry["nc"]), tuple(entry["ed"]))

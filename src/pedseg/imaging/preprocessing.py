@@ -1,0 +1,204 @@
+"""From the volumes of a case to what a network reads, and from its logits back to the input grid.
+
+nnU-Net's preprocessing (Isensee et al. 2021; version 2.8.1 is the reference of the tests): crop to the brain, z-score
+inside it, resample only if the voxel size differs. nnU-Net masks the z-score only where the median case shrinks below
+three quarters by cropping; skull-stripped BraTS images do (about 0.37), so it is always masked here.
+
+The brain is found from the images alone. nnU-Net also counts labelled voxels outside it as brain; an input that depends
+on the label cannot be had at prediction, nor for an unlabelled cohort, so that is left out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import fill_voids
+import numpy as np
+from numpy.typing import NDArray
+
+from pedseg.errors import PedsegError
+from pedseg.imaging.nifti import Volume
+from pedseg.imaging.resampling import LOGITS_ORDER, resample_image, resample_label, resampled_shape
+from pedseg.labels import LabelConvention, Region, regions_from_labels
+
+STD_FLOOR = 1e-8  # nnU-Net's, for a channel that is constant inside the brain
+OUTSIDE = -1  # voxel label that stands for "not brain" while a label map is resampled
+Spacing = tuple[float, float, float]
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedImage:
+    """A case, cropped to its brain and ready for the network.
+
+    Attributes:
+        raw: (C, d, h, w). Intensities as in the file (int16 if that is exact, else float32) with `mean` and `std` to
+            normalise them; z-scores (float32, mean 0, std 1) if the case had to be resampled.
+        mean: (C,) float32, inside the brain.
+        std: (C,) float32, inside the brain, not below `STD_FLOOR`.
+        brain: (d, h, w) bool.
+        crop_brain: the same before resampling, on the crop of the input grid.
+        crop: box of the brain in the input grid.
+        input_shape: (Z, Y, X) of the input grid.
+        input_spacing_mm: voxel size of the input grid (z, y, x).
+        spacing_mm: voxel size of `raw` (z, y, x).
+    """
+
+    raw: NDArray[Any]
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    brain: NDArray[np.bool_]
+    crop_brain: NDArray[np.bool_]
+    crop: Box
+    input_shape: tuple[int, int, int]
+    input_spacing_mm: Spacing
+    spacing_mm: Spacing
+
+    def normalised(self) -> NDArray[np.float32]:
+        """Return the network's input (C, d, h, w)."""
+        return normalise(self.raw, self.brain, mean=self.mean, std=self.std)
+
+    @property
+    def crop_shape(self) -> tuple[int, int, int]:
+        """Shape of the crop on the input grid (equal to that of `raw` unless the case was resampled)."""
+        z, y, x = (side.stop - side.start for side in self.crop)
+        return z, y, x
+
+
+def normalise(
+    raw: NDArray[Any], brain: NDArray[np.bool_], *, mean: NDArray[np.float32], std: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """z-score (C, d, h, w) inside `brain`; outside, values stay as they are (0, unless resampling smeared the edge)."""
+    image = np.empty(raw.shape, dtype=np.float32)
+    for channel, source, centre, scale in zip(image, raw, mean, std, strict=True):
+        np.subtract(source, centre, out=channel, dtype=np.float32)
+        np.divide(channel, scale, out=channel)
+        np.copyto(channel, source, where=~brain, casting="same_kind")
+    return image
+
+
+def prepare_image(volumes: Sequence[Volume], *, spacing_mm: Spacing | None) -> PreparedImage:
+    """Crop, z-score and, if `spacing_mm` is given and differs, resample the modalities of a case.
+
+    Raises:
+        PedsegError: shapes or voxel sizes of the modalities differ, or every voxel is 0.
+    """
+    first = volumes[0]
+    for volume in volumes[1:]:
+        if volume.data.shape != first.data.shape or not np.allclose(volume.spacing_mm, first.spacing_mm, rtol=1e-3):
+            raise PedsegError(
+                f"modalities differ in grid: {first.data.shape} at {first.spacing_mm} mm and {volume.data.shape} at "
+                f"{volume.spacing_mm} mm; register them to one grid"
+            )
+    crop, brain = find_brain([volume.data for volume in volumes])
+    raw = _stack([volume.data[crop] for volume in volumes])
+    inside = [channel[brain].astype(np.float32) for channel in raw]
+    mean = np.array([values.mean() for values in inside], dtype=np.float32)
+    std = np.array([max(values.std(), STD_FLOOR) for values in inside], dtype=np.float32)
+    z, y, x = first.data.shape
+    prepared = PreparedImage(raw, mean, std, brain, brain, crop, (z, y, x), first.spacing_mm, first.spacing_mm)
+    return prepared if spacing_mm is None else _resample(prepared, spacing_mm)
+
+
+def find_brain(images: Sequence[NDArray[Any]]) -> tuple[Box, NDArray[np.bool_]]:
+    """Return the bounding box of the voxels that are not 0 in every image, and inside it their mask, holes filled.
+
+    Raises:
+        PedsegError: every voxel is 0.
+    """
+    nonzero = images[0] != 0
+    for image in images[1:]:
+        nonzero |= image != 0
+    sides = []
+    for axis in range(nonzero.ndim):
+        occupied = np.flatnonzero(nonzero.any(axis=tuple(a for a in range(nonzero.ndim) if a != axis)))
+        if not len(occupied):
+            raise PedsegError("every voxel of every modality is 0, so there is no brain to find; export the case again")
+        sides.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
+    z, y, x = sides
+    brain: NDArray[np.bool_] = fill_voids.fill(np.ascontiguousarray(nonzero[z, y, x])).astype(bool, copy=False)
+    return (z, y, x), brain
+
+
+def prepare_label(
+    label: NDArray[np.integer], prepared: PreparedImage, convention: LabelConvention
+) -> NDArray[np.bool_]:
+    """Bring a label map (Z, Y, X) to the grid of `prepared` as region masks (3, d, h, w).
+
+    Raises:
+        PedsegError: its shape is not that of the images.
+    """
+    if label.shape != prepared.input_shape:
+        raise PedsegError(f"label of shape {label.shape} does not fit images of shape {prepared.input_shape}")
+    cropped = label[prepared.crop]
+    shape = prepared.brain.shape
+    if cropped.shape != shape:
+        marked = np.where(prepared.crop_brain | (cropped != 0), cropped, OUTSIDE).astype(np.int32)
+        cropped = resample_label(
+            marked, shape, spacing_mm=prepared.input_spacing_mm, new_spacing_mm=prepared.spacing_mm
+        ).clip(min=0)
+    return regions_from_labels(cropped, convention)
+
+
+def restore_logits(logits: NDArray[np.floating], prepared: PreparedImage) -> NDArray[np.floating]:
+    """Resample logits (C, d, h, w) to the crop on the input grid (C, z, y, x); the same array if nothing differs."""
+    return resample_image(
+        logits,
+        prepared.crop_shape,
+        spacing_mm=prepared.spacing_mm,
+        new_spacing_mm=prepared.input_spacing_mm,
+        order=LOGITS_ORDER,
+    )
+
+
+def restore_regions(logits: NDArray[np.floating], prepared: PreparedImage) -> NDArray[np.bool_]:
+    """Turn logits (3, d, h, w) into region masks (3, Z, Y, X) on the input grid: probability above one half."""
+    regions = np.zeros((len(Region), *prepared.input_shape), dtype=bool)
+    regions[(slice(None), *prepared.crop)] = restore_logits(logits, prepared) > 0
+    return regions
+
+
+def restore_probabilities(logits: NDArray[np.floating], prepared: PreparedImage) -> NDArray[np.float32]:
+    """Turn logits (3, d, h, w) into region probabilities (3, Z, Y, X) on the input grid, 0 outside the crop."""
+    cropped = restore_logits(logits, prepared).astype(np.float32)
+    probabilities = np.zeros((len(Region), *prepared.input_shape), dtype=np.float32)
+    with np.errstate(over="ignore"):
+        probabilities[(slice(None), *prepared.crop)] = 1 / (1 + np.exp(-cropped))
+    return probabilities
+
+
+def narrow(array: NDArray[Any]) -> NDArray[Any]:
+    """Return `array` as int16 if that changes no value (the least int16 stays free for the store), else float32."""
+    limits = np.iinfo(np.int16)
+    if array.dtype == np.int16 and array.min() > limits.min:
+        return array
+    if array.min() > limits.min and array.max() <= limits.max:
+        whole = array.astype(np.int16)
+        if np.array_equal(whole, array):
+            return whole
+    return array.astype(np.float32, copy=False)
+
+
+def _stack(channels: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    narrowed = [narrow(channel) for channel in channels]
+    return np.stack(narrowed).astype(np.result_type(*narrowed), copy=False)
+
+
+def _resample(prepared: PreparedImage, spacing_mm: Spacing) -> PreparedImage:
+    """Resample the z-scores (normalising first keeps the mask true, as nnU-Net does) and the mask."""
+    old = prepared.spacing_mm
+    shape = resampled_shape(prepared.brain.shape, old, spacing_mm)
+    if shape == prepared.brain.shape:
+        return prepared
+    image = resample_image(prepared.normalised(), shape, spacing_mm=old, new_spacing_mm=spacing_mm)
+    mask = np.where(prepared.brain, 0, OUTSIDE).astype(np.int8)
+    brain = resample_label(mask, shape, spacing_mm=old, new_spacing_mm=spacing_mm) != OUTSIDE
+    channels = len(image)
+    return replace(
+        prepared,
+        raw=image,
+        mean=np.zeros(channels, dtype=np.float32),
+        std=np.ones(channels, dtype=np.float32),
+        brain=brain,
+        spacing_mm=spacing_mm,
+    )
