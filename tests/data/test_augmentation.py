@@ -149,7 +149,8 @@ def test_gpu_gives_the_cpu_patch_but_for_the_noise(turned: bool) -> None:
         if draw_intensity(random_stream(3, make_sample(i).key, Stream.INTENSITY)).noise is not None:
             continue
         sample = make_sample(i, turned=turned)
-        moved = Sample(*(None if t is None else t.cuda() for t in sample[:3]), *sample[3:])  # type: ignore[arg-type]
+        assert sample.label is not None
+        moved = sample._replace(image=sample.image.cuda(), brain=sample.brain.cuda(), label=sample.label.cuda())
         torch.testing.assert_close(chain([moved])["image"].cpu(), chain([sample])["image"], atol=1e-4, rtol=1e-4)
         compared += 1
     assert compared > 4

@@ -120,12 +120,12 @@ def resample_masks(masks: Tensor, affine: NDArray[np.float32], patch_size: Seque
 
 def _occupied(masks: Tensor) -> tuple[slice, slice, slice] | None:
     """Bounding box of the voxels that are in any of (C, D, H, W); None without any."""
-    any_mask = masks.numpy().any(axis=0)
-    depth = np.flatnonzero(any_mask.any(axis=(1, 2)))
+    any_mask: NDArray[np.bool_] = np.any(masks.numpy(), axis=0)
+    depth = np.flatnonzero(np.any(any_mask, axis=(1, 2)))
     if not len(depth):
         return None
-    plane = any_mask[depth[0] : depth[-1] + 1].any(axis=0)
-    height, width = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    plane: NDArray[np.bool_] = np.any(any_mask[depth[0] : depth[-1] + 1], axis=0)
+    height, width = np.flatnonzero(np.any(plane, axis=1)), np.flatnonzero(np.any(plane, axis=0))
     z, y, x = (slice(int(hits[0]), int(hits[-1]) + 1) for hits in (depth, height, width))
     return z, y, x
 
