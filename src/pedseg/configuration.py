@@ -1,12 +1,24 @@
-"""What the entry points share: where conf/ lies, and how a user's mistake ends a command."""
+"""What the Hydra entry points share: where conf/ lies, how a run is named, and how a user's mistake ends a command."""
 
+import hashlib
+import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pedseg.errors import PedsegError
 
 USAGE_ERROR = 2
+LONGEST_NAME = 150
+
+# Overrides that change where or how fast a run happens, not what comes out of it: they are no part of a run's name.
+NOT_IN_RUN_NAME = re.compile(
+    r"^(experiment|fold|scale|sweep|overwrite|logger|hydra|paths|callbacks|data\.num_workers|data\.store"
+    r"|data\.cohorts\.\w+\.folder|trainer\.(accelerator|devices|num_nodes|strategy|enable_progress_bar|log_every_n_steps))"
+    r"(/|\.|$)"
+)
 
 
 def conf_dir() -> Path:
@@ -14,6 +26,50 @@ def conf_dir() -> Path:
     package = Path(__file__).resolve().parent
     installed = package / "conf"
     return installed if installed.is_dir() else package.parents[1] / "conf"
+
+
+def run_name(experiment: str | None, overrides: Sequence[str]) -> str:
+    """Name a run: the experiment, then whatever else was overridden, so that an ablation gets a folder of its own.
+
+    `overrides` are Hydra's (``trainer.max_epochs=5``). The experiment alone for a plain run, else
+    ``experiment/key=value,key=value`` in the order of the keys; what would be too long for a file name ends in a hash.
+    """
+    kept = sorted(o.lstrip("+~") for o in overrides if not NOT_IN_RUN_NAME.match(o.lstrip("+~").split("=")[0]))
+    name = experiment or "custom"
+    if not kept:
+        return name
+    suffix = re.sub(r"[^\w.,=+-]", "_", ",".join(kept))
+    if len(suffix) > LONGEST_NAME:
+        suffix = f"{suffix[:LONGEST_NAME]}-{hashlib.sha256(suffix.encode()).hexdigest()[:8]}"
+    return f"{name}/{suffix}"
+
+
+def run_hydra(task: Callable[[Any], None], *, config_name: str, arguments: Sequence[str] | None = None) -> int:
+    """Compose `config_name` from conf/ with the command line and run `task` once per job.
+
+    Returns:
+        0, or 2 after a message when the settings or the data are at fault.
+    """
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    OmegaConf.register_new_resolver("pedseg.run_name", run_name, replace=True)
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions reach the line below instead of Hydra's own handler
+    if arguments is not None:
+        sys.argv[1:] = list(arguments)
+    main = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(task)
+    try:
+        return exit_code(main)
+    except (HydraException, OmegaConfBaseException) as error:
+        cause = error.__cause__ or error
+        return exit_code(lambda: _refuse(str(error), str(cause)))
+
+
+def _refuse(message: str, cause: str) -> int:
+    """Raise the two texts of a configuration error as one, without repeating them."""
+    raise PedsegError(message if cause in message else f"{message}\n{cause}")
 
 
 def exit_code(body: Callable[[], int | None]) -> int:

@@ -1,0 +1,39 @@
+"""The checkpoint a run resumes from and predicts with."""
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Checkpoint
+
+from pedseg.files import atomic_path
+from pedseg.runs import RunFolder
+
+
+class LastCheckpoint(Checkpoint):
+    """Write ``checkpoints/last.ckpt`` every few epochs and after the last one, atomically.
+
+    No metric is looked at: the last epoch is the one that is used (nnU-Net's choice), so nothing can leak into a
+    selection.
+
+    Args:
+        folder: the run's folder.
+        every_n_epochs: epochs between two writes.
+    """
+
+    def __init__(self, folder: RunFolder, *, every_n_epochs: int = 5) -> None:
+        self.path = folder.checkpoint
+        self.every_n_epochs = every_n_epochs
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write when it is due; all ranks take part, rank 0 puts the file in place."""
+        done = trainer.current_epoch + 1
+        if done % self.every_n_epochs and done != trainer.max_epochs:
+            return
+        with atomic_path(self.path) if trainer.is_global_zero else _elsewhere(self.path) as temporary:
+            trainer.save_checkpoint(temporary)
+
+
+def _elsewhere(path: Path) -> AbstractContextManager[Path]:
+    """What the other ranks hand to `save_checkpoint`, which writes on rank 0 alone."""
+    return nullcontext(path)

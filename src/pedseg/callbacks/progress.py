@@ -1,0 +1,97 @@
+"""Where the time goes, and one line per epoch for those who read logs."""
+
+import logging
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+
+class StepTimer(pl.Callback):
+    """Log ``time/data`` and ``time/step``: mean seconds a step waited for its batch, and then computed."""
+
+    def __init__(self) -> None:
+        self.waited = 0.0
+        self.computed = 0.0
+        self.steps = 0
+        self.mark = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clocks of the epoch."""
+        self.waited = self.computed = 0.0
+        self.steps = 0
+        self.mark = time.perf_counter()
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:  # noqa: ANN401
+        """The batch has arrived."""
+        now = time.perf_counter()
+        self.waited += now - self.mark
+        self.mark = now
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,  # noqa: ANN401
+        batch: Any,  # noqa: ANN401
+        batch_idx: int,
+    ) -> None:
+        """The step is done."""
+        now = time.perf_counter()
+        self.computed += now - self.mark
+        self.mark = now
+        self.steps += 1
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the means of the epoch."""
+        steps = max(self.steps, 1)
+        pl_module.log("time/data", self.waited / steps)
+        pl_module.log("time/step", self.computed / steps)
+
+
+class EpochLine(pl.Callback):
+    """Write one line per epoch: losses, source validation Dice, domain accuracy, alpha, and the time that is left."""
+
+    SHOWN = (
+        ("train/loss_seg", "seg {:.3f}"),
+        ("train/loss_domain", "domain {:.3f}"),
+        ("train/domain_accuracy", "accuracy {:.2f}"),
+        ("train/alpha", "alpha {:.2f}"),
+        ("val/source/dice_mean", "source Dice {:.3f}"),
+    )
+
+    def __init__(self) -> None:
+        self.begun = time.perf_counter()
+        self.first_epoch = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock of the run."""
+        self.begun = time.perf_counter()
+        self.first_epoch = trainer.current_epoch
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the line (rank 0)."""
+        if not trainer.is_global_zero:
+            return
+        done = trainer.current_epoch + 1
+        total = trainer.max_epochs or done
+        seconds = (time.perf_counter() - self.begun) / (done - self.first_epoch)
+        values = [text.format(_number(trainer.callback_metrics[key])) for key, text in self.SHOWN if key in trainer.callback_metrics]
+        left = seconds * (total - done)
+        log.info("epoch %d/%d · %s · %.1f s an epoch, %s left", done, total, " · ".join(values), seconds, _duration(left))
+
+
+def _number(value: Tensor | float) -> float:
+    return float(value)
+
+
+def _duration(seconds: float) -> str:
+    """Write seconds as the largest two units that fit."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,132 @@
+"""A run folder: what lies in it, whether it may be written to, and whether there is something to continue.
+
+``runs/<experiment>/[<overrides>/]fold_<k>/`` holds config.json, checkpoints/last.ckpt, metrics.csv,
+predictions/<case>.nii.gz and scores.csv.
+"""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pedseg.errors import PedsegError
+from pedseg.files import read_json, write_json
+
+# Where and how fast a run happens; a run may continue with other values of these.
+NOT_SETTINGS = (
+    "paths", "logger", "callbacks", "overwrite", "run_dir", "run_name", "experiment_name", "data.store",
+    "data.num_workers", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy",
+    "trainer.enable_progress_bar", "trainer.log_every_n_steps", "trainer.default_root_dir", "init.run", "init.command",
+)  # fmt: skip
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turn nested mappings into one with dotted keys; lists stay values."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{name}."))
+        else:
+            flat[name] = value
+    return flat
+
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a run's configuration that decides what comes out of it, with dotted keys."""
+    return {
+        key: value
+        for key, value in flatten(config).items()
+        if not any(key == name or key.startswith(f"{name}.") for name in NOT_SETTINGS)
+        and not (key.startswith("data.cohorts.") and key.endswith(".folder"))
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Names of what a run writes.
+
+    Attributes:
+        path: the folder itself.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The last checkpoint, the one that is used for inference (nnU-Net's choice)."""
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def metrics(self) -> Path:
+        """Training curves, a row per logged step."""
+        return self.path / "metrics.csv"
+
+    @property
+    def predictions(self) -> Path:
+        """Label maps of the evaluated cases."""
+        return self.path / "predictions"
+
+    @property
+    def scores(self) -> Path:
+        """Scores of the evaluated cases, a row per case and region."""
+        return self.path / "scores.csv"
+
+    @property
+    def finished(self) -> Path:
+        """Marker, written last."""
+        return self.path / "finished.json"
+
+    def begin(self, config: Mapping[str, Any], *, overwrite: bool) -> None:
+        """Claim the folder for a run with this configuration.
+
+        A folder that holds the same run is continued. Only rank 0 may call this.
+
+        Raises:
+            PedsegError: the folder holds a run with other settings.
+        """
+        if overwrite:
+            self._clear()
+        if self.config.exists():
+            self._refuse_other_settings(config)
+        elif self.checkpoint.exists() or self.metrics.exists():
+            raise PedsegError(f"{self.path} holds a run without config.json; move it away or give overwrite=true")
+        write_json(self.config, config)
+
+    def _clear(self) -> None:
+        for name in ("config.json", "finished.json", "metrics.csv", "scores.csv", "selection.json", "wandb_id"):
+            (self.path / name).unlink(missing_ok=True)
+        for name in ("checkpoints", "predictions"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+
+    def _refuse_other_settings(self, config: Mapping[str, Any]) -> None:
+        before, now = settings_of(read_json(self.config)), settings_of(config)
+        changed = [
+            f"  {key}: was {before.get(key, 'not set')!r}, now {now.get(key, 'not set')!r}"
+            for key in sorted(before.keys() | now.keys())
+            if before.get(key, None) != now.get(key, None)
+        ]
+        if changed:
+            raise PedsegError(
+                f"{self.path} holds a run with other settings:\n"
+                + "\n".join(changed)
+                + "\nGive the same settings to continue it, another paths.runs to keep both, or overwrite=true to replace it."
+            )
+
+
+def required_checkpoint(run: Path, *, command: str) -> Path:
+    """Path of the checkpoint of the run that another one starts from.
+
+    Raises:
+        PedsegError: that run has not finished training; the message gives the command that makes it.
+    """
+    checkpoint = RunFolder(run).checkpoint
+    if not checkpoint.exists():
+        raise PedsegError(f"{checkpoint} is missing: this run starts from it. Make it first with\n  {command}")
+    return checkpoint
