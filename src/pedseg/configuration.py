@@ -64,12 +64,9 @@ def run_hydra(task: Callable[[Any], None], *, config_name: str, arguments: Seque
         return exit_code(main)
     except (HydraException, OmegaConfBaseException) as error:
         cause = error.__cause__ or error
-        return exit_code(lambda: _refuse(str(error), str(cause)))
-
-
-def _refuse(message: str, cause: str) -> int:
-    """Raise the two texts of a configuration error as one, without repeating them."""
-    raise PedsegError(message if cause in message else f"{message}\n{cause}")
+        message = str(error) if str(cause) in str(error) else f"{error}\n{cause}"
+        sys.stderr.write(f"pedseg: {message}\n")
+        return USAGE_ERROR
 
 
 def exit_code(body: Callable[[], int | None]) -> int:

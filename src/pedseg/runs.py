@@ -116,7 +116,7 @@ class RunFolder:
             raise PedsegError(
                 f"{self.path} holds a run with other settings:\n"
                 + "\n".join(changed)
-                + "\nGive the same settings to continue it, another paths.runs to keep both, or overwrite=true to replace it."
+                + "\nGive the same settings to continue it, another paths.runs to keep both, or overwrite=true."
             )
 
 

@@ -21,7 +21,7 @@ class SourceSlices(pl.Callback):
         self.every_n_epochs = every_n_epochs
 
     @torch.no_grad()
-    def on_validation_batch_end(
+    def on_validation_batch_end(  # noqa: PLR0917  (Lightning's hook)
         self,
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,

@@ -25,7 +25,13 @@ class StepTimer(pl.Callback):
         self.steps = 0
         self.mark = time.perf_counter()
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:  # noqa: ANN401
+    def on_train_batch_start(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        batch: Any,  # noqa: ANN401
+        batch_idx: int,
+    ) -> None:
         """The batch has arrived."""
         now = time.perf_counter()
         self.waited += now - self.mark
@@ -79,9 +85,15 @@ class EpochLine(pl.Callback):
         done = trainer.current_epoch + 1
         total = trainer.max_epochs or done
         seconds = (time.perf_counter() - self.begun) / (done - self.first_epoch)
-        values = [text.format(_number(trainer.callback_metrics[key])) for key, text in self.SHOWN if key in trainer.callback_metrics]
+        values = [
+            text.format(_number(trainer.callback_metrics[key]))
+            for key, text in self.SHOWN
+            if key in trainer.callback_metrics
+        ]
         left = seconds * (total - done)
-        log.info("epoch %d/%d · %s · %.1f s an epoch, %s left", done, total, " · ".join(values), seconds, _duration(left))
+        log.info(
+            "epoch %d/%d · %s · %.1f s an epoch, %s left", done, total, " · ".join(values), seconds, _duration(left)
+        )
 
 
 def _number(value: Tensor | float) -> float:
