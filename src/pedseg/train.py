@@ -41,8 +41,8 @@ def train(cfg: "DictConfig") -> None:
         return
     selection = select(config)
     seed_everything(config["seed"], workers=True, verbose=False)
-    module = build_module(cfg, config)
     data = build_data(config, selection)
+    module = build_module(cfg, config, spacing_mm=data.spacing_mm)
     if _is_first_process():
         folder.begin(config, overwrite=config["overwrite"])
         log.info("%s: %s", folder.path, _describe(selection))
@@ -97,8 +97,10 @@ def build_data(config: Mapping[str, Any], selection: "Selection") -> "PatchDataM
     )
 
 
-def build_module(cfg: "DictConfig", config: Mapping[str, Any]) -> "SegmentationModule":
-    """Build the network and what trains it, and give it the weights it starts from."""
+def build_module(
+    cfg: "DictConfig", config: Mapping[str, Any], *, spacing_mm: tuple[float, float, float]
+) -> "SegmentationModule":
+    """Build the network for images of `spacing_mm` and what trains it, and give it the weights it starts from."""
     from functools import partial
 
     from hydra.utils import instantiate
@@ -108,8 +110,7 @@ def build_module(cfg: "DictConfig", config: Mapping[str, Any]) -> "SegmentationM
     from pedseg.networks import DomainClassifier, UNet
     from pedseg.schedules import linear_ramp
 
-    model = dict(config["model"])
-    network = UNet(**{**model, "spacing_mm": model["spacing_mm"] or (1.0, 1.0, 1.0)})
+    network = UNet(**config["model"], patch_size=config["data"]["patch_size"], spacing_mm=spacing_mm)
     _initialise(network, config["init"])
     optimizer, lr_schedule, loss = (
         instantiate(cfg.optimizer),
@@ -241,18 +242,16 @@ def finish(config: Mapping[str, Any], folder: RunFolder, selection: "Selection",
     """Predict and score the held-out cases, then mark the run as finished (rank 0 scores; every rank predicts)."""
     from pedseg.analysis.scoring import score_cases
     from pedseg.files import write_json
-    from pedseg.inference import Predictor, predict_cases
+    from pedseg.inference import Predictor, Settings, predict_cases
 
     trainer = module.trainer
     cohort = config["data"]["evaluation"]
     wanted = selection.evaluation.get(cohort, ())
     cases, convention = _evaluation_cases(config["data"]["cohorts"][cohort], cohort, wanted)
     if cases:
-        prediction = config["prediction"]
         predictor = Predictor(
-            [folder.checkpoint], device=module.device if module.device.type == "cuda" else trainer.strategy.root_device,
-            step=prediction["step"], mirror=prediction["mirror"],
-        )  # fmt: skip
+            [folder.checkpoint], device=trainer.strategy.root_device, settings=Settings(**config["prediction"])
+        )
         problems = predict_cases(
             predictor, cases[trainer.global_rank :: trainer.world_size], folder.predictions, convention=convention
         )

@@ -16,6 +16,9 @@ from pedseg.errors import PedsegError
 from pedseg.labels import Domain
 
 
+SPACING_TOLERANCE = 0.01
+
+
 class EpochLoader(DataLoader[Any]):
     """Loader that starts to read when its first batch is asked for, not when it is iterated.
 
@@ -107,6 +110,25 @@ class PatchDataModule(lightning.LightningDataModule):
             raise PedsegError(f"foreground_fraction {self.foreground_fraction} must lie in 0-1")
         if self.augmentation not in {"nnunet", "none"}:
             raise PedsegError(f"augmentation {self.augmentation!r} is unknown; use nnunet or none")
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Voxel size (z, y, x) that all training cases share.
+
+        Raises:
+            PedsegError: two cases differ by more than 1 %.
+        """
+        first: tuple[float, float, float] | None = None
+        for store, case_id in (*self.source_cases, *self.target_cases):
+            spacing = store.open(case_id).spacing_mm
+            first = first or spacing
+            if any(abs(a - b) > SPACING_TOLERANCE * b for a, b in zip(spacing, first, strict=True)):
+                raise PedsegError(
+                    f"case {case_id} has voxels of {spacing} mm, others of {first} mm; "
+                    f"prepare the cohorts with one voxel size, data.spacing_mm={list(first)}"
+                )
+        assert first is not None  # noqa: S101  (an empty source is refused)
+        return first
 
     def train_dataloader(self) -> EpochLoader:
         """Batches of one epoch for this process."""

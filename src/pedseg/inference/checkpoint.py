@@ -1,0 +1,85 @@
+"""The segmentation network out of a checkpoint, without the classifier and without the trainer."""
+
+import hashlib
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import torch
+
+from pedseg.errors import PedsegError
+from pedseg.labels import Region
+from pedseg.networks import UNet
+
+PREFIX = "network."  # of the segmentation network's weights in a checkpoint
+DESCRIPTION = "pedseg"  # key of what rebuilds the network
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedNetwork:
+    """A network in evaluation mode and what it was trained for.
+
+    Attributes:
+        network: on the CPU.
+        patch_size: voxels (z, y, x) of its windows.
+        spacing_mm: voxel size (z, y, x) of its training images.
+        identity: SHA-256 of the checkpoint file.
+    """
+
+    network: UNet
+    patch_size: tuple[int, ...]
+    spacing_mm: tuple[float, float, float]
+    identity: str
+
+
+def load_network(checkpoint: Path) -> LoadedNetwork:
+    """Rebuild the network of a checkpoint; only tensors and plain Python are read (``weights_only=True``).
+
+    Raises:
+        PedsegError: the file is absent, damaged, not written by pedseg, or for other regions than this version's.
+    """
+    content = read_checkpoint(checkpoint)
+    description = content.get(DESCRIPTION)
+    if not isinstance(description, dict) or "state_dict" not in content:
+        raise PedsegError(f"{checkpoint}: is no checkpoint of pedseg; give the checkpoints/last.ckpt of a run")
+    regions = [region.value for region in Region]
+    if description["regions"] != regions:
+        raise PedsegError(f"{checkpoint}: predicts {description['regions']}, this version writes {regions}")
+    network = UNet(**description["network"])
+    weights = {k.removeprefix(PREFIX): v for k, v in content["state_dict"].items() if k.startswith(PREFIX)}
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise PedsegError(f"{checkpoint}: its weights do not fit the network it describes\n{error}") from error
+    z, y, x = description["spacing_mm"]
+    return LoadedNetwork(network.eval(), tuple(description["patch_size"]), (z, y, x), _sha256(checkpoint))
+
+
+def read_checkpoint(checkpoint: Path) -> dict[str, Any]:
+    """Read a checkpoint's tensors and plain Python onto the CPU.
+
+    Raises:
+        PedsegError: the file is absent, damaged, or holds objects that only code could rebuild.
+    """
+    if not checkpoint.is_file():
+        raise PedsegError(f"{checkpoint}: no such checkpoint; give the checkpoints/last.ckpt of a run")
+    try:
+        content: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise PedsegError(
+            f"{checkpoint}: holds more than tensors and plain Python and is not opened, since that would run its code"
+        ) from error
+    except (RuntimeError, EOFError, OSError, BadZipFile) as error:
+        raise PedsegError(f"{checkpoint}: is damaged ({error}); copy it again or resume the run") from error
+    return content
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

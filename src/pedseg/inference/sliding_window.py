@@ -1,0 +1,183 @@
+"""Whole-volume logits from overlapping windows, weighted and mirrored as nnU-Net does (Isensee et al., 2021)."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.ndimage import gaussian_filter1d
+from torch import Tensor
+
+from pedseg.errors import PedsegError
+
+Precision = Literal["32", "bf16"]
+
+SIGMA_SCALE = 1 / 8  # nnU-Net: standard deviation of the importance, as a part of the patch
+IMPORTANCE_PEAK = 10.0  # nnU-Net: weight of a window's centre voxel
+
+
+def window_starts(size: Sequence[int], patch: Sequence[int], *, step: float = 0.5) -> list[tuple[int, ...]]:
+    """Place windows of `patch` voxels evenly over a volume of `size` voxels, first and last flush with its borders.
+
+    Per axis there are ceil((size - patch) / (step · patch)) + 1 windows, at evenly spaced starts rounded to the nearest
+    voxel (halves to even).
+
+    Returns:
+        First voxel of every window, last axis fastest.
+
+    Raises:
+        PedsegError: `step` is outside (0, 1], or the volume is smaller than a window.
+    """
+    return list(itertools.product(*_axis_starts(size, patch, step)))
+
+
+def _axis_starts(size: Sequence[int], patch: Sequence[int], step: float) -> list[list[int]]:
+    if not 0 < step <= 1:
+        raise PedsegError(f"step {step} must be above 0 and at most 1 (0.5 lets windows overlap by half)")
+    if any(s < p for s, p in zip(size, patch, strict=True)):
+        raise PedsegError(f"volume {tuple(size)} is smaller than the window {tuple(patch)}; pad it first")
+    starts = []
+    for length, window in zip(size, patch, strict=True):
+        intervals = int(np.ceil((length - window) / (window * step)))
+        spacing = (length - window) / max(intervals, 1)
+        starts.append([round(spacing * i) for i in range(intervals + 1)])
+    return starts
+
+
+def gaussian_importance(patch: Sequence[int], *, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Weight of every voxel of a window: a Gaussian about voxel patch // 2 with sigma patch / 8 and a maximum of 10.
+
+    It is the response of a Gaussian filter to a single voxel. Where it vanishes in `dtype`, the smallest value that
+    does not stands in, so that every voxel of the volume has a weight (half precision needs it; float32 does not).
+
+    Returns:
+        Tensor of shape `patch`.
+    """
+    z, y, x = (_profile(length) for length in patch)
+    importance = (IMPORTANCE_PEAK * z[:, None, None] * y[:, None] * x).to(dtype)
+    vanished = importance == 0
+    if vanished.any():
+        importance[vanished] = importance[~vanished].min()
+    return importance
+
+
+def _profile(length: int) -> Tensor:
+    """One axis of the importance, (length,) float64 with a maximum of 1; the filter is separable."""
+    impulse = np.zeros(length)
+    impulse[length // 2] = 1
+    response = gaussian_filter1d(impulse, length * SIGMA_SCALE, mode="constant")
+    return torch.from_numpy(response / response.max())
+
+
+@torch.inference_mode()
+def sliding_window_logits(
+    network: Callable[[Tensor], Tensor],
+    image: Tensor,
+    *,
+    patch_size: Sequence[int],
+    step: float = 0.5,
+    mirror: bool = True,
+    window_batch: int = 1,
+    device: torch.device | None = None,
+    precision: Precision = "32",
+    channels_last: bool = False,
+) -> Tensor:
+    """Run `network` over windows of one volume and average the logits.
+
+    A volume smaller than the patch is padded with 0 on both sides (the odd voxel at the end) and cropped again. Every
+    window is predicted; none is skipped because it is empty. The sums are kept in float32, whatever the precision of
+    the forward pass; nnU-Net keeps them in half precision, which moves logits by up to 1e-3 of their size. The sum of
+    the weights is a product of three axes, so it takes no volume of its own.
+
+    Args:
+        network: maps (N, C, *patch_size) to logits (N, R, *patch_size); in evaluation mode, on `device`.
+        image: volume (C, D, H, W). The sums are kept on its device.
+        patch_size: size of a window in voxels.
+        step: distance of neighbouring windows as a part of the patch.
+        mirror: average the logits over the eight mirrorings of each window.
+        window_batch: windows per forward pass.
+        device: where the network is; the image's device if None.
+        precision: "32", or "bf16" for autocast to bfloat16.
+        channels_last: hand windows over in channels-last layout (for a network converted to it).
+
+    Returns:
+        Logits (R, D, H, W), float32, on the device of `image`.
+
+    Raises:
+        PedsegError: `step` is outside (0, 1], or the logits are not finite.
+    """
+    run_on = device or image.device
+    padded, interior = _pad_to_window(image, patch_size)
+    axes = _axis_starts(padded.shape[1:], patch_size, step)
+    importance = gaussian_importance(patch_size).to(image.device)
+    mirrorings = _mirrorings() if mirror else [()]
+    layout = torch.channels_last_3d if channels_last else torch.contiguous_format
+    total: Tensor | None = None
+    for boxes in _batches(axes, patch_size, window_batch):
+        windows = _gather(padded, boxes).to(run_on, memory_format=layout)
+        for flips in mirrorings:
+            with torch.autocast(run_on.type, torch.bfloat16, enabled=precision == "bf16"):
+                logits = _flip(network(_flip(windows, flips)), flips).to(image.device, torch.float32)
+            if total is None:
+                total = image.new_zeros((logits.shape[1], *padded.shape[1:]), dtype=torch.float32)
+            for box, window_logits in zip(boxes, logits, strict=True):
+                total[box].addcmul_(window_logits, importance)
+    assert total is not None  # noqa: S101  (a volume has at least one window)
+    _divide_by_weights(total, axes, patch_size, repeats=len(mirrorings))
+    if not torch.isfinite(total.sum()):
+        raise PedsegError("the network's logits are not finite; predict with precision 32, or check the checkpoint")
+    return total[interior]
+
+
+def _pad_to_window(image: Tensor, patch: Sequence[int]) -> tuple[Tensor, tuple[slice, ...]]:
+    """Pad (C, D, H, W) with 0 to at least `patch`, and return the box of the original in it."""
+    missing = [max(p - s, 0) for s, p in zip(image.shape[1:], patch, strict=True)]
+    before = [m // 2 for m in missing]
+    interior = (slice(None), *(slice(b, b + s) for b, s in zip(before, image.shape[1:], strict=True)))
+    if not any(missing):
+        return image, interior
+    widths = [w for b, m in zip(reversed(before), reversed(missing), strict=True) for w in (b, m - b)]
+    return F.pad(image, widths), interior
+
+
+def _mirrorings() -> list[tuple[int, ...]]:
+    """Axes of (N, C, D, H, W) to flip: none, each, each two, all three."""
+    return [axes for count in range(4) for axes in itertools.combinations((2, 3, 4), count)]
+
+
+def _gather(volume: Tensor, boxes: Sequence[tuple[slice, ...]]) -> Tensor:
+    """Windows (N, C, *patch); a single one is a view."""
+    views = [volume[box] for box in boxes]
+    if len(views) == 1:
+        return views[0][None]
+    windows = volume.new_empty((len(views), *views[0].shape))
+    for window, view in zip(windows, views, strict=True):  # torch.stack is several times slower on views
+        window.copy_(view)
+    return windows
+
+
+def _flip(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return x.flip(axes) if axes else x  # an empty flip would copy
+
+
+def _batches(axes: list[list[int]], patch: Sequence[int], size: int) -> Iterator[list[tuple[slice, ...]]]:
+    """Yield boxes in (C, D, H, W), `size` at a time."""
+    starts = list(itertools.product(*axes))
+    for first in range(0, len(starts), size):
+        yield [
+            (slice(None), *(slice(s, s + p) for s, p in zip(start, patch, strict=True)))
+            for start in starts[first : first + size]
+        ]
+
+
+def _divide_by_weights(total: Tensor, axes: list[list[int]], patch: Sequence[int], *, repeats: int) -> None:
+    """Divide (R, D, H, W) in place by the importance of all windows over each voxel, axis after axis."""
+    for axis, (starts, length) in enumerate(zip(axes, patch, strict=True)):
+        profile = _profile(length) * (IMPORTANCE_PEAK * repeats if axis == 0 else 1)
+        weight = torch.zeros(total.shape[axis + 1], dtype=torch.float64)
+        for start in starts:
+            weight[start : start + length] += profile
+        shape = [-1 if i == axis else 1 for i in range(len(axes))]
+        total.div_(weight.float().to(total.device).reshape(shape))

@@ -1,0 +1,59 @@
+"""Checkpoints that can be used, and those that cannot."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pedseg.errors import PedsegError
+from pedseg.inference import load_network
+from pedseg.networks import UNet
+from tests.builders import write_checkpoint
+
+
+def test_network_comes_back(tmp_path: Path) -> None:
+    loaded = load_network(write_checkpoint(tmp_path / "a b" / "last.ckpt", seed=3))
+    torch.manual_seed(3)
+    expected = UNet(patch_size=(16, 16, 16), base_features=4, max_features=8).eval()
+    image = torch.rand(1, 4, 16, 16, 16)
+    assert torch.equal(loaded.network(image), expected(image))
+    assert not loaded.network.training
+    assert loaded.patch_size == (16, 16, 16)
+    assert loaded.spacing_mm == (1.0, 1.0, 1.0)
+
+
+def test_absent(tmp_path: Path) -> None:
+    with pytest.raises(PedsegError, match="no such checkpoint"):
+        load_network(tmp_path / "last.ckpt")
+
+
+def test_truncated(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "last.ckpt")
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(PedsegError, match="damaged"):
+        load_network(path)
+
+
+def test_foreign(tmp_path: Path) -> None:
+    torch.save({"network_weights": {}}, tmp_path / "x.pth")
+    with pytest.raises(PedsegError, match="no checkpoint of pedseg"):
+        load_network(tmp_path / "x.pth")
+
+
+def test_code_is_not_run(tmp_path: Path) -> None:
+    torch.save({"pedseg": Path("x")}, tmp_path / "x.ckpt")
+    with pytest.raises(PedsegError, match="is not opened"):
+        load_network(tmp_path / "x.ckpt")
+
+
+def test_other_regions_and_other_weights(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "last.ckpt")
+    content = torch.load(path, weights_only=True)
+    content["pedseg"]["regions"] = ["tc", "wt", "et"]
+    torch.save(content, path)
+    with pytest.raises(PedsegError, match="predicts"):
+        load_network(path)
+    content["pedseg"] |= {"regions": ["wt", "tc", "et"], "network": content["pedseg"]["network"] | {"base_features": 8}}
+    torch.save(content, path)
+    with pytest.raises(PedsegError, match="do not fit"):
+        load_network(path)

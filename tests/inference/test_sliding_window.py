@@ -1,0 +1,117 @@
+"""Windows, weights and stitching, against values worked out by hand and a plain re-computation."""
+
+import itertools
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+
+from pedseg.errors import PedsegError
+from pedseg.inference import gaussian_importance, sliding_window_logits, window_starts
+
+NNUNET = """
+import json, sys, torch
+from nnunetv2.inference.sliding_window_prediction import compute_gaussian, compute_steps_for_sliding_window
+out = {}
+for size, patch in json.loads(sys.argv[1]):
+    steps = compute_steps_for_sliding_window(tuple(size), tuple(patch), 0.5)
+    cpu = torch.device("cpu")
+    g = compute_gaussian(tuple(patch), sigma_scale=1 / 8, value_scaling_factor=10, dtype=torch.float32, device=cpu)
+    out[str((size, patch))] = {"steps": [[int(s) for s in a] for a in steps], "g": g.flatten().tolist()}
+print(json.dumps(out))
+"""
+GRIDS = [([40, 33, 17], [16, 16, 16]), ([155, 170, 140], [64, 48, 32]), ([128, 16, 20], [128, 16, 12])]
+
+
+def test_starts_by_hand() -> None:
+    assert window_starts((128,), (128,)) == [(0,)]
+    assert window_starts((155,), (128,)) == [(0,), (27,)]
+    assert [s[0] for s in window_starts((240,), (64,))] == [0, 29, 59, 88, 117, 147, 176]
+    assert len(window_starts((240, 240, 155), (128, 128, 128))) == 18
+
+
+def test_starts_cover_every_voxel() -> None:
+    for length, window in itertools.product(range(16, 60, 7), (8, 16)):
+        covered = np.zeros(length, dtype=bool)
+        for (start,) in window_starts((length,), (window,), step=0.75):
+            covered[start : start + window] = True
+        assert covered.all()
+
+
+@pytest.mark.parametrize("step", [0.0, -0.5, 1.5])
+def test_bad_step(step: float) -> None:
+    with pytest.raises(PedsegError, match="step"):
+        window_starts((32,), (16,), step=step)
+
+
+def test_importance_is_a_filtered_impulse() -> None:
+    patch = (16, 24, 12)
+    impulse = np.zeros(patch)
+    impulse[8, 12, 6] = 1
+    expected = gaussian_filter(impulse, [n / 8 for n in patch], mode="constant")
+    expected *= 10 / expected.max()
+    importance = gaussian_importance(patch).numpy()
+    assert (importance > 0).all()
+    assert np.allclose(importance, expected, rtol=1e-5, atol=1e-9)
+
+
+def test_equal_to_nnunet(peers_python: Path) -> None:
+    run = subprocess.run([peers_python, "-c", NNUNET, json.dumps(GRIDS)], capture_output=True, text=True, check=True)
+    theirs = json.loads(run.stdout.strip().splitlines()[-1])
+    for size, patch in GRIDS:
+        found = theirs[str((size, patch))]
+        assert window_starts(size, patch) == list(itertools.product(*found["steps"]))
+        assert np.allclose(gaussian_importance(patch).flatten(), found["g"], rtol=1e-5, atol=1e-7)
+
+
+def position_dependent(x: Tensor) -> Tensor:
+    """A 'network' whose answer depends on where in its window a voxel lies."""
+    ramp = torch.linspace(0, 1, x[0, 0].numel()).reshape(x.shape[2:])
+    return torch.stack([x[:, 0] * ramp, x[:, 1] - ramp, ramp.expand_as(x[:, 0])], dim=1)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_stitching_equals_a_plain_recomputation(mirror: bool, batch: int) -> None:
+    image = torch.rand(4, 20, 17, 30, generator=torch.Generator().manual_seed(1))
+    patch = (16, 16, 16)
+    importance = gaussian_importance(patch).double()
+    total, weight = torch.zeros(3, 20, 17, 30, dtype=torch.float64), torch.zeros(20, 17, 30, dtype=torch.float64)
+    for z, y, x in window_starts(image.shape[1:], patch):
+        box = (slice(z, z + 16), slice(y, y + 16), slice(x, x + 16))
+        window = image[(slice(None), *box)][None]
+        flips = [c for n in range(4) for c in itertools.combinations((2, 3, 4), n)] if mirror else [()]
+        mean = torch.stack([position_dependent(window.flip(f)).flip(f) for f in flips]).double().mean(0)[0]
+        total[(slice(None), *box)] += mean * importance
+        weight[box] += importance
+    found = sliding_window_logits(position_dependent, image, patch_size=patch, mirror=mirror, window_batch=batch)
+    assert torch.allclose(found.double(), total / weight, atol=1e-5)
+
+
+def test_a_pointwise_network_is_stitched_exactly_on_any_shape() -> None:
+    for shape in ((16, 16, 16), (5, 30, 17), (16, 7, 40)):
+        image = torch.rand(4, *shape)
+        logits = sliding_window_logits(lambda x: x[:, :3] * 2 - 1, image, patch_size=(16, 16, 16))
+        assert logits.shape == (3, *shape)
+        assert torch.allclose(logits, image[:3] * 2 - 1, atol=1e-5)
+
+
+def test_small_volume_is_centred_in_the_patch() -> None:
+    seen: list[Tensor] = []
+
+    def network(x: Tensor) -> Tensor:
+        seen.append(x.clone())
+        return x[:, :3]
+
+    sliding_window_logits(network, torch.ones(4, 5, 8, 8), patch_size=(8, 8, 8), mirror=False)
+    assert seen[0][0, 0].sum(dim=(1, 2)).tolist() == [0, 64, 64, 64, 64, 64, 0, 0]
+
+
+def test_logits_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(PedsegError, match="not finite"):
+        sliding_window_logits(lambda x: x[:, :3] / 0, torch.zeros(4, 8, 8, 8), patch_size=(8, 8, 8))
