@@ -1,0 +1,107 @@
+"""Names of runs, every experiment file, and how mistakes on the command line end."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from pedseg.configuration import conf_dir, exit_code, run_name
+from pedseg.errors import PedsegError
+
+EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
+TABLE_2 = {
+    "m1_adult", "m2_ped", "m3_mixed", "m4_warmup", "m5_seg_layers", "m6_finetune_all", "m7_finetune_encoder",
+    "m8_finetune_decoder", "m1_adult_nods", "m2_ped_nods", "m3_mixed_nods", "uda",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _resolver() -> Iterator[None]:
+    OmegaConf.register_new_resolver("pedseg.run_name", run_name, replace=True)
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        yield
+
+
+def load(*overrides: str) -> DictConfig:
+    return compose("train", list(overrides))
+
+
+def test_every_model_of_table_2_has_a_file() -> None:
+    assert set(EXPERIMENTS) == TABLE_2 | {"uda_released", "uda_alpha0"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["experiment=uda", "fold=0"], "uda"),
+        (["experiment=uda", "fold=3", "paths.adult=/a b", "logger=wandb", "trainer.devices=4", "scale=demo"], "uda"),
+        (["experiment=uda", "adaptation.alpha_max=1"], "uda/adaptation.alpha_max=1"),
+        (["seed=2", "adaptation.lambda_domain=0.1"], "uda/adaptation.lambda_domain=0.1,seed=2"),
+        (["trainer.max_epochs=5"], "uda/trainer.max_epochs=5"),
+        (["folds=/data/splits.json"], "uda/folds=_data_splits.json"),
+        (["+data.source.ped=all"], "uda/data.source.ped=all"),
+    ],
+)
+def test_run_name(overrides: list[str], expected: str) -> None:
+    assert run_name("uda", overrides) == expected
+
+
+def test_long_run_names_stay_short_and_apart() -> None:
+    names = {run_name("uda", [f"data.source.x{i}=fold" for i in range(60)] + [f"seed={s}"]) for s in (1, 2)}
+    assert len(names) == 2
+    assert max(len(Path(name).name) for name in names) < 200
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_no_experiment_reads_target_labels_while_it_adapts(experiment: str) -> None:
+    cfg = load(f"experiment={experiment}")
+    source = {cohort for cohort, part in cfg.data.source.items() if part}
+    assert not source & set(cfg.data.target)
+    assert (cfg.adaptation.method == "none") == (not cfg.data.target)
+
+
+def test_table_2_settings() -> None:
+    rows = {name: load(f"experiment={name}") for name in EXPERIMENTS}
+    for name in ("m1_adult_nods", "m2_ped_nods", "m3_mixed_nods", "uda", "uda_released", "uda_alpha0"):
+        assert not rows[name].model.deep_supervision
+        assert (rows[name].data.batch_size, rows[name].trainer.max_epochs) == (4, 500)
+    for name in ("m1_adult", "m2_ped", "m3_mixed", "m4_warmup"):
+        assert rows[name].model.deep_supervision
+        assert (rows[name].data.batch_size, rows[name].trainer.max_epochs) == (2, 1000)
+    assert rows["m1_adult"].run_fold == "all"
+    assert [list(rows[name].trained_parts) for name in EXPERIMENTS if name[:2] in ("m5", "m7", "m8")] == [
+        ["seg_layers"], ["encoder", "seg_layers"], ["decoder", "seg_layers"],
+    ]  # fmt: skip
+    for name in ("m6_finetune_all", "m7_finetune_encoder", "m8_finetune_decoder"):
+        assert rows[name].init.run == "runs/m5_seg_layers/fold_0"
+        assert rows[name].trainer.max_epochs == 300
+        assert rows[name].optimizer.lr < 0.01
+    ramp = rows["uda"].adaptation
+    assert (ramp.alpha_start * 500, ramp.alpha_end * 500, ramp.alpha_max) == (100, 350, 3)
+    assert (rows["uda"].lr_schedule.exponent, rows["uda_released"].lr_schedule.exponent) == (0.75, 1.0)
+    assert rows["uda_alpha0"].adaptation.alpha_max == 0
+
+
+def test_released_differs_from_the_paper_in_known_switches_only() -> None:
+    from pedseg.runs import flatten
+
+    paper, released = (
+        flatten(OmegaConf.to_container(load(f"experiment={name}"), resolve=False))  # type: ignore[arg-type]
+        for name in ("uda", "uda_released")
+    )
+    changed = {key for key in paper.keys() | released.keys() if paper.get(key) != released.get(key)}
+    assert changed == {
+        "model.norm", "adaptation.classifier.norm", "adaptation.classifier.shared_blocks", "lr_schedule.exponent",
+        "loss.bce_weight", "loss.dice_weight",
+    }  # fmt: skip
+
+
+def test_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise PedsegError("fold 7 is not in splits.json (0-4)")
+
+    assert exit_code(lambda: None) == 0
+    assert exit_code(fail) == 2
+    assert capsys.readouterr().err == "pedseg: fold 7 is not in splits.json (0-4)\n"

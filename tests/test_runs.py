@@ -1,0 +1,73 @@
+"""Run folders: continued by the same run, refused to another one."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pedseg.errors import PedsegError
+from pedseg.files import read_json
+from pedseg.runs import RunFolder, required_checkpoint, settings_of
+
+CONFIG: dict[str, Any] = {
+    "seed": 0,
+    "paths": {"adult": "/a"},
+    "data": {"batch_size": 2, "num_workers": 3, "cohorts": {"adult": {"folder": "/a", "convention": "brats2021"}}},
+    "trainer": {"max_epochs": 5, "devices": 1},
+}
+
+
+def changed(**values: Any) -> dict[str, Any]:
+    return {**CONFIG, **values}
+
+
+def test_settings_leave_out_the_machine() -> None:
+    assert settings_of(CONFIG) == {
+        "seed": 0,
+        "data.batch_size": 2,
+        "data.cohorts.adult.convention": "brats2021",
+        "trainer.max_epochs": 5,
+    }
+
+
+def test_the_same_run_continues_elsewhere(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(CONFIG, overwrite=False)
+    folder.metrics.write_text("epoch\n")
+    folder.begin(changed(paths={"adult": "/b"}, trainer={"max_epochs": 5, "devices": 4}), overwrite=False)
+    assert folder.metrics.exists()
+    assert read_json(folder.config)["paths"] == {"adult": "/b"}
+
+
+def test_another_run_is_refused_and_harms_nothing(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(CONFIG, overwrite=False)
+    before = folder.config.read_bytes()
+    with pytest.raises(PedsegError, match="seed: was 0, now 1"):
+        folder.begin(changed(seed=1), overwrite=False)
+    assert folder.config.read_bytes() == before
+
+
+def test_overwrite_clears(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(CONFIG, overwrite=False)
+    folder.checkpoint.parent.mkdir()
+    folder.checkpoint.touch()
+    (tmp_path / "run" / "notes.txt").touch()
+    folder.begin(changed(seed=1), overwrite=True)
+    assert not folder.checkpoint.exists()
+    assert (tmp_path / "run" / "notes.txt").exists()  # not ours
+    assert read_json(folder.config)["seed"] == 1
+
+
+def test_a_run_without_configuration_is_not_touched(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.checkpoint.parent.mkdir(parents=True)
+    folder.checkpoint.touch()
+    with pytest.raises(PedsegError, match="without config"):
+        folder.begin(CONFIG, overwrite=False)
+
+
+def test_required_checkpoint_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(PedsegError, match=r"python -m pedseg\.train experiment=m1_adult"):
+        required_checkpoint(tmp_path / "m1", command="python -m pedseg.train experiment=m1_adult")
