@@ -124,9 +124,10 @@ def required_checkpoint(run: Path, *, command: str) -> Path:
     """Path of the checkpoint of the run that another one starts from.
 
     Raises:
-        PedsegError: that run has not finished training; the message gives the command that makes it.
+        PedsegError: that run is absent or not finished; the message gives the command that makes or continues it.
     """
-    checkpoint = RunFolder(run).checkpoint
-    if not checkpoint.exists():
-        raise PedsegError(f"{checkpoint} is missing: this run starts from it. Make it first with\n  {command}")
-    return checkpoint
+    folder = RunFolder(run)
+    if not folder.finished.exists() or not folder.checkpoint.exists():
+        state = "is not finished" if folder.checkpoint.exists() else "is missing"
+        raise PedsegError(f"{run} {state}, and this run starts from its weights. First run\n  {command}")
+    return folder.checkpoint

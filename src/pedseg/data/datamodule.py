@@ -15,7 +15,6 @@ from pedseg.data.store import CohortStore
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain
 
-
 SPACING_TOLERANCE = 0.01
 
 

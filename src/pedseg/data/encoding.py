@@ -119,6 +119,8 @@ def read_box(array: Any, start: Sequence[int], size: Sequence[int], *, fill: int
         return box
     box = np.full((*array.shape[:-3], *size), fill, dtype=array.dtype)
     if all(side.stop > side.start for side in inner):
-        target = tuple(slice(side.start - s, side.stop - s) for side, s in zip(inner, start, strict=True))
-        box[..., *target] = array[(..., *inner)]
+        target: tuple[slice, ...] = tuple(
+            slice(side.start - s, side.stop - s) for side, s in zip(inner, start, strict=True)
+        )
+        box[(..., *target)] = array[(..., *inner)]
     return box

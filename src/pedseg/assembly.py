@@ -1,0 +1,144 @@
+"""From the composed configuration of a run to its objects. Everything below takes plain arguments."""
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from lightning.pytorch.loggers.logger import Logger
+from omegaconf import DictConfig
+
+from pedseg.callbacks import MetricsCsv
+from pedseg.callbacks.tracking import tensorboard_logger, wandb_logger
+from pedseg.data.datamodule import PatchDataModule
+from pedseg.data.selection import Selection, select_cases
+from pedseg.data.store import CohortStore
+from pedseg.errors import PedsegError
+from pedseg.inference import load_network
+from pedseg.losses import DiceBCELoss
+from pedseg.modules import AdaptationModule, SegmentationModule
+from pedseg.networks import DomainClassifier, UNet
+from pedseg.runs import RunFolder, required_checkpoint
+from pedseg.schedules import linear_ramp
+
+MOST_WORKERS = 12  # of the loader when data.num_workers=auto
+
+
+def select(config: Mapping[str, Any]) -> Selection:
+    """Divide the prepared cohorts into what is trained on, watched and scored."""
+    data, fold = config["data"], config["fold"]
+    source = {cohort: part for cohort, part in data["source"].items() if part}
+    cohorts = {*source, *data["target"], data["evaluation"]}
+    for cohort in sorted(cohorts - set(data["cohorts"])):
+        raise PedsegError(f"cohort {cohort!r} is not among data.cohorts ({', '.join(data['cohorts'])})")
+    if fold != "all" and not isinstance(fold, int):
+        raise PedsegError(f"fold={fold} is no fold; give a number or all")
+    grouping = config["folds"]
+    made = grouping in ("patient", "published")
+    return select_cases(
+        {cohort: CohortStore(Path(data["store"]) / cohort).case_ids for cohort in sorted(cohorts)},
+        fold=fold,
+        source=source,
+        target=dict.fromkeys(data["target"], "fold"),
+        evaluation=[data["evaluation"]],
+        grouping=grouping if made else "patient",
+        split_files={} if made else dict.fromkeys(sorted(cohorts), Path(grouping)),
+    )
+
+
+def build_data(config: Mapping[str, Any], selection: Selection) -> PatchDataModule:
+    """Make the training and validation batches."""
+    data, trainer = config["data"], config["trainer"]
+    workers = data["num_workers"]
+    return PatchDataModule(
+        store=Path(data["store"]),
+        source=selection.source_train,
+        source_validation=selection.source_validation,
+        target=selection.target_train,
+        patch_size=data["patch_size"],
+        batch_size=data["batch_size"],
+        steps_per_epoch=trainer["limit_train_batches"],
+        validation_steps=trainer["limit_val_batches"],
+        seed=config["seed"],
+        augmentation=data["augmentation"],
+        foreground_fraction=data["foreground_fraction"],
+        num_workers=max(1, min(MOST_WORKERS, (os.cpu_count() or 2) - 1)) if workers == "auto" else workers,
+    )
+
+
+def build_module(
+    cfg: DictConfig, config: Mapping[str, Any], *, spacing_mm: tuple[float, float, float]
+) -> SegmentationModule:
+    """Build the network for images of `spacing_mm` and what trains it, and give it the weights it starts from."""
+    network = UNet(**config["model"], patch_size=config["data"]["patch_size"], spacing_mm=spacing_mm)
+    _initialise(network, config["init"])
+    training: dict[str, Any] = {
+        "network": network,
+        "optimizer": instantiate(cfg.optimizer),
+        "lr_schedule": instantiate(cfg.lr_schedule),
+        "loss": DiceBCELoss(**config["loss"]),
+        "trainable_parts": config["trained_parts"],
+        "channels_last": config["channels_last"],
+    }
+    if config["adaptation"]["method"] == "none":
+        return SegmentationModule(**training)
+    if not config["data"]["target"]:
+        raise PedsegError("adaptation needs an unlabelled cohort: data.target=[ped]")
+    return _adaptation_module(config["adaptation"], network, training)
+
+
+def _adaptation_module(adaptation: Mapping[str, Any], network: UNet, training: Mapping[str, Any]) -> AdaptationModule:
+    """Add the domain classifier at the chosen decoder stage; negative numbers count from the full-size one."""
+    stages = network.decoder_shapes
+    chosen = adaptation["decoder_stage"]
+    stage = chosen if chosen > 0 else len(stages) + 1 + chosen
+    if not 1 <= stage <= len(stages):
+        raise PedsegError(f"adaptation.decoder_stage={chosen}: this network has {len(stages)}; use 1 to {len(stages)}")
+    channels, size = stages[stage - 1]
+    ramp = {"start": adaptation["alpha_start"], "end": adaptation["alpha_end"], "maximum": adaptation["alpha_max"]}
+    return AdaptationModule(
+        classifier=DomainClassifier(in_channels=channels, input_size=size, **adaptation["classifier"]),
+        alpha_schedule=partial(linear_ramp, **ramp),
+        decoder_stage=stage,
+        lambda_domain=adaptation["lambda_domain"],
+        **training,
+    )
+
+
+def _initialise(network: UNet, init: Mapping[str, Any]) -> None:
+    """Copy the named parts of another run's network."""
+    if init["run"] is None:
+        return
+
+    checkpoint = required_checkpoint(Path(init["run"]), command=init["command"])
+    loaded = load_network(checkpoint).network
+    for part in init["parts"]:
+        try:
+            network.get_submodule(part).load_state_dict(loaded.get_submodule(part).state_dict())
+        except RuntimeError as error:
+            raise PedsegError(
+                f"{checkpoint}: its {part} does not fit this network, use the same model settings\n{error}"
+            ) from error
+
+
+def build_loggers(config: Mapping[str, Any], folder: RunFolder, *, first_epoch: int) -> list[Logger]:
+    """metrics.csv, and what logger= names beside it."""
+    loggers: list[Logger] = [MetricsCsv(folder.metrics, first_epoch=first_epoch)]
+    settings = config["logger"]
+    if settings["kind"] == "wandb":
+        loggers.append(
+            wandb_logger(
+                folder.path,
+                config=config,
+                group=config["run_name"],
+                job_type=f"fold_{config['run_fold']}",
+                project=settings["project"],
+                entity=settings["entity"],
+                offline=settings["offline"],
+            )
+        )
+    elif settings["kind"] == "tensorboard":
+        loggers.append(tensorboard_logger(folder.path))
+    return loggers
