@@ -22,3 +22,16 @@ def peers_python() -> Path:
     if not python or not Path(python).exists():
         pytest.skip("no peers' environment (set PEDSEG_PEERS_PYTHON to a Python with nnunetv2)")
     return Path(python)
+
+
+@pytest.fixture(scope="session")
+def toy_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six adults and six children at 8 mm, synthetic, in the official layout and prepared; not to be written to."""
+    from pedseg.phantom.__main__ import main as make
+    from pedseg.prepare import main as prepare
+
+    world = tmp_path_factory.mktemp("toy world")
+    assert make(["--output", str(world), "--adults", "6", "--children", "6", "--spacing", "8", "--workers", "1"]) == 0
+    paths = [f"paths.{name}={world / name}" for name in ("adult", "ped", "store")]
+    assert prepare(["scale=toy", *paths, "workers=1"]) == 0
+    return world

@@ -1,0 +1,248 @@
+"""The training command, end to end on tiny synthetic cohorts."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pedseg import train as entry
+from pedseg.files import read_json
+from pedseg.runs import RunFolder
+
+ORDER = (  # models 4-8 after those they start from
+    "m1_adult", "m2_ped", "m3_mixed", "m4_warmup", "m5_seg_layers", "m6_finetune_all", "m7_finetune_encoder",
+    "m8_finetune_decoder", "m1_adult_nods", "m2_ped_nods", "m3_mixed_nods", "uda", "uda_released", "uda_alpha0",
+)  # fmt: skip
+
+
+def arguments(world: Path, runs: Path, *overrides: str) -> list[str]:
+    """Command line of a toy run on the cohorts in `world`."""
+    paths = {"adult": world / "adult", "ped": world / "ped", "store": world / "store", "runs": runs}
+    return ["scale=toy", *(f"paths.{name}={path}" for name, path in paths.items()), *overrides]
+
+
+def train(world: Path, runs: Path, *overrides: str) -> int:
+    """Run the command in this process."""
+    return entry.main([*arguments(world, runs, *overrides), "trainer.enable_progress_bar=false"])
+
+
+def spawn(world: Path, runs: Path, *overrides: str) -> list[str]:
+    """The same as a command of its own."""
+    return [sys.executable, "-m", "pedseg.train", *arguments(world, runs, *overrides)]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(RunFolder(folder).checkpoint, weights_only=True)["state_dict"]
+    return state
+
+
+def assert_same_bits(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def chain(toy_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs folder in which every experiment has trained two steps on fold 1."""
+    runs = tmp_path_factory.mktemp("all runs")
+    for experiment in ORDER:
+        assert train(toy_world, runs, f"experiment={experiment}", "fold=1") == 0, experiment
+    return runs
+
+
+def test_every_experiment_trains_predicts_and_scores(chain: Path) -> None:
+    from pedseg.configuration import conf_dir
+
+    assert set(ORDER) == {path.stem for path in (conf_dir() / "experiment").glob("*.yaml")}
+    for experiment in ORDER:
+        folder = RunFolder(chain / experiment / ("fold_all" if experiment.startswith("m1") else "fold_1"))
+        cases = {row["case"] for row in rows(folder.scores)}
+        assert len(rows(folder.scores)) == 3 * len(cases)
+        # the fold's children, or all of them where no child was trained on
+        assert len(cases) == (6 if experiment.startswith("m1") else 1), experiment
+        assert len(list(folder.predictions.glob("*.nii.gz"))) == len(cases)
+        assert read_json(folder.finished) == {"predicted": len(cases), "scored": len(cases)}
+        assert any(row["train/loss"] for row in rows(folder.metrics))
+
+
+def test_frozen_parts_are_bit_identical_and_trained_ones_are_not(chain: Path) -> None:
+    m1, m5 = weights(chain / "m1_adult" / "fold_all"), weights(chain / "m5_seg_layers" / "fold_1")
+    frozen = {
+        "m5_seg_layers": (m1, ("encoder", "decoder")),
+        "m7_finetune_encoder": (m5, ("decoder",)),
+        "m8_finetune_decoder": (m5, ("encoder",)),
+    }
+    for experiment, (before, parts) in frozen.items():
+        after = weights(chain / experiment / "fold_1")
+        for part in ("encoder", "decoder", "seg_layers"):
+            names = [name for name in after if name.startswith(f"network.{part}.") and name.endswith("weight")]
+            unchanged = [torch.equal(after[name], before[name]) for name in names]
+            assert all(unchanged) if part in parts else not all(unchanged), (experiment, part)
+
+
+def test_control_has_no_reversed_gradient(chain: Path) -> None:
+    control = rows(chain / "uda_alpha0" / "fold_1" / "metrics.csv")
+    assert {float(row["train/alpha"]) for row in control if row["train/alpha"]} == {0.0}
+    assert {float(row["train/gradient_domain"]) for row in control if row["train/gradient_domain"]} == {0.0}
+
+
+def test_a_finished_run_is_not_trained_again(chain: Path, toy_world: Path) -> None:
+    folder = RunFolder(chain / "m2_ped" / "fold_1")
+    before = folder.checkpoint.stat().st_mtime_ns
+    assert train(toy_world, chain, "experiment=m2_ped", "fold=1") == 0
+    assert folder.checkpoint.stat().st_mtime_ns == before
+
+
+def test_what_a_run_starts_from_must_be_there(
+    toy_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(toy_world, tmp_path, "experiment=m5_seg_layers", "fold=0") == 2
+    assert "python -m pedseg.train experiment=m1_adult" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["experiment=uda", "fold=7"], "fold 7"),
+        (["experiment=nonsense"], "nonsense"),
+        (["experiment=uda", "data.source.ped=fold"], "both source and target"),
+        (["experiment=uda", "data.patch_size=[15,16,16]"], "patch"),
+        (["experiment=uda", "adaptation.decoder_stage=9"], "decoder_stage=9"),
+        (["experiment=m2_ped", "trained_parts=[head]"], "head"),
+        (["experiment=m2_ped", "folds=/nowhere/splits.json"], "/nowhere/splits.json"),
+        (["experiment=m2_ped", "paths.store=/nowhere"], "python -m pedseg.prepare"),
+        (["experiment=m2_ped", "paths.ped=null"], "paths.ped"),
+    ],
+)
+def test_mistakes_end_before_training(
+    toy_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], overrides: list[str], message: str
+) -> None:
+    assert train(toy_world, tmp_path, *overrides) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.rglob("last.ckpt"))
+
+
+STEPS = ("trainer.limit_train_batches=10", "trainer.max_epochs=2", "trainer.limit_val_batches=0")
+
+
+def test_target_labels_do_not_exist_for_uda(toy_world: Path, tmp_path: Path) -> None:
+    """The claim from outside: twenty steps with and without the target's labels on disk give the same bits."""
+    blind = tmp_path / "blind world"
+    shutil.copytree(toy_world, blind)
+    hidden = [*(blind / "ped").rglob("*seg*"), *(blind / "store" / "ped").rglob("label*")]
+    hidden += (blind / "store" / "ped").rglob("foreground*")
+    assert len(hidden) == 3 * 6
+    for path in hidden:
+        path.unlink()
+    assert train(toy_world, tmp_path / "with", "experiment=uda", *STEPS) == 0
+    assert train(blind, tmp_path / "without", "experiment=uda", *STEPS) == 0
+    name = "uda/" + ",".join(sorted(STEPS)) + "/fold_0"
+    assert_same_bits(weights(tmp_path / "with" / name), weights(tmp_path / "without" / name))
+    assert RunFolder(tmp_path / "with" / name).scores.exists()
+    assert read_json(RunFolder(tmp_path / "without" / name).finished) == {"predicted": 2, "scored": 0}
+
+
+def test_resume_after_kill_is_exact(toy_world: Path, tmp_path: Path) -> None:
+    """Four epochs equal two, kill -9, and the other two, bit for bit; the curves are whole."""
+    more = ("experiment=uda", "trainer.max_epochs=6", "trainer.limit_train_batches=4", "data.num_workers=0")
+    assert train(toy_world, tmp_path / "whole", *more) == 0
+    command = spawn(toy_world, tmp_path / "killed", *more)
+    name = "uda/trainer.limit_train_batches=4,trainer.max_epochs=6/fold_0"
+    folder = RunFolder(tmp_path / "killed" / name)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not folder.checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+    assert folder.checkpoint.exists()
+    assert not folder.finished.exists()
+    assert train(toy_world, tmp_path / "killed", *more) == 0
+    assert_same_bits(weights(folder.path), weights(tmp_path / "whole" / name))
+    epochs = [row["epoch"] for row in rows(folder.metrics) if row["train/loss"]]
+    assert epochs == ["0", "1", "2", "3", "4", "5"]
+
+
+def test_other_settings_do_not_continue_a_run(
+    toy_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(toy_world, tmp_path, "experiment=m2_ped") == 0
+    folder = RunFolder(tmp_path / "m2_ped" / "fold_0")
+    config = read_json(folder.config)
+    config["seed"] = 5
+    folder.config.write_text(__import__("json").dumps(config))
+    assert train(toy_world, tmp_path, "experiment=m2_ped") == 2
+    assert "seed: was 5, now 0" in capsys.readouterr().err
+
+
+def test_sweep_gives_each_job_its_folder(toy_world: Path, tmp_path: Path) -> None:
+    swept = ["-m", "experiment=uda", "adaptation.alpha_max=1,3", "adaptation.lambda_domain=0.1"]
+    assert train(toy_world, tmp_path, *swept) == 0
+    for alpha in (1, 3):
+        folder = tmp_path / "uda" / f"adaptation.alpha_max={alpha},adaptation.lambda_domain=0.1" / "fold_0"
+        assert RunFolder(folder).scores.exists()
+
+
+def run(command: Sequence[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+def test_wandb_offline_keeps_one_record_over_a_resume(toy_world: Path, tmp_path: Path) -> None:
+    more = ["experiment=uda", "trainer.max_epochs=2", "logger=wandb", "logger.offline=true"]
+    run(spawn(toy_world, tmp_path, *more), WANDB_MODE="offline")
+    folder = RunFolder(tmp_path / "uda" / "trainer.max_epochs=2" / "fold_0")
+    run_id = (folder.path / "wandb_id").read_text()
+    folder.finished.unlink()
+    run(spawn(toy_world, tmp_path, *more), WANDB_MODE="offline")
+    assert (folder.path / "wandb_id").read_text() == run_id
+    records = list((folder.path / "wandb").glob(f"offline-run-*-{run_id}"))
+    assert records
+    assert not list((folder.path / "wandb").rglob("*.png"))  # images only on request
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_does(toy_world: Path, tmp_path: Path) -> None:
+    """Two gloo processes with half the batch each: the same losses and weights as one process, up to rounding."""
+    common = ["experiment=uda", "trainer.precision=32-true", "trainer.limit_train_batches=4", "trainer.max_epochs=2"]
+    run(spawn(toy_world, tmp_path / "one", *common, "data.batch_size=4"))
+    two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.batch_size=2"]
+    run(spawn(toy_world, tmp_path / "two", *common, *two))
+    one_folder, two_folder = (next((tmp_path / n).rglob("metrics.csv")).parent for n in ("one", "two"))
+    for name, value in weights(one_folder).items():
+        assert torch.allclose(weights(two_folder)[name].float(), value.float(), atol=1e-5), name
+    losses: list[Any] = [
+        [float(row["train/loss"]) for row in rows(f / "metrics.csv") if row["train/loss"]]
+        for f in (one_folder, two_folder)
+    ]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert RunFolder(two_folder).scores.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_launchers(toy_world: Path, tmp_path: Path, launcher: str) -> None:
+    swept = ["-m", f"hydra/launcher={launcher}", "experiment=uda", "adaptation.alpha_max=1,3"]
+    run(spawn(toy_world, tmp_path, *swept))
+    assert len(list(tmp_path.rglob("scores.csv"))) == 2
+
+
+@pytest.mark.slow
+def test_tensorboard(toy_world: Path, tmp_path: Path) -> None:
+    run(spawn(toy_world, tmp_path, "experiment=m2_ped", "logger=tensorboard", "callbacks.images=true"))
+    assert list((tmp_path / "m2_ped" / "fold_0" / "tensorboard").glob("events.*"))
