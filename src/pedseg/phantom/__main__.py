@@ -1,0 +1,83 @@
+"""Make synthetic cohorts: python -m pedseg.phantom --output DIR."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pedseg.errors import PedsegError
+
+if TYPE_CHECKING:
+    from pedseg.phantom.cohort import CohortSettings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the cohorts and report their sizes; 2 where the user must put something right."""
+    options = _parse(argv)
+    try:
+        _make(options)
+    except PedsegError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m pedseg.phantom",
+        description="Make synthetic adult and paediatric glioma cohorts on real anatomy, in the layout of BraTS 2023.",
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="receives DIR/adult and DIR/ped")
+    parser.add_argument("--adults", type=_count, default=20, metavar="N", help="adult cases (default 20)")
+    parser.add_argument("--children", type=_count, default=20, metavar="N", help="paediatric cases (default 20)")
+    parser.add_argument("--spacing", type=float, choices=(1, 2, 3, 4, 6, 8), default=1.0, help="voxel size, mm (1)")
+    parser.add_argument("--seed", type=_count, default=0, help="other seeds give other cases (default 0)")
+    parser.add_argument("--workers", type=_count, default=_cores(), metavar="N", help="processes (default: cores)")
+    parser.add_argument("--unlabelled-children", action="store_true", help="write no labels for the children")
+    parser.add_argument("--picture", action="store_true", help="also draw some cases into DIR/preview.png")
+    return parser.parse_args(argv)
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is negative")
+    return value
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _make(options: argparse.Namespace) -> None:
+    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+    from pedseg.phantom import report
+    from pedseg.phantom.cohort import make_cohort
+
+    cohorts = _cohorts(options)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        for settings, cases in cohorts:
+            task = progress.add_task(f"{settings.cohort} cases", total=cases)
+            folder = options.output / settings.cohort
+            for _ in make_cohort(folder, settings, cases=cases, workers=options.workers):
+                progress.advance(task)
+    report.print_sizes(options.output, cohorts)
+    if options.picture:
+        print(f"picture: {report.draw_preview(options.output, cohorts)}")
+
+
+def _cohorts(options: argparse.Namespace) -> list[tuple["CohortSettings", int]]:
+    from pedseg.phantom.cohort import CohortSettings
+
+    common = {"spacing": float(options.spacing), "seed": options.seed}
+    adult = CohortSettings("adult", **common)
+    ped = CohortSettings("ped", labelled=not options.unlabelled_children, **common)
+    return [(s, n) for s, n in ((adult, options.adults), (ped, options.children)) if n]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

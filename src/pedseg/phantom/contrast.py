@@ -1,0 +1,166 @@
+"""What the four sequences show: tissue intensities of a case, then texture, partial volume, bias field, noise, scale.
+
+Intensities are in units of the whole-brain z-score. Adult rows were measured in 24 public training cases of BraTS
+2018/2021 (Baid et al., arXiv:2107.02314); the tissues' contrast is raised, since they were read through an
+unregistered atlas. Children have the contrasts of BraTS-PEDs 2023 (Kazerooni et al., arXiv:2305.17033): core and oedema
+look alike, enhancement is weaker, tumour is closer to normal brain.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pedseg.labels import CONVENTIONS, Modality
+from pedseg.phantom.anatomy import Anatomy, Array
+from pedseg.phantom.noise import smooth_noise
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Signal of one tissue in one sequence: mean, s.d. between cases, s.d. within."""
+
+    mean: float
+    between: float
+    within: float
+
+
+def _looks(*rows: tuple[float, float, float]) -> Mapping[Modality, Look]:
+    return {modality: Look(*row) for modality, row in zip(Modality, rows, strict=True)}
+
+
+# z-scores in the order t1n, t1c, t2w, t2f
+NORMAL: Mapping[str, Mapping[Modality, Look]] = {
+    "white": _looks((0.75, 0.12, 0.22), (0.55, 0.14, 0.22), (-0.55, 0.13, 0.2), (-0.15, 0.16, 0.25)),
+    "grey": _looks((-0.25, 0.11, 0.28), (-0.1, 0.10, 0.32), (0.0, 0.10, 0.3), (0.1, 0.13, 0.3)),
+    "csf": _looks((-2.0, 0.21, 0.3), (-1.5, 0.18, 0.35), (2.0, 0.30, 0.5), (-1.6, 0.17, 0.35)),
+}
+ADULT: Mapping[str, Mapping[Modality, Look]] = {
+    "ed": _looks((0.31, 0.34, 0.55), (-0.10, 0.37, 0.52), (0.73, 0.51, 0.59), (1.59, 0.50, 0.76)),
+    "nc": _looks((-0.11, 0.73, 0.38), (-0.41, 0.62, 0.52), (1.51, 0.83, 0.60), (2.03, 0.84, 0.68)),
+    "et": _looks((0.25, 0.62, 0.42), (1.84, 0.64, 1.03), (1.28, 0.71, 0.44), (2.00, 0.84, 0.71)),
+}
+# (class median - normal brain's median) / normal brain's interquartile range: middle and s.d. of the range of five
+# children; within-case spread as of adults' oedema, in z-scores
+PAEDIATRIC: Mapping[str, Mapping[Modality, Look]] = {
+    "ed": _looks((0.80, 0.26, 0.45), (0.55, 0.13, 0.45), (1.90, 0.26, 0.50), (1.95, 0.21, 0.60)),
+    "nc": _looks((0.85, 0.50, 0.40), (0.55, 0.40, 0.50), (1.95, 0.60, 0.55), (1.80, 0.60, 0.62)),
+    "et": _looks((0.80, 0.43, 0.42), (0.90, 0.35, 0.60), (1.80, 0.50, 0.45), (1.85, 0.55, 0.62)),
+}
+_SHARED = {"adult": 0.5, "ped": 0.8}  # correlation of a case's three tumour tissues, in each sequence
+_OFFSET = {Modality.T1N: 4.0, Modality.T1C: 3.4, Modality.T2W: 2.2, Modality.T2F: 2.6}  # mean / s.d. of raw intensities
+_UNIT = {Modality.T1N: 200.0, Modality.T1C: 350.0, Modality.T2W: 250.0, Modality.T2F: 200.0}  # median raw s.d.
+_UNIT_SPREAD = 0.6  # s.d. of its logarithm between scanners
+_NOISE = 0.10  # z-scores at 1 mm
+_BIAS = 0.04  # s.d. of the logarithm of the bias field
+_VESSELS = 1.6  # z-scores by which vessels enhance
+_EDGE_MM = {"ed": 1.2, "nc": 0.7, "et": 0.6}  # softness of the tissues' borders
+
+
+def render(
+    anatomy: Anatomy, label: NDArray[np.uint8], rng: np.random.Generator, *, cohort: str
+) -> dict[Modality, NDArray[np.int16]]:
+    """Raw images (X, Y, Z) of the four sequences: positive inside the brain, 0 outside.
+
+    Args:
+        anatomy: the brain.
+        label: voxel labels of the same shape, in the brats2023 convention.
+        rng: of the case.
+        cohort: "adult" or "ped".
+    """
+    tumour = _fractions(label, anatomy.spacing)
+    remains = 1 - sum(tumour.values(), start=np.zeros(label.shape, dtype=np.float32))
+    tissues = {"white": anatomy.white, "grey": anatomy.grey, "csf": anatomy.csf}
+    factors = {name: rng.standard_normal(4) for name in ("case", "white", "grey", "csf", "ed", "nc", "et")}
+    vessels = _vessels(anatomy, rng)
+    images = {}
+    for channel, modality in enumerate(Modality):
+        normal, spread = _mix(tissues, {n: NORMAL[n][modality] for n in tissues}, factors, channel=channel, shared=0.0)
+        if modality == Modality.T1C:
+            normal += vessels
+        looks = _tumour_looks(cohort, modality, normal[anatomy.brain & (label == 0)])
+        lesion, lesion_spread = _mix(tumour, looks, factors, channel=channel, shared=_SHARED[cohort])
+        image = normal * remains + lesion
+        image += (spread * remains + lesion_spread) * _texture(anatomy, rng)
+        images[modality] = _to_raw(image, anatomy, rng, modality=modality)
+    return images
+
+
+def _fractions(label: NDArray[np.uint8], spacing: float) -> dict[str, Array]:
+    """Soft share of each tumour tissue in each voxel."""
+    convention = CONVENTIONS["brats2023"]
+    values = {"ed": convention.ed, "nc": convention.nc, "et": convention.et}
+    result = {}
+    for name, numbers in values.items():
+        mask = np.isin(label, numbers).astype(np.float32)
+        result[name] = _blur(mask, max(_EDGE_MM[name] / spacing, 0.35)) if mask.any() else mask
+    return result
+
+
+def _blur(mask: Array, sigma: float) -> Array:
+    """Gaussian blur, only in the neighbourhood of what is not 0."""
+    margin = int(np.ceil(4 * sigma)) + 1
+    box = []
+    for axis in range(3):
+        used = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        box.append(slice(max(int(used[0]) - margin, 0), int(used[-1]) + margin + 1))
+    result = mask.copy()
+    result[tuple(box)] = ndimage.gaussian_filter(mask[tuple(box)], sigma)
+    return result
+
+
+def _tumour_looks(cohort: str, modality: Modality, normal: Array) -> dict[str, Look]:
+    if cohort == "adult":
+        return {name: looks[modality] for name, looks in ADULT.items()}
+    low, middle, high = (float(q) for q in np.percentile(normal, [25, 50, 75]))
+    unit = high - low
+    return {
+        name: Look(middle + looks[modality].mean * unit, looks[modality].between * unit, looks[modality].within)
+        for name, looks in PAEDIATRIC.items()
+    }
+
+
+def _mix(
+    fractions: Mapping[str, Array],
+    looks: Mapping[str, Look],
+    factors: Mapping[str, NDArray[np.float64]],
+    *,
+    channel: int,
+    shared: float,
+) -> tuple[Array, Array]:
+    """Mean signal and within-tissue s.d. of every voxel, with the case's own tissue means."""
+    shape = next(iter(fractions.values())).shape
+    mean, spread = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    for name, fraction in fractions.items():
+        factor = shared**0.5 * factors["case"][channel] + (1 - shared) ** 0.5 * factors[name][channel]
+        mean += fraction * np.float32(looks[name].mean + looks[name].between * factor)
+        spread += fraction * np.float32(looks[name].within)
+    return mean, spread
+
+
+def _texture(anatomy: Anatomy, rng: np.random.Generator) -> Array:
+    """Unit-variance structure within tissues at two scales."""
+    coarse = smooth_noise(rng, anatomy.brain.shape, length=9 / anatomy.spacing)
+    fine = smooth_noise(rng, anatomy.brain.shape, length=3 / anatomy.spacing)
+    return np.float32(0.75) * coarse + np.float32(0.66) * fine
+
+
+def _vessels(anatomy: Anatomy, rng: np.random.Generator) -> Array:
+    """Enhancing vessels: curves along which two smooth fields vanish, in cortex and liquor."""
+    fields = [smooth_noise(rng, anatomy.brain.shape, length=max(10 / anatomy.spacing, 1.5)) for _ in range(2)]
+    width = np.float32(0.16)
+    tube = np.exp(-(fields[0] ** 2 + fields[1] ** 2) / (2 * width**2))
+    return np.float32(_VESSELS) * tube * (anatomy.grey + anatomy.csf)
+
+
+def _to_raw(image: Array, anatomy: Anatomy, rng: np.random.Generator, *, modality: Modality) -> NDArray[np.int16]:
+    """Put a scanner between the brain and the file."""
+    shape = image.shape
+    image = ndimage.gaussian_filter(image, 0.45) + np.float32(_OFFSET[modality])
+    image *= np.exp(np.float32(_BIAS) * smooth_noise(rng, shape, length=70 / anatomy.spacing))
+    image += np.float32(_NOISE / anatomy.spacing**0.5) * rng.standard_normal(shape, dtype=np.float32)
+    unit = _UNIT[modality] * float(np.exp(rng.normal(0, _UNIT_SPREAD)))
+    raw = np.clip(np.rint(image * np.float32(unit)), 1, np.iinfo(np.int16).max)
+    return np.where(anatomy.brain, raw, 0).astype(np.int16)
