@@ -119,8 +119,7 @@ def read_box(array: Any, start: Sequence[int], size: Sequence[int], *, fill: int
         return box
     box = np.full((*array.shape[:-3], *size), fill, dtype=array.dtype)
     if all(side.stop > side.start for side in inner):
-        target: tuple[slice, ...] = tuple(
-            slice(side.start - s, side.stop - s) for side, s in zip(inner, start, strict=True)
-        )
-        box[(..., *target)] = array[(..., *inner)]
+        target = tuple(slice(side.start - s, side.stop - s) for side, s in zip(inner, start, strict=True))
+        channels = (slice(None),) * (box.ndim - len(target))
+        box[channels + target] = array[channels + inner]
     return box

@@ -1,0 +1,235 @@
+"""From the files of a cohort to its prepared store: check everything, then prepare what is new.
+
+A prepared case is known by its key, a hash of name, size and modification time of its files and of the settings. The
+contents are not hashed: that would read 13 GB of BraTS before finding that there is nothing to do.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from rich.progress import track
+
+from pedseg.cases import Case, Discovery
+from pedseg.data.encoding import pack_image, pack_regions, sample_foreground, write_array
+from pedseg.data.store import CASES, FOREGROUND, FORMAT, IMAGE, INDEX, LABEL
+from pedseg.errors import PedsegError, Problem
+from pedseg.files import read_json, safe_name, write_json
+from pedseg.imaging import prepare_image, prepare_label, read_images, read_label
+from pedseg.imaging.integrity import CaseCheck, check_case, find_copies
+from pedseg.labels import (
+    CaseEvidence,
+    LabelConvention,
+    check_convention,
+    detect_convention,
+    gather_evidence,
+)
+
+ENTRY = "case.json"  # written last into a case's folder: a folder without it is not prepared
+SETTINGS = "settings.json"
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class CohortSettings:
+    """What decides the prepared arrays of a cohort.
+
+    Attributes:
+        cohort: its name.
+        labelled: whether labels are prepared.
+        convention: of its voxel labels; None to detect it (or for an unlabelled cohort).
+        spacing_mm: voxel size (z, y, x) to resample to; None keeps the input's.
+    """
+
+    cohort: str
+    labelled: bool
+    convention: LabelConvention | None
+    spacing_mm: tuple[float, float, float] | None
+
+    def record(self) -> dict[str, Any]:
+        """Return the settings as JSON holds them."""
+        c = self.convention if self.labelled else None
+        tissues = None if c is None else {"name": c.name, "et": list(c.et), "nc": list(c.nc), "ed": list(c.ed)}
+        spacing = None if self.spacing_mm is None else list(self.spacing_mm)
+        return {"format": FORMAT, "labelled": self.labelled, "convention": tissues, "spacing_mm": spacing}
+
+
+@dataclass(frozen=True, slots=True)
+class CohortCheck:
+    """What the check of a cohort has shown.
+
+    Attributes:
+        problems: everything that is wrong.
+        usable: cases without problems.
+        ready: ids of those that are prepared already.
+        checks: what reading each usable case has shown, by case id.
+    """
+
+    problems: tuple[Problem, ...]
+    usable: tuple[Case, ...]
+    ready: frozenset[str]
+    checks: Mapping[str, CaseCheck]
+
+    @property
+    def evidence(self) -> list[CaseEvidence]:
+        """What the labels of the usable cases tell."""
+        return [check.evidence for check in self.checks.values() if check.evidence]
+
+
+def key_of(case: Case, settings: CohortSettings) -> str:
+    """Hash of a case's files (name, size, time of change) and of the settings; a label counts if it is prepared."""
+    files = [image.path for image in case.images] + ([case.label] if case.label and settings.labelled else [])
+    stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.exists()]
+    volumes = [image.volume for image in case.images]
+    record = {"files": stats, "volumes": volumes, "spacing_mm": settings.record()["spacing_mm"], "format": FORMAT}
+    return hashlib.sha256(json.dumps(record).encode()).hexdigest()
+
+
+def check_cohort(folder: Path, discovery: Discovery, settings: CohortSettings, *, workers: int) -> CohortCheck:
+    """Check every case that is not prepared yet; prepared ones were checked when they were."""
+    ready = {case.id: entry for case in discovery.cases if (entry := _ready_entry(folder, case, settings))}
+    waiting = [case for case in discovery.cases if case.id not in ready]
+    job = partial(check_case, convention=settings.convention)
+    checks = list(_run(job, waiting, workers=workers, description=f"checking {settings.cohort}"))
+    known = [CaseCheck(i, fingerprint=entry["fingerprint"], evidence=_evidence(entry)) for i, entry in ready.items()]
+    problems = [*discovery.problems, *(p for check in checks for p in check.problems), *find_copies([*known, *checks])]
+    bad = {problem.case for problem in problems}
+    usable = tuple(case for case in discovery.cases if case.id not in bad)
+    good = {check.case_id: check for check in (*known, *checks) if check.case_id not in bad}
+    return CohortCheck(tuple(problems), usable, frozenset(ready) - bad, good)
+
+
+def settle_convention(settings: CohortSettings, evidence: Sequence[CaseEvidence]) -> LabelConvention | None:
+    """Detect the cohort's label convention, or check the one that is set, against the labels of all its cases.
+
+    Raises:
+        PedsegError: the labels speak for none, for several, or against the one that is set.
+    """
+    if not settings.labelled or not evidence:
+        return settings.convention
+    gathered = gather_evidence(settings.cohort, evidence)
+    if settings.convention is None:
+        return detect_convention(gathered)
+    check_convention(gathered, settings.convention)
+    return settings.convention
+
+
+def claim_store(folder: Path, settings: CohortSettings, *, overwrite: bool) -> bool:
+    """Note the settings in the store, or check that it was made with them; returns whether it had to be emptied.
+
+    Raises:
+        PedsegError: it was made with others and `overwrite` is not set.
+    """
+    note = folder / SETTINGS
+    record = settings.record()
+    other = note.exists() and read_json(note) != record
+    if other:
+        if not overwrite:
+            raise PedsegError(
+                f"{folder} was prepared with other settings: {read_json(note)}, now {record}; "
+                "give overwrite=true to prepare it again, or another data.store"
+            )
+        shutil.rmtree(folder)
+    write_json(note, record)
+    return other
+
+
+def prepare_cohort(
+    folder: Path, check: CohortCheck, settings: CohortSettings, *, input_folder: Path, workers: int
+) -> int:
+    """Prepare the usable cases that are not ready, then write the index; returns how many were prepared."""
+    waiting = [case for case in check.usable if case.id not in check.ready]
+    if waiting:
+        (folder / INDEX).unlink(missing_ok=True)
+    job = partial(_prepare_case, folder=folder, settings=settings)
+    items = [(case, check.checks[case.id]) for case in waiting]
+    for _ in _run(job, items, workers=workers, description=f"preparing {settings.cohort}"):
+        pass
+    cases = {case.id: read_json(_case_folder(folder, case) / ENTRY) for case in check.usable}
+    index = {**settings.record(), "cohort": settings.cohort, "input_folder": str(input_folder), "cases": cases}
+    write_json(folder / INDEX, index)
+    return len(waiting)
+
+
+def _prepare_case(item: tuple[Case, CaseCheck], *, folder: Path, settings: CohortSettings) -> None:
+    """Prepare one checked case into a folder that appears whole or not at all."""
+    case, check = item
+    key = key_of(case, settings)
+    prepared = prepare_image(read_images(case.images), spacing_mm=settings.spacing_mm)
+    final = _case_folder(folder, case)
+    staging = final.with_name(f".{uuid.uuid4().hex[:8]}-{final.name}")
+    staging.mkdir(parents=True)
+    try:
+        write_array(staging / IMAGE, pack_image(prepared.raw, prepared.brain))
+        counts: list[int] = []
+        if settings.labelled and case.label and settings.convention:
+            regions = prepare_label(read_label(case.label), prepared, settings.convention)
+            voxels = sample_foreground(regions, case.id)
+            counts = [len(v) for v in voxels]
+            write_array(staging / LABEL, pack_regions(regions))
+            np.save(staging / FOREGROUND, np.concatenate(voxels))
+        evidence = check.evidence
+        entry = {
+            "folder": final.name,
+            "patient": case.patient,
+            "shape": list(prepared.brain.shape),
+            "spacing_mm": list(prepared.spacing_mm),
+            "mean": prepared.mean.tolist(),
+            "std": prepared.std.tolist(),
+            "foreground_counts": counts,
+            "key": key,
+            "fingerprint": check.fingerprint,
+            "evidence": evidence and {"voxels": evidence.voxels, "enhancement": evidence.enhancement},
+        }
+        write_json(staging / ENTRY, entry)
+        shutil.rmtree(final, ignore_errors=True)
+        staging.rename(final)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _case_folder(folder: Path, case: Case) -> Path:
+    return folder / CASES / safe_name(case.id)
+
+
+def _ready_entry(folder: Path, case: Case, settings: CohortSettings) -> dict[str, Any] | None:
+    """Entry of a case that is prepared from these very files with these settings."""
+    path = _case_folder(folder, case) / ENTRY
+    if not path.exists():
+        return None
+    entry: dict[str, Any] = read_json(path)
+    return entry if entry["key"] == key_of(case, settings) else None
+
+
+def _evidence(entry: dict[str, Any]) -> CaseEvidence | None:
+    stored = entry["evidence"]
+    if stored is None:
+        return None
+    return CaseEvidence(*({int(k): v for k, v in stored[name].items()} for name in ("voxels", "enhancement")))
+
+
+def _run(job: Callable[[Item], Result], items: Sequence[Item], *, workers: int, description: str) -> Iterator[Result]:
+    """Map `job` over `items` in processes, in order, with a progress bar; in this process if one worker is enough."""
+    if not items:
+        return
+    if workers <= 1 or len(items) == 1:
+        yield from track(map(job, items), description=description, total=len(items))
+        return
+    with ProcessPoolExecutor(min(workers, len(items)), mp_context=get_context("spawn")) as pool:
+        yield from track(pool.map(job, items), description=description, total=len(items))
+
+
+def default_workers() -> int:
+    """Processes to use: one per core, at most sixteen (each holds one case, about 300 MB)."""
+    return max(1, min(16, os.cpu_count() or 1))
