@@ -1,0 +1,1 @@
+"""Scores of whole folders, the paper's tables, statistics and figures."""

@@ -1,0 +1,17 @@
+"""Segmentation metrics on arrays, by the definitions of the BraTS 2023 evaluation."""
+
+from pedseg.metrics.overlap import Counts, count_voxels, dice, sensitivity, specificity
+from pedseg.metrics.scoring import RegionScore, score_case
+from pedseg.metrics.surface import hausdorff_distance_mm, surface_area_table
+
+__all__ = [
+    "Counts",
+    "RegionScore",
+    "count_voxels",
+    "dice",
+    "hausdorff_distance_mm",
+    "score_case",
+    "sensitivity",
+    "specificity",
+    "surface_area_table",
+]
