@@ -27,7 +27,9 @@ ORDER = (  # models 4-8 after those they start from
 def arguments(world: Path, runs: Path, *overrides: str) -> list[str]:
     """Command line of a toy run on the cohorts in `world`."""
     paths = {"adult": world / "adult", "ped": world / "ped", "store": world / "store", "runs": runs}
-    return ["scale=toy", *(f"paths.{name}={path}" for name, path in paths.items()), *overrides]
+    flags = [word for word in overrides if word.startswith("-")]
+    settings = [word for word in overrides if not word.startswith("-")]
+    return [*flags, "scale=toy", *(f"paths.{name}={path}" for name, path in paths.items()), *settings]
 
 
 def train(world: Path, runs: Path, *overrides: str) -> int:
@@ -48,7 +50,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 def assert_same_bits(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
     assert first.keys() == second.keys()
     for name, value in first.items():
-        assert torch.equal(value, second[name]), name
+        torch.testing.assert_close(value, second[name], rtol=0, atol=0, equal_nan=True, msg=name)
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -117,3 +117,19 @@ def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> Non
     valid: dict[str, Any] = {"in_channels": 2, "input_size": (16,) * 3, "channels": 2}
     with pytest.raises(PedsegError, match=message):
         DomainClassifier(**(valid | settings))
+
+
+def test_bfloat16_gradients_are_finite_where_features_are_two_voxels_deep() -> None:
+    """Regression: torch's own bfloat16 convolution has undefined weight gradients there."""
+    torch.manual_seed(0)
+    classifier = DomainClassifier(in_channels=8, input_size=(8, 8, 8), channels=16, blocks=3)
+    classifier.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    parameters = list(classifier.parameters())
+    for _ in range(30):
+        features = torch.randn(4, 8, 8, 8, 8).contiguous(memory_format=torch.channels_last_3d)
+        junk = [torch.full((16 * 16 * 27 * k,), float("nan")) for k in (1, 2, 4)]
+        del junk
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = classifier(features).float().square().sum()
+        gradients = torch.autograd.grad(loss, parameters)
+        assert all(gradient.abs().max() < 1e6 for gradient in gradients)

@@ -1,11 +1,13 @@
 """The checkpoint a run resumes from and predicts with."""
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
+from pedseg.errors import PedsegError
 from pedseg.files import atomic_path
 from pedseg.runs import RunFolder
 
@@ -26,7 +28,17 @@ class LastCheckpoint(Checkpoint):
         self.every_n_epochs = every_n_epochs
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write when it is due; all ranks take part, rank 0 puts the file in place."""
+        """Write when it is due; all ranks take part, rank 0 puts the file in place.
+
+        Raises:
+            PedsegError: the loss of the epoch is not finite; the checkpoint before stays.
+        """
+        loss = float(trainer.callback_metrics.get("train/loss", 0.0))
+        if not math.isfinite(loss):
+            raise PedsegError(
+                f"the loss of epoch {trainer.current_epoch + 1} is {loss}: training has diverged. {self.path} was not "
+                "written over; lower optimizer.lr or adaptation.lambda_domain, or use trainer.precision=32-true"
+            )
         done = trainer.current_epoch + 1
         if done % self.every_n_epochs and done != trainer.max_epochs:
             return

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,6 +17,9 @@ Pooling = Literal["flatten", "average"]
 
 NEGATIVE_SLOPE = 0.01  # of every LeakyReLU, as in the segmentation network
 FEWEST_SHARED = 3  # first, middle and last block
+
+
+UNSAFE_DEPTH = 2
 
 
 class DomainClassifier(nn.Module):
@@ -93,7 +98,7 @@ class DomainClassifier(nn.Module):
             PedsegError: with pooling "flatten", the features have another size than `input_size`.
         """
         for step, position in enumerate(self.order):
-            features = self.blocks[position](features)
+            features = _in_safe_precision(self.blocks[position], features)
             if step < self.pools:
                 features = F.max_pool3d(features, 2)
         if self.pooling == "average":
@@ -107,6 +112,18 @@ class DomainClassifier(nn.Module):
             )
         logits: Tensor = self.output(F.relu(self.hidden(vector)))
         return logits
+
+
+def _in_safe_precision(block: nn.Module, features: Tensor) -> Tensor:
+    """Run a block, in float32 where bfloat16 would give wrong gradients.
+
+    On the CPU, torch 2.13's bfloat16 gradient of a 3³ convolution's weight reads memory that was never written if the
+    input is exactly two voxels deep: now and then it is infinite. Only the last blocks get that small.
+    """
+    unsafe = features.device.type == "cpu" and features.shape[2] == UNSAFE_DEPTH
+    with torch.autocast("cpu", enabled=False) if unsafe else nullcontext():
+        result: Tensor = block(features.float() if unsafe else features)
+    return result
 
 
 def _check(*, blocks: int, shared_blocks: bool, pooling: str, norm: str, channels: int) -> None:
