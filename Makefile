@@ -26,7 +26,7 @@ demo: $(STAMP)  ## Synthetic cohorts, three models, the table and pictures (unde
 	"$(BIN)/python" -m pedseg.phantom --output demo/data --adults 40 --children 30 --spacing 4 --seed 0
 	"$(BIN)/python" -m pedseg.prepare scale=demo
 	"$(BIN)/python" -m pedseg.train -m scale=demo experiment=m1_adult_nods,uda,m3_mixed_nods
-	"$(BIN)/python" -m pedseg.report demo/runs --output demo/report --labels demo/data/ped --images demo/data/ped
+	"$(BIN)/python" -m pedseg.report demo/runs --output demo/report
 
 test: $(STAMP)  ## Run the tests (parallel; long ones left out)
 	"$(BIN)/python" -m pytest -n $(JOBS) -m "not slow and not gpu"
