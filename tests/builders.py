@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import torch
 
+from pedseg import __version__
 from pedseg.networks import UNet
 
 MODALITIES = ("t1n", "t1c", "t2w", "t2f")
@@ -31,7 +32,7 @@ def write_checkpoint(path: Path, *, seed: int = 0, patch_size: Sequence[int] = (
     network = UNet(patch_size=patch_size, base_features=4, max_features=8)
     settings = network.settings
     description = {
-        "version": "0",
+        "version": __version__,
         "network": settings,
         "patch_size": settings["patch_size"],
         "spacing_mm": settings["spacing_mm"],

@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
     networks = p.add_argument_group("networks (several make an ensemble)")
     networks.add_argument("--checkpoint", nargs="+", type=Path, default=[], metavar="FILE", help="checkpoints")
     networks.add_argument(
-        "--run", nargs="+", type=Path, default=[], metavar="DIR", help="run folders, such as its folds"
+        "--run", nargs="+", type=Path, default=[], metavar="DIR", help="run folders, or folders of runs (fold_*)"
     )
     p.add_argument("--input", type=Path, required=True, help="cases in a BraTS, Decathlon or nnU-Net layout")
     p.add_argument("--output", type=Path, required=True, help="folder for <case id>.nii.gz")
@@ -26,51 +26,66 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--step", type=float, default=0.5, help="distance of windows in patches (default: %(default)s)")
     p.add_argument("--no-mirror", action="store_true", help="do not average over mirrored windows (8 times faster)")
     p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default: %(default)s")
-    p.add_argument("--precision", default="32", choices=("32", "bf16"), help="default: %(default)s")
+    p.add_argument("--precision", default="auto", choices=("auto", "32", "bf16"), help="auto: bf16 where fast")
     p.add_argument("--window-batch", type=int, default=1, help="windows per forward pass (default: %(default)s)")
-    p.add_argument("--overwrite", action="store_true", help="replace label maps made by other checkpoints or settings")
+    p.add_argument("--overwrite", action="store_true", help="predict cases again that have a label map")
     return p
 
 
 def predict(arguments: argparse.Namespace) -> int:
     """Predict every case of the input folder; 1 if some could not be."""
-    checkpoints = [*arguments.checkpoint, *(RunFolder(run).checkpoint for run in arguments.run)]
+    checkpoints = [*arguments.checkpoint, *(path for run in arguments.run for path in checkpoints_of(run))]
     if not checkpoints:
         raise PedsegError("give --checkpoint FILE or --run DIR")
 
     import torch
 
     from pedseg.cases import find_cases
-    from pedseg.inference import Predictor, Settings, predict_cases
+    from pedseg.inference import Predictor, Settings, best_device, best_precision, predict_cases
     from pedseg.labels import get_convention
 
     convention = get_convention(arguments.convention)
     found = find_cases(arguments.input, cohort="input", labelled=False)
-    wanted = arguments.device
-    if wanted == "cuda" and not torch.cuda.is_available():
+    device = best_device() if arguments.device == "auto" else torch.device(arguments.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
         raise PedsegError("--device cuda: this machine has no CUDA device; use --device cpu")
-    name = "cuda" if wanted == "auto" and torch.cuda.is_available() else wanted.replace("auto", "cpu")
     settings = Settings(
         step=arguments.step,
         mirror=not arguments.no_mirror,
-        precision=arguments.precision,
+        precision=best_precision(device) if arguments.precision == "auto" else arguments.precision,
         window_batch=arguments.window_batch,
     )
-    predictor = Predictor(checkpoints, device=torch.device(name), settings=settings)
+    predictor = Predictor(checkpoints, device=device, settings=settings)
     problems = [
         *found.problems,
         *predict_cases(predictor, found.cases, arguments.output, convention=convention, overwrite=arguments.overwrite),
     ]
-    report(problems)
     failed = {problem.case for problem in problems}
-    print(f"{len([c for c in found.cases if c.id not in failed])} label maps in {arguments.output}")
+    print(f"{len([case for case in found.cases if case.id not in failed])} label maps in {arguments.output}")
+    report(problems)
     return SOME_FAILED if problems else 0
 
 
+def checkpoints_of(run: Path) -> list[Path]:
+    """Last checkpoint of a run folder, or of each ``fold_*`` in a folder of runs.
+
+    Raises:
+        PedsegError: there is none.
+    """
+    folds = [fold for fold in sorted(run.glob("fold_*")) if fold.is_dir()]
+    found = [folder.checkpoint for folder in map(RunFolder, [run, *folds]) if folder.checkpoint.is_file()]
+    if not found:
+        raise PedsegError(f"{run}: no checkpoints/last.ckpt in it or in a fold_* of it; give a trained run's folder")
+    return found
+
+
 def report(problems: Sequence[Problem]) -> None:
-    """Write what went wrong to stderr, a line each."""
+    """Write what went wrong to stderr, a line for each: case, file, problem, what to do."""
+    if problems:
+        sys.stderr.write(f"pedseg: {len({problem.case for problem in problems})} cases have no label map:\n")
     for problem in problems:
-        sys.stderr.write(f"pedseg: {problem.case}: {problem.what} → {problem.fix}\n")
+        name = f"{problem.case} · {problem.file}" if problem.file else problem.case
+        sys.stderr.write(f"  {name}: {problem.what} → {problem.fix}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

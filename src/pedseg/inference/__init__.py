@@ -1,13 +1,15 @@
 """From a checkpoint and a case to a label map on the case's own grid."""
 
 from pedseg.inference.checkpoint import LoadedNetwork, load_network
-from pedseg.inference.predictor import Predictor, Settings, predict_cases
+from pedseg.inference.predictor import Predictor, Settings, best_device, best_precision, predict_cases
 from pedseg.inference.sliding_window import gaussian_importance, sliding_window_logits, window_starts
 
 __all__ = [
     "LoadedNetwork",
     "Predictor",
     "Settings",
+    "best_device",
+    "best_precision",
     "gaussian_importance",
     "load_network",
     "predict_cases",

@@ -9,12 +9,14 @@ from zipfile import BadZipFile
 
 import torch
 
+from pedseg import __version__
 from pedseg.errors import PedsegError
 from pedseg.labels import Region
 from pedseg.networks import UNet
 
 PREFIX = "network."  # of the segmentation network's weights in a checkpoint
 DESCRIPTION = "pedseg"  # key of what rebuilds the network
+DESCRIBED = ("version", "network", "patch_size", "spacing_mm", "regions")
 BLOCK = 1 << 20
 
 
@@ -39,15 +41,14 @@ def load_network(checkpoint: Path) -> LoadedNetwork:
     """Rebuild the network of a checkpoint; only tensors and plain Python are read (``weights_only=True``).
 
     Raises:
-        PedsegError: the file is absent, damaged, not written by pedseg, or for other regions than this version's.
+        PedsegError: the file is absent, damaged, not written by pedseg or by another version of it, or for other
+            regions or another order of them.
     """
     content = read_checkpoint(checkpoint)
-    description = content.get(DESCRIPTION)
-    if not isinstance(description, dict) or "state_dict" not in content:
+    description = content.get(DESCRIPTION) if isinstance(content, dict) else None
+    if not isinstance(description, dict) or not isinstance(content.get("state_dict"), dict):
         raise PedsegError(f"{checkpoint}: is no checkpoint of pedseg; give the checkpoints/last.ckpt of a run")
-    regions = [region.value for region in Region]
-    if description["regions"] != regions:
-        raise PedsegError(f"{checkpoint}: predicts {description['regions']}, this version writes {regions}")
+    _check_description(checkpoint, description)
     network = UNet(**description["network"])
     weights = {k.removeprefix(PREFIX): v for k, v in content["state_dict"].items() if k.startswith(PREFIX)}
     try:
@@ -56,6 +57,31 @@ def load_network(checkpoint: Path) -> LoadedNetwork:
         raise PedsegError(f"{checkpoint}: its weights do not fit the network it describes\n{error}") from error
     z, y, x = description["spacing_mm"]
     return LoadedNetwork(network.eval(), tuple(description["patch_size"]), (z, y, x), _sha256(checkpoint))
+
+
+def _check_description(checkpoint: Path, description: dict[str, Any]) -> None:
+    missing = [key for key in DESCRIBED if key not in description]
+    if missing:
+        raise PedsegError(
+            f"{checkpoint}: does not say its {', '.join(missing)}; give the checkpoints/last.ckpt of a run"
+        )
+    version = str(description["version"])
+    if _series(version) != _series(__version__):
+        raise PedsegError(
+            f"{checkpoint}: was written by pedseg {version}, this is {__version__}; predict with that version or "
+            "train again"
+        )
+    regions = [region.value for region in Region]
+    if description["regions"] != regions:
+        raise PedsegError(
+            f"{checkpoint}: predicts {description['regions']}, this version writes {regions}; train it again"
+        )
+
+
+def _series(version: str) -> list[str]:
+    """What versions that read each other's files share: the major number, and before 1.0 the minor one too."""
+    numbers = version.split(".")
+    return numbers[:2] if numbers[0] == "0" else numbers[:1]
 
 
 def read_checkpoint(checkpoint: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Case in, label map out; training, `predict` and every evaluation use this one path."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ from pedseg.inference.sliding_window import Precision, sliding_window_logits
 from pedseg.labels import LabelConvention, labels_from_regions
 
 RECORD = "predictions.json"
+# What may go wrong with one case and leave the others as they are.
+CASE_ERRORS = (PedsegError, OSError, MemoryError, torch.OutOfMemoryError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,21 @@ class Settings:
     mirror: bool = True
     precision: Precision = "32"
     window_batch: int = 1
+
+
+def best_device() -> torch.device:
+    """The GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def best_precision(device: torch.device) -> Precision:
+    """bfloat16 where `device` computes in it (on such a CPU three to four times faster than float32), else float32."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
+    if device.type != "cpu":
+        return "32"
+    able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "32"
 
 
 class Predictor:
@@ -79,7 +96,12 @@ class Predictor:
 
     @torch.inference_mode()
     def logits(self, image: Tensor) -> Tensor:
-        """Mean logits (3, d, h, w), float32 on the CPU, of a normalised image (4, d, h, w)."""
+        """Mean logits (3, d, h, w), float32 on the CPU, of a normalised image (4, d, h, w).
+
+        Image and sums lie on the device: for the largest BraTS volume they take 250 MB, and moving every window's
+        logits to the CPU would take longer than the forward pass of a fast GPU.
+        """
+        image = image.to(self.device)
         total: Tensor | None = None
         for network in self.networks:
             logits = sliding_window_logits(
@@ -92,7 +114,7 @@ class Predictor:
             )
             total = logits if total is None else total.add_(logits)
         assert total is not None  # noqa: S101  (there is at least one network)
-        return total.div_(len(self.networks))
+        return total.div_(len(self.networks)).cpu()
 
     def segment(self, prepared: PreparedImage) -> NDArray[np.bool_]:
         """Region masks (3, Z, Y, X) of a prepared case on its input grid."""
@@ -124,43 +146,65 @@ def predict_cases(
 
     One case is predicted at a time while the next one is read. A case that cannot be predicted is reported and the
     rest go on. Label maps that are there already were made by the same networks in the same way (``predictions.json``
-    tells) and are kept.
+    tells) and are kept. `overwrite` predicts these cases again whoever made their label maps; no other file is touched.
 
     Returns:
         What went wrong, in the order of the cases.
 
     Raises:
-        PedsegError: `output` holds label maps that were made in another way, and `overwrite` is not set.
+        PedsegError: `output` holds label maps that were made in another way, or a label map would replace an image.
     """
-    claim(output, predictor.record(convention), overwrite=overwrite)
     paths = {case.id: output / f"{safe_name(case.id)}.nii.gz" for case in cases}
+    _protect_images(cases, set(paths.values()))
+    claim(output, predictor.record(convention), replaced=set(paths.values()) if overwrite else set())
     waiting = [case for case in cases if not paths[case.id].exists()]
     problems: list[Problem] = []
     for case, prepared in track(_prefetch(predictor, waiting), description="predicting", total=len(waiting)):
         try:
             regions = predictor.segment(prepared.result())
             write_label_map(paths[case.id], labels_from_regions(regions, convention), like=case.images[0])
-        except PedsegError as error:
-            problems.append(Problem(case.id, "", str(error), "mend the file and run the command again"))
+        except CASE_ERRORS as error:
+            problems.append(_problem(case, error))
     return problems
 
 
-def claim(output: Path, record: dict[str, Any], *, overwrite: bool) -> None:
+def _problem(case: Case, error: Exception) -> Problem:
+    what = str(error) or type(error).__name__
+    file = next((image.path.name for image in case.images if image.path.name in what), "")
+    if isinstance(error, torch.OutOfMemoryError):
+        return Problem(case.id, file, what.splitlines()[0], "predict with --window-batch 1, or with --device cpu")
+    if isinstance(error, PedsegError):
+        return Problem(case.id, file, what, "mend the file and run the command again")
+    return Problem(case.id, file, what, "make room (disk, memory) and run the command again; finished cases are kept")
+
+
+def _protect_images(cases: Sequence[Case], outputs: set[Path]) -> None:
+    outputs = {path.resolve() for path in outputs}
+    for case in cases:
+        for image in case.images:
+            if image.path.resolve() in outputs:
+                raise PedsegError(f"{image.path} would be replaced by the label map of {case.id}; give another output")
+
+
+def claim(output: Path, record: dict[str, Any], *, replaced: Collection[Path] = ()) -> None:
     """Note in `output` how its label maps are made, or check that they are made like that.
 
+    Label maps among `replaced` are removed, so that a run that is cut off leaves none of the old ones behind.
+
     Raises:
-        PedsegError: they are made in another way, or nobody knows how, and `overwrite` is not set.
+        PedsegError: label maps that stay were made in another way, or nobody knows how. Nothing is removed then.
     """
     note = output / RECORD
     present = sorted(output.glob("*.nii.gz"))
-    if overwrite:
-        for path in present:
-            path.unlink()
-    elif present and (not note.exists() or read_json(note) != record):
+    staying = [path for path in present if path not in replaced]
+    if staying and (not note.exists() or read_json(note) != record):
         raise PedsegError(
-            f"{output} holds {len(present)} label maps made by other checkpoints or settings; give another output "
-            "folder, or overwrite"
+            f"{output} holds {len(staying)} label maps made by other checkpoints or settings ({staying[0].name} …); "
+            "give another output folder, move them away, or overwrite (which replaces those of the same cases only)"
         )
+    for path in present:
+        if path in replaced:
+            path.unlink()
     write_json(note, record)
 
 
