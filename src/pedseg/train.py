@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ def train(cfg: "DictConfig") -> None:
         return
     selection = select(config)
     cases = evaluation_cases(config, selection)
+    _quieten_lightning()
     seed_everything(config["seed"], workers=True, verbose=False)
     data = build_data(config, selection)
     module = build_module(cfg, config, spacing_mm=data.spacing_mm)
@@ -183,6 +185,14 @@ def _describe(selection: "Selection") -> str:
     if selection.target_train:
         parts.append(f"{count(selection.target_train)} without")
     return ", ".join([*parts, f"evaluates {count(selection.evaluation)}"])
+
+
+def _quieten_lightning() -> None:
+    """Leave out Lightning's hints: what matters of a run is in the lines of `EpochLine`."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for text in ("smaller than the logging interval", "in eval mode at the start", "does not have many workers"):
+        warnings.filterwarnings("ignore", f".*{text}.*")
 
 
 def _is_first_process() -> bool:

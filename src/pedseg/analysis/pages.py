@@ -125,8 +125,8 @@ def _statistics(table: pd.DataFrame) -> str:
     """Differences of Dice with intervals and corrected p-values, as Markdown."""
     lines = [
         "Mean difference (first − second) over common cases, 95 % bootstrap interval, and p-values of the paired "
-        "t-test (raw, and corrected by Holm over all rows) and of equivalence (TOST). A large p of the t-test is no proof of "
-        "equality; a small p of the TOST is evidence for it, within the margin (Dice 0.05, HD95 2 mm).",
+        "t-test (raw, and corrected by Holm over all rows) and of equivalence (TOST). A large p of the t-test is no "
+        "proof of equality; a small p of the TOST is evidence for it, within the margin (Dice 0.05, HD95 2 mm).",
         "",
         "| first | second | metric | region | cases | difference | interval | p | p Holm | p TOST |",
         "|---|---|---|---|---:|---:|---|---:|---:|---:|",

@@ -53,11 +53,11 @@ def slice_figure(
     figure = Figure(figsize=(2.6 * 2 * len(SHOWN), 2.9 * len(chosen)), layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots(len(chosen), 2 * len(SHOWN), squeeze=False)
-    dice = model.scores.pivot_table(index="case", columns="region", values="dice")
-    for row, (name, case_id) in zip(axes, chosen.items(), strict=True):
+    dice = model.scores.set_index(["case", "region"])["dice"].to_dict()
+    for row, (place, case_id) in zip(axes, chosen.items(), strict=True):
         _draw_case(row, cases[case_id], predictions[case_id], convention)
-        values = " ".join(f"{r.upper()} {dice.loc[case_id, r]:.2f}" for r in ("wt", "tc", "et"))
-        row[0].set_ylabel("\n".join((name, case_id, values)), fontsize=8)
+        values = " ".join(f"{r.upper()} {dice[case_id, r]:.2f}" for r in ("wt", "tc", "et"))
+        row[0].set_ylabel("\n".join((place, case_id, values)), fontsize=8)
     for axis, text in zip(axes[0], [f"{m.upper()} · {w}" for m in SHOWN for w in ("label", "prediction")], strict=True):
         axis.set_title(text)
     return figure

@@ -1,5 +1,6 @@
 """The paper's Tables 2 and 3 from per-case scores, as Markdown, CSV and LaTeX."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def summarise(models: Sequence[Model], *, without: frozenset[str] = frozenset())
         values: dict[tuple[str, str], float] = {}
         for statistic, metric in map(_split, METRICS):
             by_region = scores.groupby("region")[metric].agg(statistic)
-            values |= {(f"{statistic} {metric}", region): by_region.get(region) for region in REGIONS}
+            values |= {(f"{statistic} {metric}", region): float(by_region.get(region, math.nan)) for region in REGIONS}
         rows[model.name] = values
     return pd.DataFrame.from_dict(rows, orient="index", columns=pd.MultiIndex.from_tuples(COLUMNS))
 
