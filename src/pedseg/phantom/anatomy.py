@@ -1,7 +1,7 @@
 """Brains to put tumours into: the MNI152 2009a maps shipped with nilearn, warped anew for every case.
 
-Fonov et al., Unbiased average age-appropriate atlases for pediatric studies, NeuroImage 54 (2011). Arrays are (X, Y, Z),
-as in the files.
+Fonov et al., Unbiased average age-appropriate atlases for pediatric studies, NeuroImage 54 (2011). Arrays are
+(X, Y, Z), as in the files.
 """
 
 from collections.abc import Sequence

@@ -31,11 +31,18 @@ def _looks(*rows: tuple[float, float, float]) -> Mapping[Modality, Look]:
     return {modality: Look(*row) for modality, row in zip(Modality, rows, strict=True)}
 
 
-# z-scores in the order t1n, t1c, t2w, t2f
+# In the order t1n, t1c, t2w, t2f. Of the normal tissues only the relations count: the normal brain is standardised.
 NORMAL: Mapping[str, Mapping[Modality, Look]] = {
-    "white": _looks((0.75, 0.12, 0.22), (0.55, 0.14, 0.22), (-0.55, 0.13, 0.2), (-0.15, 0.16, 0.25)),
-    "grey": _looks((-0.25, 0.11, 0.28), (-0.1, 0.10, 0.32), (0.0, 0.10, 0.3), (0.1, 0.13, 0.3)),
-    "csf": _looks((-2.0, 0.21, 0.3), (-1.5, 0.18, 0.35), (2.0, 0.30, 0.5), (-1.6, 0.17, 0.35)),
+    "white": _looks((0.75, 0.12, 0.16), (0.45, 0.14, 0.16), (-0.42, 0.13, 0.15), (-0.25, 0.16, 0.19)),
+    "grey": _looks((-0.25, 0.11, 0.20), (-0.10, 0.10, 0.18), (-0.02, 0.10, 0.19), (0.20, 0.13, 0.21)),
+    "csf": _looks((-2.00, 0.21, 0.25), (-1.60, 0.18, 0.25), (2.20, 0.30, 0.45), (-1.45, 0.17, 0.30)),
+}
+# Mean and s.d. of the normal brain that leave the whole brain of an adult with 0 and 1
+_STANDARD = {
+    Modality.T1N: (0.0, 0.97),
+    Modality.T1C: (0.0, 0.92),
+    Modality.T2W: (-0.07, 0.88),
+    Modality.T2F: (-0.12, 0.78),
 }
 ADULT: Mapping[str, Mapping[Modality, Look]] = {
     "ed": _looks((0.31, 0.34, 0.55), (-0.10, 0.37, 0.52), (0.73, 0.51, 0.59), (1.59, 0.50, 0.76)),
@@ -43,11 +50,11 @@ ADULT: Mapping[str, Mapping[Modality, Look]] = {
     "et": _looks((0.25, 0.62, 0.42), (1.84, 0.64, 1.03), (1.28, 0.71, 0.44), (2.00, 0.84, 0.71)),
 }
 # (class median - normal brain's median) / normal brain's interquartile range: middle and s.d. of the range of five
-# children; within-case spread as of adults' oedema, in z-scores
+# children. Spread within a tissue in z-scores, below the adults', since the core of children is more homogeneous.
 PAEDIATRIC: Mapping[str, Mapping[Modality, Look]] = {
-    "ed": _looks((0.80, 0.26, 0.45), (0.55, 0.13, 0.45), (1.90, 0.26, 0.50), (1.95, 0.21, 0.60)),
-    "nc": _looks((0.85, 0.50, 0.40), (0.55, 0.40, 0.50), (1.95, 0.60, 0.55), (1.80, 0.60, 0.62)),
-    "et": _looks((0.80, 0.43, 0.42), (0.90, 0.35, 0.60), (1.80, 0.50, 0.45), (1.85, 0.55, 0.62)),
+    "ed": _looks((0.80, 0.26, 0.35), (0.55, 0.13, 0.35), (1.90, 0.26, 0.45), (1.95, 0.21, 0.50)),
+    "nc": _looks((0.85, 0.50, 0.30), (0.55, 0.40, 0.35), (1.95, 0.60, 0.40), (1.80, 0.60, 0.45)),
+    "et": _looks((0.80, 0.43, 0.30), (0.90, 0.35, 0.50), (1.80, 0.50, 0.40), (1.85, 0.55, 0.45)),
 }
 _SHARED = {"adult": 0.5, "ped": 0.8}  # correlation of a case's three tumour tissues, in each sequence
 _OFFSET = {Modality.T1N: 4.0, Modality.T1C: 3.4, Modality.T2W: 2.2, Modality.T2F: 2.6}  # mean / s.d. of raw intensities
@@ -75,15 +82,16 @@ def render(
     tissues = {"white": anatomy.white, "grey": anatomy.grey, "csf": anatomy.csf}
     factors = {name: rng.standard_normal(4) for name in ("case", "white", "grey", "csf", "ed", "nc", "et")}
     vessels = _vessels(anatomy, rng)
+    healthy = anatomy.brain & (label == 0)
     images = {}
     for channel, modality in enumerate(Modality):
+        texture = _texture(anatomy, rng)
         normal, spread = _mix(tissues, {n: NORMAL[n][modality] for n in tissues}, factors, channel=channel, shared=0.0)
-        if modality == Modality.T1C:
-            normal += vessels
-        looks = _tumour_looks(cohort, modality, normal[anatomy.brain & (label == 0)])
-        lesion, lesion_spread = _mix(tumour, looks, factors, channel=channel, shared=_SHARED[cohort])
-        image = normal * remains + lesion
-        image += (spread * remains + lesion_spread) * _texture(anatomy, rng)
+        normal += spread * texture + (vessels if modality == Modality.T1C else 0)
+        normal = _standardise(normal, healthy, modality)
+        looks = _tumour_looks(cohort, modality, normal[healthy])
+        lesion, spread = _mix(tumour, looks, factors, channel=channel, shared=_SHARED[cohort])
+        image = normal * remains + lesion + spread * texture
         images[modality] = _to_raw(image, anatomy, rng, modality=modality)
     return images
 
@@ -97,6 +105,12 @@ def _fractions(label: NDArray[np.uint8], spacing: float) -> dict[str, Array]:
         mask = np.isin(label, numbers).astype(np.float32)
         result[name] = _blur(mask, max(_EDGE_MM[name] / spacing, 0.35)) if mask.any() else mask
     return result
+
+
+def _standardise(normal: Array, healthy: NDArray[np.bool_], modality: Modality) -> Array:
+    mean, deviation = _STANDARD[modality]
+    found = normal[healthy]
+    return (normal - found.mean()) * np.float32(deviation / found.std()) + np.float32(mean)
 
 
 def _blur(mask: Array, sigma: float) -> Array:

@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib
 import nibabel as nib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
@@ -46,14 +47,19 @@ def _size_row(cohort: str, region: Region, volumes: NDArray[np.float64]) -> list
 
 
 def draw_preview(output: Path, cohorts: Cohorts) -> Path:
-    """Draw the first cases of each cohort, four sequences and the label, into ``preview.png``."""
-    rows = [(settings, index) for settings, cases in cohorts for index in range(min(cases, _SHOWN))]
+    """Draw a few cases of each cohort, evenly chosen: four sequences and the label, into ``preview.png``."""
+    rows = [
+        (settings, cases * row // min(cases, _SHOWN))
+        for settings, cases in cohorts
+        for row in range(min(cases, _SHOWN))
+    ]
     columns = len(Modality) + 1
     figure = Figure(figsize=(2 * columns, 2.4 * max(len(rows), 1)), facecolor="black", layout="constrained")
     axes = figure.subplots(max(len(rows), 1), columns, squeeze=False)
     for line, (settings, index) in zip(axes, rows, strict=False):
         folder = output / settings.cohort / settings.case_id(index)
         arrays = [np.asarray(nib.load(folder / name).dataobj) for name in case_files(settings, index)]
+        arrays = [array[_square(arrays[0])] for array in arrays]
         z = _slice(arrays, labelled=settings.labelled)
         for axis, image, name in zip(line, [*arrays[:4], arrays[3]], [*Modality, "label"], strict=True):
             _show(axis, image, z)
@@ -65,6 +71,15 @@ def draw_preview(output: Path, cohorts: Cohorts) -> Path:
     return output / "preview.png"
 
 
+def _square(image: NDArray[np.generic]) -> tuple[slice, slice]:
+    """Square in the axial plane around the brain, with a margin."""
+    used = [np.flatnonzero(image.any(axis=axes)) for axes in ((1, 2), (0, 2))]
+    half = round(0.54 * max(ends[-1] - ends[0] + 1 for ends in used))
+    middles = [int(ends[0] + ends[-1]) // 2 for ends in used]
+    x, y = (slice(max(middle - half, 0), middle + half) for middle in middles)
+    return x, y
+
+
 def _slice(arrays: Sequence[NDArray[np.generic]], *, labelled: bool) -> int:
     """Axial slice with most core, or the middle one of the brain."""
     if labelled:
@@ -74,7 +89,7 @@ def _slice(arrays: Sequence[NDArray[np.generic]], *, labelled: bool) -> int:
     return int(used[len(used) // 2])
 
 
-def _show(axis, image: NDArray[np.generic], z: int) -> None:
+def _show(axis: Axes, image: NDArray[np.generic], z: int) -> None:
     brain = image[image > 0]
     low, high = np.percentile(brain, [0.5, 99.7])
     axis.imshow(image[:, :, z].T, cmap="gray", vmin=min(low, high * 0.1), vmax=high, interpolation="nearest")
