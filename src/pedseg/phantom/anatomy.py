@@ -4,6 +4,7 @@ Fonov et al., Unbiased average age-appropriate atlases for pediatric studies, Ne
 (X, Y, Z), as in the files.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,8 +100,9 @@ class Bulge:
     strength: float
 
 
+@functools.lru_cache(maxsize=2)
 def load_atlas(spacing: float) -> Atlas:
-    """Read the maps from the installed nilearn package and smooth them for voxels of `spacing` mm.
+    """Read the maps from the installed nilearn package and smooth them for voxels of `spacing` mm; kept for next time.
 
     Raises:
         PedsegError: nilearn or its maps are not installed.
@@ -123,7 +125,8 @@ def load_atlas(spacing: float) -> Atlas:
 def _read(path: Path) -> Array:
     if not path.is_file():
         raise PedsegError(f"{path}: the installed nilearn lacks this map; install nilearn>=0.11,<1")
-    return np.asarray(nib.load(path).dataobj, dtype=np.float32) / 255
+    values: Array = np.asarray(nib.load(path).dataobj, dtype=np.float32)
+    return values / np.float32(255)
 
 
 def _whiten_brainstem(grey: Array, white: Array) -> tuple[Array, Array]:
@@ -134,7 +137,7 @@ def _whiten_brainstem(grey: Array, white: Array) -> tuple[Array, Array]:
         - ((y[None, :, None] - 107) / 19) ** 4
         - ((z[None, None, :] - 38) / 34) ** 4
     )
-    moved = 0.75 * grey * near
+    moved: Array = np.float32(0.75) * grey * near.astype(np.float32)
     return grey - moved, white + moved
 
 

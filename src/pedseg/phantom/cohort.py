@@ -1,6 +1,5 @@
 """Cohorts of synthetic cases on disk: whole cases only, the same bytes whoever makes them, and resumable."""
 
-import functools
 import multiprocessing
 import os
 import shutil
@@ -9,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import nibabel as nib
 import numpy as np
@@ -150,9 +149,6 @@ def _run(folder: Path, settings: CohortSettings, indices: Sequence[int], *, work
                 raise
 
 
-_atlas = functools.lru_cache(maxsize=1)(anatomy.load_atlas)  # once in each process
-
-
 def case_files(settings: CohortSettings, index: int) -> list[str]:
     """Names of the files of a complete case."""
     parts = [*Modality, *([_LABEL] if settings.labelled else [])]
@@ -167,8 +163,8 @@ def is_complete(folder: Path, settings: CohortSettings, index: int) -> bool:
 
 def write_case(folder: Path, settings: CohortSettings, index: int) -> str:
     """Make and write case `index`, and return its id; its folder appears when it is whole."""
-    case = build_case(_atlas(settings.spacing), settings, index)
-    arrays = [*(case.images[modality] for modality in Modality), case.label]
+    case = build_case(anatomy.load_atlas(settings.spacing), settings, index)
+    arrays: list[NDArray[Any]] = [*(case.images[modality] for modality in Modality), case.label]
     target = folder / settings.case_id(index)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=folder))
     try:
@@ -189,7 +185,7 @@ def _umask() -> int:
     return mask
 
 
-def _nifti_bytes(array: NDArray[np.generic], grid: anatomy.Grid) -> bytes:
+def _nifti_bytes(array: NDArray[Any], grid: anatomy.Grid) -> bytes:
     image = nib.Nifti1Image(array, grid.affine)
     image.set_sform(grid.affine, code="scanner")
     image.set_qform(grid.affine, code="scanner")

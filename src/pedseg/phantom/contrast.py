@@ -110,7 +110,8 @@ def _fractions(label: NDArray[np.uint8], spacing: float) -> dict[str, Array]:
 def _standardise(normal: Array, healthy: NDArray[np.bool_], modality: Modality) -> Array:
     mean, deviation = _STANDARD[modality]
     found = normal[healthy]
-    return (normal - found.mean()) * np.float32(deviation / found.std()) + np.float32(mean)
+    result: Array = (normal - found.mean()) * np.float32(deviation / found.std()) + np.float32(mean)
+    return result
 
 
 def _blur(mask: Array, sigma: float) -> Array:
@@ -166,7 +167,8 @@ def _vessels(anatomy: Anatomy, rng: np.random.Generator) -> Array:
     fields = [smooth_noise(rng, anatomy.brain.shape, length=max(10 / anatomy.spacing, 1.5)) for _ in range(2)]
     width = np.float32(0.16)
     tube = np.exp(-(fields[0] ** 2 + fields[1] ** 2) / (2 * width**2))
-    return np.float32(_VESSELS) * tube * (anatomy.grey + anatomy.csf)
+    vessels: Array = np.float32(_VESSELS) * tube * (anatomy.grey + anatomy.csf)
+    return vessels
 
 
 def _to_raw(image: Array, anatomy: Anatomy, rng: np.random.Generator, *, modality: Modality) -> NDArray[np.int16]:

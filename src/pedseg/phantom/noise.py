@@ -42,7 +42,7 @@ def _interpolate(
     ones = [1] * field.ndim
     ones[axis] = size
     last = field.shape[axis] - 1
-    result = field.take(first, axis) * weights[0].reshape(ones)
+    result: NDArray[np.float32] = field.take(first, axis) * weights[0].reshape(ones)
     for tap in (1, 2, 3):
         result += field.take(np.minimum(first + tap, last), axis) * weights[tap].reshape(ones)
     return result

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import nibabel as nib
@@ -25,25 +26,27 @@ Cohorts = Sequence[tuple[CohortSettings, int]]
 
 
 def print_sizes(output: Path, cohorts: Cohorts) -> None:
-    """Print quantiles of the region sizes beside the published ones, and their Kolmogorov-Smirnov distance."""
-    table = Table(title="Region sizes in cm³ (published in parentheses)")
-    for heading in ("cohort", "region", "absent", *(f"{p} %" for p in _PERCENTILES), "KS distance"):
-        table.add_column(heading, justify="left" if heading in ("cohort", "region") else "right")
+    """Print quantiles of the region sizes above the published ones, and their Kolmogorov-Smirnov distance."""
+    table = Table(title="Region sizes in cm³, made and published")
+    for heading in ("cohort", "region", "absent", *(f"{p} %" for p in _PERCENTILES), "KS"):
+        table.add_column(heading, justify="left" if heading in ("cohort", "region") else "right", no_wrap=True)
     for settings, cases in cohorts:
-        if not settings.labelled:
-            table.add_row(settings.cohort, "no labels", *[""] * 7)
-            continue
-        for region, volumes in measure_cohort(output / settings.cohort, settings, cases=cases).items():
-            table.add_row(settings.cohort, region.upper(), *_size_row(settings.cohort, region, volumes))
+        if settings.labelled:
+            for region, volumes in measure_cohort(output / settings.cohort, settings, cases=cases).items():
+                _add_sizes(table, settings.cohort, region, volumes)
+        else:
+            table.add_row(settings.cohort, "no labels")
         table.add_section()
     Console().print(table)
 
 
-def _size_row(cohort: str, region: Region, volumes: NDArray[np.float64]) -> list[str]:
+def _add_sizes(table: Table, cohort: str, region: Region, volumes: NDArray[np.float64]) -> None:
     published = SIZE_MODELS[cohort].published[region]
-    absent = f"{(volumes == 0).mean():.0%} ({published.probabilities[0]:.0%})"
-    quantiles = [f"{np.percentile(volumes, p) / 1000:.1f} ({published.at(p / 100) / 1000:.1f})" for p in _PERCENTILES]
-    return [absent, *quantiles, f"{kolmogorov_smirnov(volumes, published):.2f}"]
+    made = [f"{np.percentile(volumes, p) / 1000:.1f}" for p in _PERCENTILES]
+    wanted = [f"{published.at(p / 100) / 1000:.1f}" for p in _PERCENTILES]
+    distance = f"{kolmogorov_smirnov(volumes, published):.2f}"
+    table.add_row(cohort, region.upper(), f"{(volumes == 0).mean():.0%}", *made, distance)
+    table.add_row("", "published", f"{published.probabilities[0]:.0%}", *wanted, style="dim")
 
 
 def draw_preview(output: Path, cohorts: Cohorts) -> Path:
@@ -71,7 +74,7 @@ def draw_preview(output: Path, cohorts: Cohorts) -> Path:
     return output / "preview.png"
 
 
-def _square(image: NDArray[np.generic]) -> tuple[slice, slice]:
+def _square(image: NDArray[Any]) -> tuple[slice, slice]:
     """Square in the axial plane around the brain, with a margin."""
     used = [np.flatnonzero(image.any(axis=axes)) for axes in ((1, 2), (0, 2))]
     half = round(0.54 * max(ends[-1] - ends[0] + 1 for ends in used))
@@ -80,7 +83,7 @@ def _square(image: NDArray[np.generic]) -> tuple[slice, slice]:
     return x, y
 
 
-def _slice(arrays: Sequence[NDArray[np.generic]], *, labelled: bool) -> int:
+def _slice(arrays: Sequence[NDArray[Any]], *, labelled: bool) -> int:
     """Axial slice with most core, or the middle one of the brain."""
     if labelled:
         weight = (arrays[4] > 0).sum(axis=(0, 1)) + 3 * np.isin(arrays[4], (1, 3)).sum(axis=(0, 1))
@@ -89,7 +92,7 @@ def _slice(arrays: Sequence[NDArray[np.generic]], *, labelled: bool) -> int:
     return int(used[len(used) // 2])
 
 
-def _show(axis: Axes, image: NDArray[np.generic], z: int) -> None:
+def _show(axis: Axes, image: NDArray[Any], z: int) -> None:
     brain = image[image > 0]
     low, high = np.percentile(brain, [0.5, 99.7])
     axis.imshow(image[:, :, z].T, cmap="gray", vmin=min(low, high * 0.1), vmax=high, interpolation="nearest")

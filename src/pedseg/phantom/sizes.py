@@ -15,7 +15,7 @@ from scipy.special import ndtr, ndtri
 from pedseg.labels import Region
 from pedseg.phantom.noise import case_generator
 
-_STEPS = np.sqrt([1.25, 2.0, 3.0, 7.0])  # Kronecker sequence; the first is the golden ratio but for an half
+_STEPS = np.array([(5**0.5 - 1) / 2, 2**0.5, 3**0.5, 7**0.5])  # of the Kronecker sequence; first the golden ratio
 _LARGEST_CORE = 0.97  # enhancing part of the core, at most, where the draws would exceed it
 
 
@@ -130,7 +130,7 @@ def draw_sizes(model: SizeModel, draws: NDArray[np.float64]) -> Sizes:
     return Sizes(wt, tc, min(wt * model.enhancing.at(enhancing), _LARGEST_CORE * tc))
 
 
-def kolmogorov_smirnov(sizes: Sequence[float], published: Quantiles) -> float:
+def kolmogorov_smirnov(sizes: Sequence[float] | NDArray[np.float64], published: Quantiles) -> float:
     """Largest distance between the distribution of `sizes` and the published one; an atom at 0 is compared as one."""
     ordered, counts = np.unique(np.asarray(sizes, dtype=float), return_counts=True)
     upto = np.cumsum(counts) / counts.sum()

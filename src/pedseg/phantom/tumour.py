@@ -60,15 +60,17 @@ def choose_site(cohort: str, draw: float) -> tuple[str, Site]:
 def choose_centre(site: Site, atlas: Atlas, rng: np.random.Generator) -> Point:
     """Centre of a tumour in MNI coordinates, mm."""
     if site.tissue == "point":
-        centre = np.array(site.centre) + rng.normal(0, 1, 3) * site.spread
-        return centre * (rng.choice([-1.0, 1.0]), 1, 1)
+        centre: Point = np.array(site.centre) + rng.normal(0, 1, 3) * site.spread
+        centre[0] *= rng.choice([-1.0, 1.0])
+        return centre
     step = 3
     tissue = atlas.white if site.tissue == "white" else atlas.grey
     low = 0.75 * float(tissue.max())
     voxels = np.argwhere(tissue[::step, ::step, ::step] > low) * step + atlas.origin
     x, y, z = np.abs(voxels[:, 0]), voxels[:, 1], voxels[:, 2]
     hemispheric = (x > 16) & ((z > 4) | ((y > -40) & (z > -22) & (x > 28)))  # noqa: PLR2004  (mm, above the tentorium)
-    return voxels[hemispheric][rng.integers(hemispheric.sum())] + rng.uniform(-1, 1, 3)
+    chosen: Point = voxels[hemispheric][rng.integers(hemispheric.sum())] + rng.uniform(-1, 1, 3)
+    return chosen
 
 
 def mass_effect(centre: Point, sizes: Sizes, rng: np.random.Generator) -> Bulge:
@@ -111,23 +113,27 @@ def _growth(anatomy: Anatomy, centre: Point, rng: np.random.Generator, *, size: 
     for share, amplitude in ((1.1, 0.16), (0.45, 0.09)):
         length = max(share * radius, 2.0) / anatomy.spacing
         distance += np.float32(amplitude) * smooth_noise(rng, distance.shape, length=length)
-    distance *= 1 + np.float32(0.8) * anatomy.csf
-    return distance + _barriers(anatomy, centre)
+    field: Array = distance * (1 + np.float32(0.8) * anatomy.csf) + _barriers(anatomy, centre)
+    return field
 
 
 def _barriers(anatomy: Anatomy, centre: Point) -> Array:
-    """Cost of crossing the falx (but through the corpus callosum) and the tentorium."""
+    """Cost of crossing the falx (but through the corpus callosum), the tentorium and the cisterns."""
     x, y, z = anatomy.mni
-    cost = np.zeros_like(x)
+    cost: Array = np.zeros_like(x)
     if abs(centre[0]) > 8 and centre[2] > 0:  # noqa: PLR2004  (mm: clearly in one hemisphere)
         cost += np.float32(0.9) * _step(-np.sign(centre[0]) * x, 1.5) * (1 - 0.8 * anatomy.white)
     behind = _step(-30 - y, 2.0) * (np.abs(x) > 14)  # noqa: PLR2004  (mm: beside the incisura)
-    sign = 1.0 if centre[2] > -10 else -1.0  # noqa: PLR2004  (mm: height of the tentorium's edge)
-    return cost + np.float32(0.9) * behind * _step(sign * (-14 - z), 1.5)
+    above = centre[2] > -10  # noqa: PLR2004  (mm: height of the tentorium's edge)
+    cost += np.float32(0.9) * behind * _step((-14 - z) * (1 if above else -1), 1.5)
+    if not above and abs(centre[0]) < 25:  # noqa: PLR2004  (mm: between the temporal lobes)
+        cost += np.float32(0.9) * _step(np.abs(x) - 22, 2.0) * (1 - behind)
+    return cost
 
 
 def _step(x: Array, width: float) -> Array:
-    return np.clip(0.5 + x / np.float32(2 * width), 0, 1)
+    ramp: Array = np.clip(0.5 + x / np.float32(2 * width), 0, 1)
+    return ramp
 
 
 def _spread(anatomy: Anatomy, core: Mask, centre: Point, rng: np.random.Generator) -> Array:
@@ -136,7 +142,8 @@ def _spread(anatomy: Anatomy, core: Mask, centre: Point, rng: np.random.Generato
     noise = smooth_noise(rng, core.shape, length=14 / anatomy.spacing)
     noise += 0.5 * smooth_noise(rng, core.shape, length=6 / anatomy.spacing)
     cost = 1 + 1.7 * anatomy.grey + 2.5 * anatomy.csf + np.float32(1.2) * _barriers(anatomy, centre)
-    return (outside + 2) * cost * np.exp(np.float32(0.4) * noise)
+    field: Array = (outside + 2) * cost * np.exp(np.float32(0.4) * noise)
+    return field
 
 
 def _rim(core: Mask, spacing: float, rng: np.random.Generator) -> Array:
@@ -144,7 +151,8 @@ def _rim(core: Mask, spacing: float, rng: np.random.Generator) -> Array:
     depth = edt.edt(core, anisotropy=(spacing,) * 3, black_border=True, parallel=1)
     noise = smooth_noise(rng, core.shape, length=max(9 / spacing, 1.5))
     noise += 0.4 * smooth_noise(rng, core.shape, length=max(4 / spacing, 1.0))
-    return depth * np.exp(np.float32(0.55) * noise) + np.float32(0.05 * spacing) * noise
+    field: Array = depth * np.exp(np.float32(0.55) * noise) + np.float32(0.05 * spacing) * noise
+    return field
 
 
 def _islands(core: Mask, spacing: float, rng: np.random.Generator) -> Array:
@@ -154,4 +162,5 @@ def _islands(core: Mask, spacing: float, rng: np.random.Generator) -> Array:
     noise += 0.45 * smooth_noise(rng, core.shape, length=max(length / 2.5, 1.0))
     depth = edt.edt(core, anisotropy=(spacing,) * 3, black_border=True, parallel=1)
     edge = np.minimum(depth / np.float32(max(float(depth.max()), 1e-3)), 0.3)
-    return noise - 2 * edge
+    field: Array = noise - 2 * edge
+    return field
