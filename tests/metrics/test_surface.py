@@ -116,3 +116,17 @@ def test_symmetric_and_independent_of_padding() -> None:
     distance = hausdorff_distance_mm(a, b, spacing_mm=(1, 2, 3))
     assert hausdorff_distance_mm(b, a, spacing_mm=(1, 2, 3)) == distance
     assert hausdorff_distance_mm(np.pad(a, 5), np.pad(b, 5), spacing_mm=(1, 2, 3)) == distance
+
+
+@pytest.mark.parametrize("spacing", [*SPACINGS, (0.9375, 0.9375, 0.9375), (5.0, 0.43, 0.43)])
+def test_far_apart_is_as_exact(spacing: tuple[float, float, float]) -> None:
+    """Squares of distances of 100 voxels and more at a broken spacing, where single precision is off by 1e-5 mm."""
+    reference = pytest.importorskip("surface_distance")
+    label, prediction = (np.zeros((60, 70, 150), dtype=bool) for _ in range(2))
+    label[2:26, 3:23, 1:29] = blob(11)
+    prediction[30:54, 40:60, 118:146] = blob(12)
+    distances = reference.compute_surface_distances(label, prediction, spacing)
+    for percentile in (95, 100):
+        theirs = reference.compute_robust_hausdorff(distances, percentile)
+        ours = hausdorff_distance_mm(prediction, label, spacing_mm=spacing, percentile=percentile)
+        assert ours == pytest.approx(theirs, abs=1e-9)
