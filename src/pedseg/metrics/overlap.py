@@ -1,4 +1,4 @@
-"""Overlap of two masks, from the four counts of voxels."""
+"""Overlap of two masks, from the four counts of voxels, and the box around a mask."""
 
 from dataclasses import dataclass
 
@@ -23,12 +23,19 @@ class Counts:
     tn: int
 
 
-def count_voxels(prediction: NDArray[np.bool_], label: NDArray[np.bool_]) -> Counts:
-    """Count the voxels of two masks of one shape."""
+def count_voxels(prediction: NDArray[np.bool_], label: NDArray[np.bool_], *, total_voxels: int | None = None) -> Counts:
+    """Count the voxels of two masks of one shape.
+
+    Args:
+        prediction: mask (Z, Y, X).
+        label: mask of the same shape.
+        total_voxels: voxels of the whole volume, where the masks were cropped out of one; None for those given.
+    """
+    total = label.size if total_voxels is None else total_voxels
     tp = int(np.count_nonzero(prediction & label))
     fp = int(np.count_nonzero(prediction)) - tp
     fn = int(np.count_nonzero(label)) - tp
-    return Counts(tp, fp, fn, label.size - tp - fp - fn)
+    return Counts(tp, fp, fn, total - tp - fp - fn)
 
 
 def dice(counts: Counts) -> float:
@@ -44,6 +51,21 @@ def sensitivity(counts: Counts) -> float:
 def specificity(counts: Counts) -> float:
     """TN / (TN + FP), over the whole volume as BraTS does; NaN if the label fills it."""
     return _ratio(counts.tn, counts.tn + counts.fp)
+
+
+def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...] | None:
+    """Smallest box around the true voxels of a mask; None if there are none.
+
+    Each axis is searched inside the box of the axes before it, so that only the first search reads the whole array.
+    """
+    box: tuple[slice, ...] = ()
+    for axis in range(mask.ndim):
+        others = tuple(a for a in range(mask.ndim) if a != axis)
+        occupied = np.flatnonzero(mask[box].any(axis=others))
+        if not len(occupied):
+            return None
+        box = (*box, slice(int(occupied[0]), int(occupied[-1]) + 1))
+    return box
 
 
 def _ratio(part: int, whole: int) -> float:

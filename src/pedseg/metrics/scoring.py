@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pedseg.labels import Region
 from pedseg.metrics.empty import resolve
-from pedseg.metrics.overlap import count_voxels, dice, sensitivity, specificity
+from pedseg.metrics.overlap import bounding_box, count_voxels, dice, sensitivity, specificity
 from pedseg.metrics.surface import hausdorff_distance_mm
 
 
@@ -51,14 +51,21 @@ def score_case(
     """
     if prediction.shape != label.shape:
         raise ValueError(f"prediction of shape {prediction.shape} against label of shape {label.shape}")
-    pairs = zip(Region, prediction, label, strict=True)
-    return [_score_region(region, ours, theirs, spacing_mm) for region, ours, theirs in pairs]
+    box = bounding_box(np.any(prediction | label, axis=0)) or ()
+    pairs = zip(Region, prediction[:, *box], label[:, *box], strict=True)
+    total = label[0].size
+    return [_score_region(region, p, g, spacing_mm=spacing_mm, total_voxels=total) for region, p, g in pairs]
 
 
 def _score_region(
-    region: Region, prediction: NDArray[np.bool_], label: NDArray[np.bool_], spacing_mm: Sequence[float]
+    region: Region,
+    prediction: NDArray[np.bool_],
+    label: NDArray[np.bool_],
+    *,
+    spacing_mm: Sequence[float],
+    total_voxels: int,
 ) -> RegionScore:
-    counts = count_voxels(prediction, label)
+    counts = count_voxels(prediction, label, total_voxels=total_voxels)
     raw = {
         "dice": dice(counts),
         "hd95_mm": hausdorff_distance_mm(prediction, label, spacing_mm=spacing_mm),
