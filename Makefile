@@ -25,7 +25,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## Synthetic cohorts, three models, the table and pictures (under 10 minutes on 2 cores)
 	"$(BIN)/python" -m pedseg.phantom --output demo/data --adults 40 --children 30 --spacing 4 --seed 0
 	"$(BIN)/python" -m pedseg.prepare scale=demo
-	"$(BIN)/python" -m pedseg.train -m scale=demo experiment=m1_adult_nods,uda,m3_mixed_nods
+	"$(BIN)/python" -m pedseg.train -m scale=demo hydra/launcher=joblib hydra.launcher.n_jobs=2 \
+		experiment=m1_adult_nods,uda,m3_mixed_nods
 	"$(BIN)/python" -m pedseg.report demo/runs --output demo/report
 
 test: $(STAMP)  ## Run the tests (parallel; long ones left out)
