@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pedseg.predict import main
+from pedseg.errors import PedsegError
+from pedseg.predict import checkpoints_of, main
 from tests.builders import write_case, write_checkpoint
 
 
@@ -44,3 +45,26 @@ def test_usage_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "nonsense" in capsys.readouterr().err
     assert main([*paths, "--checkpoint", "x.ckpt"]) == 2
     assert "absent" in capsys.readouterr().err
+
+
+def test_a_folder_of_folds_is_an_ensemble(tmp_path: Path) -> None:
+    folds = [write_checkpoint(tmp_path / "uda" / f"fold_{k}" / "checkpoints" / "last.ckpt", seed=k) for k in (0, 1)]
+    assert checkpoints_of(tmp_path / "uda") == folds
+    assert checkpoints_of(tmp_path / "uda" / "fold_1") == folds[1:]
+    with pytest.raises(PedsegError, match="fold_"):
+        checkpoints_of(tmp_path)
+
+
+def test_truncated_file_among_good_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in (1, 2, 3):
+        write_case(tmp_path / "in", f"BraTS-PED-9000{number}-000")
+    bad = tmp_path / "in" / "BraTS-PED-90002-000" / "BraTS-PED-90002-000-t2w.nii.gz"
+    bad.write_bytes(bad.read_bytes()[:300])
+    checkpoint = str(write_checkpoint(tmp_path / "last.ckpt"))
+    arguments = ["--checkpoint", checkpoint, "--input", str(tmp_path / "in"), "--output", str(tmp_path / "out")]
+    assert main([*arguments, "--no-mirror"]) == 1
+    said = capsys.readouterr()
+    assert "BraTS-PED-90002-000 · BraTS-PED-90002-000-t2w.nii.gz" in said.err
+    assert "download or copy it again" in said.err
+    assert "2 label maps" in said.out
+    assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 2

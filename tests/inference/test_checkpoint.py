@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pedseg import __version__
 from pedseg.errors import PedsegError
 from pedseg.inference import load_network
 from pedseg.networks import UNet
@@ -57,3 +58,25 @@ def test_other_regions_and_other_weights(tmp_path: Path) -> None:
     torch.save(content, path)
     with pytest.raises(PedsegError, match="do not fit"):
         load_network(path)
+
+
+def test_other_versions_and_missing_descriptions(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "last.ckpt")
+    content = torch.load(path, weights_only=True)
+    content["pedseg"]["version"] = f"{__version__}.post1"
+    torch.save(content, path)
+    assert load_network(path)  # the same series
+    content["pedseg"]["version"] = "99.0.0"
+    torch.save(content, path)
+    with pytest.raises(PedsegError, match=r"written by pedseg 99\.0\.0"):
+        load_network(path)
+    del content["pedseg"]["spacing_mm"]
+    torch.save(content, path)
+    with pytest.raises(PedsegError, match="does not say its spacing_mm"):
+        load_network(path)
+
+
+def test_a_list_of_tensors_is_foreign(tmp_path: Path) -> None:
+    torch.save([torch.ones(2)], tmp_path / "x.pt")
+    with pytest.raises(PedsegError, match="no checkpoint of pedseg"):
+        load_network(tmp_path / "x.pt")

@@ -1,17 +1,21 @@
 """Whole cases: geometry, ensembles, bad cases, and outputs that are there already."""
 
+import weakref
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from pedseg.cases import find_cases
+from pedseg.cases import Case, find_cases
 from pedseg.errors import PedsegError
-from pedseg.imaging import prepare_image, read_images
-from pedseg.inference import Predictor, Settings, load_network, predict_cases
-from pedseg.labels import get_convention
+from pedseg.imaging import PreparedImage, prepare_image, read_images
+from pedseg.inference import Predictor, Settings, best_precision, load_network, predict_cases
+from pedseg.labels import get_convention, labels_from_regions
 from tests.builders import write_case, write_checkpoint
 
 CPU = torch.device("cpu")
@@ -94,3 +98,113 @@ def test_checkpoints_that_do_not_belong_together(tmp_path: Path) -> None:
     paths = [write_checkpoint(tmp_path / "a.ckpt"), write_checkpoint(tmp_path / "b.ckpt", patch_size=(32, 32, 32))]
     with pytest.raises(PedsegError, match="an ensemble needs the same"):
         Predictor(paths, device=CPU)
+
+
+def test_overwriting_removes_only_what_is_predicted_again(tmp_path: Path) -> None:
+    write_case(tmp_path / "in", "BraTS-PED-90001-000")
+    cases = find_cases(tmp_path / "in", cohort="ped", labelled=False).cases
+    predictor = Predictor([write_checkpoint(tmp_path / "last.ckpt")], device=CPU, settings=Settings(mirror=False))
+    out = tmp_path / "out"
+    out.mkdir()
+    foreign, old = out / "mine.nii.gz", out / "BraTS-PED-90001-000.nii.gz"
+    for path in (foreign, old):
+        path.write_bytes(b"kept")
+    for overwrite in (False, True):  # nobody knows what made mine.nii.gz, so the folder cannot be claimed
+        with pytest.raises(PedsegError, match="give another output folder"):
+            predict_cases(predictor, cases, out, convention=BRATS, overwrite=overwrite)
+        assert (foreign.read_bytes(), old.read_bytes()) == (b"kept", b"kept")
+    foreign.unlink()
+    assert predict_cases(predictor, cases, out, convention=BRATS, overwrite=True) == []
+    assert old.read_bytes() != b"kept"
+
+
+def test_an_image_is_never_replaced(tmp_path: Path) -> None:
+    folder = write_case(tmp_path / "in", "BraTS-PED-90001-000")
+    found = find_cases(tmp_path / "in", cohort="ped", labelled=False).cases[0]
+    case = replace(found, id="BraTS-PED-90001-000-t1n")  # as a 4-D file is named after its case
+    predictor = Predictor([write_checkpoint(tmp_path / "last.ckpt")], device=CPU, settings=Settings(mirror=False))
+    before = case.images[0].path.read_bytes()
+    with pytest.raises(PedsegError, match="would be replaced"):
+        predict_cases(predictor, [case], folder, convention=BRATS, overwrite=True)
+    assert case.images[0].path.read_bytes() == before
+
+
+def test_a_full_disk_and_a_full_device_fail_the_case_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (1, 2, 3):
+        write_case(tmp_path / "in", f"BraTS-PED-9000{number}-000")
+    cases = find_cases(tmp_path / "in", cohort="ped", labelled=False).cases
+    predictor = Predictor([write_checkpoint(tmp_path / "last.ckpt")], device=CPU, settings=Settings(mirror=False))
+    segment, errors = predictor.segment, [OSError("No space left on device"), torch.OutOfMemoryError("out of memory")]
+
+    def failing(prepared: PreparedImage) -> NDArray[np.bool_]:
+        if errors:
+            raise errors.pop(0)
+        return segment(prepared)
+
+    monkeypatch.setattr(predictor, "segment", failing)
+    problems = predict_cases(predictor, cases, tmp_path / "out", convention=BRATS)
+    assert [problem.case[-5] for problem in problems] == ["1", "2"]
+    assert "make room" in problems[0].fix
+    assert "--device cpu" in problems[1].fix
+    assert [path.name for path in (tmp_path / "out").glob("*.nii.gz")] == ["BraTS-PED-90003-000.nii.gz"]
+
+
+def test_two_cases_at_most_are_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1, 6):
+        write_case(tmp_path / "in", f"BraTS-PED-9000{number}-000")
+    cases = find_cases(tmp_path / "in", cohort="ped", labelled=False).cases
+    predictor = Predictor([write_checkpoint(tmp_path / "last.ckpt")], device=CPU, settings=Settings(mirror=False))
+    prepare, alive, most = predictor.prepare, list[weakref.ref[Any]](), [0]
+
+    def counted(case: Case) -> PreparedImage:
+        prepared = prepare(case)
+        alive.append(weakref.ref(prepared.raw))
+        most[0] = max(most[0], sum(reference() is not None for reference in alive))
+        return prepared
+
+    monkeypatch.setattr(predictor, "prepare", counted)
+    assert predict_cases(predictor, cases, tmp_path / "out", convention=BRATS) == []
+    assert most[0] <= 2
+
+
+def test_oblique_grid_and_2021_names(tmp_path: Path) -> None:
+    affine = np.array([[0.9, -0.3, 0.1, -80], [0.3, 0.9, -0.2, 12], [-0.03, 0.2, 0.97, 7], [0, 0, 0, 1]])
+    shape, folder = (21, 17, 19), tmp_path / "in" / "BraTS2021_00001"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name in ("t1", "t1ce", "t2", "flair"):
+        image = nib.Nifti1Image(rng.integers(1, 900, shape).astype(np.int16), affine)
+        image.set_qform(affine, code=2)
+        nib.save(image, folder / f"BraTS2021_00001_{name}.nii.gz")
+    cases = find_cases(tmp_path / "in", cohort="adult", labelled=False).cases
+    predictor = Predictor([write_checkpoint(tmp_path / "last.ckpt")], device=CPU, settings=Settings(mirror=False))
+    assert predict_cases(predictor, cases, tmp_path / "out", convention=get_convention("brats2021")) == []
+    written = nib.load(tmp_path / "out" / "BraTS2021_00001.nii.gz")
+    image = nib.load(folder / "BraTS2021_00001_t1.nii.gz")
+    assert written.shape == shape
+    assert np.array_equal(written.affine, image.affine)
+    assert (written.header["qform_code"], written.header["sform_code"]) == (2, image.header["sform_code"])
+    label = np.asarray(written.dataobj)
+    assert set(np.unique(label)) <= {0, 1, 2, 4}
+    assert np.array_equal(label.T, labels_from_regions(predictor.predict(cases[0]), get_convention("brats2021")))
+
+
+@pytest.mark.slow
+def test_real_cases_keep_their_grid(shared: Path, tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "last.ckpt", patch_size=(64, 64, 64))
+    predictor = Predictor([checkpoint], device=CPU, settings=Settings(mirror=False))
+    cases = find_cases(shared / "real", cohort="adult", labelled=False).cases
+    assert len(cases) == 2
+    assert predict_cases(predictor, cases, tmp_path / "out", convention=BRATS) == []
+    for case in cases:
+        written, image = nib.load(tmp_path / "out" / f"{case.id}.nii.gz"), nib.load(case.images[0].path)
+        assert written.shape == image.shape
+        assert np.array_equal(written.affine, image.affine)
+        for field in ("qform_code", "sform_code", "pixdim", "xyzt_units"):
+            assert np.array_equal(written.header[field], image.header[field]), field
+
+
+def test_bfloat16_is_chosen_where_it_is_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    for able, expected in (({}, "32"), ({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able, raising=False)
+        assert best_precision(CPU) == expected

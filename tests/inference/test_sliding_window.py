@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 
 from pedseg.errors import PedsegError
 from pedseg.inference import gaussian_importance, sliding_window_logits, window_starts
@@ -115,3 +116,26 @@ def test_small_volume_is_centred_in_the_patch() -> None:
 def test_logits_that_are_not_finite_are_refused() -> None:
     with pytest.raises(PedsegError, match="not finite"):
         sliding_window_logits(lambda x: x[:, :3] / 0, torch.zeros(4, 8, 8, 8), patch_size=(8, 8, 8))
+
+
+def test_mirrored_prediction_does_not_care_which_way_the_volume_lies() -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Conv3d(4, 3, 3, padding=1).eval()
+    image = torch.rand(4, 16, 16, 16)  # one window, so that the importance cancels
+    logits = sliding_window_logits(network, image, patch_size=(16, 16, 16))
+    for axes in ((1,), (2, 3), (1, 2, 3)):
+        flipped = sliding_window_logits(network, image.flip(axes), patch_size=(16, 16, 16)).flip(axes)
+        assert torch.allclose(flipped, logits, atol=1e-5)
+    plain = sliding_window_logits(network, image, patch_size=(16, 16, 16), mirror=False)
+    assert not torch.allclose(plain, logits, atol=1e-3)
+
+
+def test_memory_is_one_volume_of_logits() -> None:
+    """The largest tensor made is the sum of the logits; the weights take none of that size."""
+    image = torch.rand(4, 24, 40, 40)
+    with profile(profile_memory=True, activities=[ProfilerActivity.CPU]) as trace:
+        sliding_window_logits(lambda x: x[:, :3], image, patch_size=(16, 16, 16), mirror=False)
+    allocations = [event.self_cpu_memory_usage for event in trace.events() if event.self_cpu_memory_usage > 0]
+    volume = 3 * 24 * 40 * 40 * 4
+    assert max(allocations) == volume
+    assert sum(size >= volume / 3 for size in allocations) == 1
