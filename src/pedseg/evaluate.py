@@ -1,11 +1,19 @@
 """Score label maps: ``python -m pedseg.evaluate --predictions DIR --labels DIR --output scores.csv``."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pedseg.configuration import exit_code
-from pedseg.errors import PedsegError
+from pedseg.errors import PedsegError, Problem, ProblemsError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SOME_FAILED = 1
+METRICS = ("dice", "hd95_mm", "sensitivity", "specificity")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -13,44 +21,76 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m pedseg.evaluate",
         description="Dice, HD95 (mm), sensitivity and specificity of WT, TC and ET, by the BraTS 2023 definitions.",
+        epilog="Exit code: 0; 1 if some cases could not be scored (the others are); 2 if nothing was.",
     )
-    p.add_argument("--predictions", type=Path, required=True, help="folder of <case id>.nii.gz")
-    p.add_argument("--labels", type=Path, required=True, help="folder of cases in any layout, or of label maps")
-    p.add_argument("--output", type=Path, required=True, help="CSV to write, a row per case and region")
+    p.add_argument("--predictions", type=Path, required=True, metavar="DIR", help="folder of <case id>.nii.gz")
+    p.add_argument(
+        "--labels",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of cases in any layout, or of labels <case id>.nii.gz or <case id>-seg.nii.gz",
+    )
+    p.add_argument("--output", type=Path, required=True, metavar="CSV", help="written with a row per case and region")
     p.add_argument("--convention", default="brats2023", help="voxel labels of the labels (default: %(default)s)")
-    p.add_argument("--prediction-convention", help="of the predictions (default: that of the labels)")
-    p.add_argument("--workers", type=int, help="processes (default: one per core)")
+    p.add_argument("--prediction-convention", help="voxel labels of the predictions (default: as the labels)")
+    p.add_argument("--subset", action="store_true", help="leave out labels that have no prediction")
+    p.add_argument("--workers", type=_positive, help="processes (default: one per core)")
     p.add_argument("--overwrite", action="store_true", help="replace an existing output")
     return p
 
 
-def evaluate(arguments: argparse.Namespace) -> None:
-    """Score the folder, write the CSV and print the means."""
-    if arguments.output.exists() and not arguments.overwrite:
-        raise PedsegError(f"{arguments.output} exists; give another --output, or --overwrite")
-    if not arguments.predictions.is_dir():
-        raise PedsegError(f"{arguments.predictions}: no such folder of label maps")
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Score the folder, write the CSV and print means and medians; 1 if some cases could not be scored."""
+    _check_output(arguments.output, overwrite=arguments.overwrite)
 
-    from pedseg.analysis.scoring import score_folder
+    from pedseg.analysis.pairing import pair_folder
+    from pedseg.analysis.scoring import Conventions, score_pairs, write_scores
     from pedseg.labels import get_convention
 
-    given = arguments.prediction_convention
-    table = score_folder(
-        arguments.predictions,
-        arguments.labels,
-        output=arguments.output,
-        convention=get_convention(arguments.convention),
-        prediction_convention=get_convention(given) if given else None,
-        workers=arguments.workers,
-    )
-    metrics = ["dice", "hd95_mm", "sensitivity", "specificity"]
-    summary = table.groupby("region", sort=False)[metrics].agg(["mean", "median"])
-    print(summary.round(3).to_string())
-    print(f"{table['case'].nunique()} cases in {arguments.output}")
+    label = get_convention(arguments.convention)
+    prediction = get_convention(arguments.prediction_convention or arguments.convention)
+    pairs = pair_folder(arguments.predictions, arguments.labels, subset=arguments.subset)
+    table, problems = score_pairs(pairs, Conventions(prediction, label), workers=arguments.workers)
+    if table.empty:
+        raise ProblemsError(f"none of {len(pairs)} cases can be scored:", problems)
+    write_scores(table, arguments.output)
+    print(summarise(table))
+    print(f"{table['case'].nunique()} of {len(pairs)} cases in {arguments.output}")
+    report(problems)
+    return SOME_FAILED if problems else 0
+
+
+def summarise(table: "pd.DataFrame") -> str:
+    """Mean and median of each metric by region, as aligned text."""
+    summary = table.groupby("region", sort=False)[list(METRICS)].agg(["mean", "median"])
+    return summary.to_string(float_format=lambda value: f"{value:.4f}")
+
+
+def report(problems: Sequence[Problem]) -> None:
+    """Write what could not be scored to stderr, a line for each."""
+    if problems:
+        sys.stderr.write(f"pedseg: {len(problems)} cases could not be scored and are not in the output:\n")
+    for problem in problems:
+        sys.stderr.write(f"  {problem.case} · {problem.file}: {problem.what} → {problem.fix}\n")
+
+
+def _check_output(output: Path, *, overwrite: bool) -> None:
+    if output.is_dir():
+        raise PedsegError(f"{output} is a folder; give the name of a CSV file as --output")
+    if output.exists() and not overwrite:
+        raise PedsegError(f"{output} exists; give another --output, or --overwrite")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a number of processes; give 1 or more")
+    return value
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code: 0, or 2 if the folders cannot be scored."""
+    """Entry point; returns the exit code: 0, 1 if some cases failed, 2 if nothing could be scored."""
     arguments = parser().parse_args(argv)
     return exit_code(lambda: evaluate(arguments))
 

@@ -9,14 +9,25 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from pedseg.analysis.scoring import score_cases, score_folder
+from pedseg.analysis.pairing import pair_folder
+from pedseg.analysis.scoring import Conventions, score_cases, score_folder, score_pairs
 from pedseg.cases import find_cases
-from pedseg.errors import PedsegError, ProblemsError
-from pedseg.evaluate import main
+from pedseg.errors import ProblemsError
 from pedseg.labels import get_convention
+from pedseg.metrics.empty import resolve
 
 BRATS = get_convention("brats2023")
 AFFINE = np.diag([-1.0, -1.0, 2.0, 1.0])
+METRICS = ("dice", "hd95_mm", "sensitivity")
+COLUMNS = [
+    *METRICS,
+    "specificity",
+    "label_volume_mm3",
+    "prediction_volume_mm3",
+    "label_voxels",
+    "raw_dice",
+    "raw_hd95_mm",
+]
 
 
 def write(
@@ -81,27 +92,77 @@ def test_cases_of_a_cohort(toy_world: Path, tmp_path: Path) -> None:
 
 
 def test_problems_are_listed_and_nothing_is_written(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    predictions, labels = folders
-    write(predictions / "a.nii.gz", affine=np.diag([1.0, 1.0, 2.0, 1.0]))
+    predictions, _ = folders
+    write(predictions / "a.nii.gz", affine=np.diag([-1.0, -1.0, 1.5, 1.0]))
     write(predictions / "b.nii.gz", value=7)
     with pytest.raises(ProblemsError) as raised:
         score_folder(*folders, output=tmp_path / "scores.csv", convention=BRATS)
     assert [problem.case for problem in raised.value.problems] == ["a", "b"]
     assert "another affine" in str(raised.value)
+    assert "by up to 0.5" in str(raised.value)
     assert "label 7" in str(raised.value)
     assert not (tmp_path / "scores.csv").exists()
-    write(predictions / "unknown.nii.gz")
-    with pytest.raises(ProblemsError, match="unknown"):
-        score_folder(*folders, output=tmp_path / "scores.csv", convention=BRATS)
-    with pytest.raises(PedsegError, match="no such folder"):
-        score_folder(predictions, labels / "absent", output=tmp_path / "scores.csv", convention=BRATS)
 
 
-def test_command(folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--predictions", str(folders[0]), "--labels", str(folders[1]), "--output", str(tmp_path / "s.csv")]
-    assert main(arguments) == 0
-    assert "2 cases" in capsys.readouterr().out
-    assert main(arguments) == 2
-    assert "--overwrite" in capsys.readouterr().err
-    assert main([*arguments, "--overwrite"]) == 0
-    assert main([*arguments[2:], "--predictions", str(tmp_path / "absent"), "--overwrite"]) == 2
+def test_what_can_be_scored_is(folders: tuple[Path, Path]) -> None:
+    predictions, labels = folders
+    (predictions / "a.nii.gz").write_bytes((predictions / "a.nii.gz").read_bytes()[:60])
+    table, problems = score_pairs(pair_folder(predictions, labels), Conventions(BRATS, BRATS))
+    assert list(table["case"]) == ["b"] * 3
+    assert [problem.case for problem in problems] == ["a"]
+    assert "truncated" in problems[0].what
+
+
+def test_each_side_has_its_convention(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    predictions, _ = folders
+    for name in ("a", "b"):
+        write(predictions / f"{name}.nii.gz", value=4)
+    old = get_convention("brats2021")
+    table = score_folder(*folders, output=tmp_path / "s.csv", convention=BRATS, prediction_convention=old)
+    assert set(table["dice"]) == {1.0}
+    with pytest.raises(ProblemsError, match="label 4, which brats2023"):
+        score_folder(*folders, output=tmp_path / "t.csv", convention=BRATS)
+
+
+def test_volumes_and_distances_follow_the_axes_of_the_file(tmp_path: Path) -> None:
+    """A shift along the file's z, whose voxels are 2 mm, is measured as such although arrays are (Z, Y, X)."""
+    for axis, expected in enumerate((1.0, 1.0, 2.0)):
+        moved = [2, 2, 2]
+        moved[axis] += 1
+        write(tmp_path / f"p{axis}" / "a.nii.gz", corner=moved)
+        write(tmp_path / f"l{axis}" / "a.nii.gz")
+        table = score_folder(
+            tmp_path / f"p{axis}", tmp_path / f"l{axis}", output=tmp_path / f"{axis}.csv", convention=BRATS
+        )
+        assert set(table["hd95_mm"]) == {expected}
+
+
+def test_raw_values_survive_the_file(tmp_path: Path) -> None:
+    """Only WT is there (label 2); a prediction of ET leaves TC and ET with one empty mask."""
+    write(tmp_path / "p" / "a.nii.gz")
+    write(tmp_path / "l" / "a.nii.gz", value=2)
+    write(tmp_path / "p" / "b.nii.gz", value=2)
+    write(tmp_path / "l" / "b.nii.gz", value=2)
+    score_folder(tmp_path / "p", tmp_path / "l", output=tmp_path / "s.csv", convention=BRATS)
+    scores = pd.read_csv(tmp_path / "s.csv").set_index(["case", "region"])
+    assert list(scores.columns)[: len(COLUMNS)] == COLUMNS
+    assert list(scores.loc[("a", "et"), ["dice", "hd95_mm", "raw_dice", "raw_hd95_mm"]]) == [0.0, 374.0, 0.0, np.inf]
+    assert list(scores.loc[("b", "et"), ["dice", "hd95_mm"]]) == [1.0, 0.0]
+    assert scores.loc[("b", "et"), ["raw_dice", "raw_hd95_mm"]].isna().all()
+
+
+def test_absent_regions_are_scored_as_published(shared: Path) -> None:
+    """Dice, HD95 and sensitivity of ET where the children have none, in the published scores of all models."""
+    sizes = pd.read_csv(shared / "reference" / "ped_tumor_sizes.csv")
+    without = set(sizes.loc[(sizes["Region"] == "ET") & (sizes["Number of voxels"] == 0), "ID"])
+    ours = {
+        tuple(resolve(metric, np.nan, label_empty=True, prediction_empty=empty) for metric in METRICS)
+        for empty in (True, False)
+    }
+    for path in sorted((shared / "reference" / "per_case").glob("*.csv")):
+        scores = pd.read_csv(path)
+        absent = scores[scores["ID"].str.removesuffix(".nii.gz").isin(without)]
+        assert len(absent) == 11
+        assert set(absent[["Dice-ET", "HD95-ET", "Sensitivity-ET"]].itertuples(index=False, name=None)) <= ours
+        quiet = absent[absent["Dice-ET"] == 1]
+        assert (quiet["Specificity-ET"] == 1).all()

@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import track
 
-from pedseg.cases import Case, find_cases
+from pedseg.analysis.pairing import Pair, pair_cases, pair_folder
+from pedseg.cases import Case
 from pedseg.errors import PedsegError, Problem, ProblemsError
 from pedseg.files import atomic_path
 from pedseg.imaging.nifti import Volume, integer_label, read_volume
@@ -22,10 +25,18 @@ from pedseg.labels import LabelConvention, regions_from_labels
 from pedseg.metrics import score_case
 
 AFFINE_TOLERANCE_MM = 1e-2
-LABEL_SUFFIXES = ("-seg", "_seg", "")
-ENDINGS = (".nii.gz", ".nii")
+CASES_WORTH_A_PROCESS = 4  # starting one takes as long as scoring a few cases
+MOST_PROCESSES = 16  # each holds a case, about 200 MB
 
-LabelledCase = tuple[str, Path]  # id and label file
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Conventions:
+    """Voxel labels of the two sides."""
+
+    prediction: LabelConvention
+    label: LabelConvention
 
 
 def score_cases(
@@ -37,25 +48,25 @@ def score_cases(
     prediction_convention: LabelConvention | None = None,
     workers: int | None = None,
 ) -> pd.DataFrame:
-    """Score ``<predictions>/<case id>.nii.gz`` of every case with a label and write the rows to `output`.
+    """Score ``<predictions>/<case id>.nii.gz`` of every case against its label and write the rows to `output`.
 
     Args:
         predictions: folder of label maps.
-        cases: what to score; each with its label.
+        cases: what to score; each has a label.
         output: CSV to write, atomically; columns are those of `pedseg.metrics.RegionScore` after ``case``.
         convention: voxel labels of the labels.
         prediction_convention: of the predictions; the same if None.
-        workers: processes; None for one per core, 1 for this process.
+        workers: processes; None for one per core (fewer for few cases), 1 for this process.
 
     Returns:
         The rows, one per case and region.
 
     Raises:
-        ProblemsError: label maps are missing or cannot be used; nothing is written.
+        ProblemsError: label maps are missing (told before anything is computed) or cannot be scored. Nothing is written
+            then: a table without some of its cases would pass for a whole one.
     """
-    pairs = [(case.id, case.label) for case in cases if case.label]
-    both = (prediction_convention or convention, convention)
-    return _score(predictions, pairs, output=output, conventions=both, workers=workers)
+    pairs = pair_cases(predictions, cases)
+    return _score_all(pairs, Conventions(prediction_convention or convention, convention), output, workers)
 
 
 def score_folder(
@@ -65,115 +76,90 @@ def score_folder(
     output: Path,
     convention: LabelConvention,
     prediction_convention: LabelConvention | None = None,
+    subset: bool = False,
     workers: int | None = None,
 ) -> pd.DataFrame:
-    """Score a folder of label maps against a folder of labels: cases in any layout, or files named by case id.
+    """Score a folder of label maps against a folder of labels, see `pair_folder`; otherwise as `score_cases`."""
+    pairs = pair_folder(predictions, labels, subset=subset)
+    return _score_all(pairs, Conventions(prediction_convention or convention, convention), output, workers)
 
-    Labels without a prediction of that name are left out if there are others with one.
+
+def score_pairs(
+    pairs: Sequence[Pair], conventions: Conventions, *, workers: int | None = None
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """Score pairs of files.
+
+    Returns:
+        The rows of the cases that could be scored, and what was wrong with the others.
 
     Raises:
-        PedsegError: as `score_cases`, or no label belongs to any prediction.
+        PedsegError: a worker process was ended from outside.
     """
-    found = {name: path for name, path in _find_labels(labels) if _find(predictions, name)}
-    names = {_stem(path) for path in _label_maps(predictions)}
-    unmatched = sorted(names - set(found))
-    if not found or unmatched:
-        problems = [
-            Problem(n, f"{n}.nii.gz", f"no label in {labels}", "add the label, or move it away") for n in unmatched
-        ]
-        raise ProblemsError(f"{predictions}: {len(unmatched)} of {len(names)} label maps have no label", problems)
-    pairs = sorted(found.items())
-    both = (prediction_convention or convention, convention)
-    return _score(predictions, pairs, output=output, conventions=both, workers=workers)
+    results = list(_results(pairs, conventions, workers))
+    rows = [row for result in results if not isinstance(result, Problem) for row in result]
+    return pd.DataFrame(rows), [result for result in results if isinstance(result, Problem)]
 
 
-def _score(
-    predictions: Path,
-    pairs: Sequence[LabelledCase],
-    *,
-    output: Path,
-    conventions: tuple[LabelConvention, LabelConvention],
-    workers: int | None,
-) -> pd.DataFrame:
-    missing = [
-        Problem(name, f"{name}.nii.gz", f"is not in {predictions}", "predict the case, or leave its label out")
-        for name, _ in pairs
-        if not _find(predictions, name)
-    ]
-    if missing:
-        raise ProblemsError(f"{len(missing)} of {len(pairs)} cases have no label map:", missing)
-    job = partial(_score_pair, predictions=predictions, conventions=conventions)
-    results = list(_run(job, pairs, workers or min(os.cpu_count() or 1, len(pairs))))
-    problems = [result for result in results if isinstance(result, Problem)]
-    if problems:
-        raise ProblemsError(f"{len(problems)} of {len(pairs)} cases cannot be scored:", problems)
-    table = pd.DataFrame([row for rows in results if not isinstance(rows, Problem) for row in rows])
+def write_scores(table: pd.DataFrame, output: Path) -> None:
+    """Write rows of scores as CSV, atomically."""
     with atomic_path(output) as temporary:
         table.to_csv(temporary, index=False)
+
+
+def _score_all(pairs: Sequence[Pair], conventions: Conventions, output: Path, workers: int | None) -> pd.DataFrame:
+    table, problems = score_pairs(pairs, conventions, workers=workers)
+    if problems:
+        raise ProblemsError(f"{len(problems)} of {len(pairs)} cases cannot be scored:", problems)
+    write_scores(table, output)
     return table
 
 
-def _run(job: Any, pairs: Sequence[LabelledCase], workers: int) -> Iterator[list[dict[str, Any]] | Problem]:  # noqa: ANN401
-    if workers <= 1 or len(pairs) < workers * 4:  # starting processes costs more than a few cases
-        yield from track(map(job, pairs), description="scoring", total=len(pairs))
+def _results(pairs: Sequence[Pair], conventions: Conventions, workers: int | None) -> Iterator[Rows | Problem]:
+    """Rows or problem of each pair, in their order, with a progress bar where somebody looks."""
+    job = partial(_score_pair, conventions=conventions)
+    console = Console(stderr=True)
+    show = partial(
+        track, description="scoring", total=len(pairs), console=console, disable=not console.is_terminal, transient=True
+    )
+    processes = workers or min(os.cpu_count() or 1, MOST_PROCESSES, len(pairs) // CASES_WORTH_A_PROCESS)
+    if processes <= 1:
+        yield from show(map(job, pairs))
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from track(pool.map(job, pairs), description="scoring", total=len(pairs))
-
-
-def _score_pair(
-    pair: LabelledCase, *, predictions: Path, conventions: tuple[LabelConvention, LabelConvention]
-) -> list[dict[str, Any]] | Problem:
-    """Rows of one case, or what is wrong with it."""
-    name, label_path = pair
-    prediction_path = _find(predictions, name)
-    assert prediction_path is not None  # noqa: S101  (checked for all cases before)
     try:
-        label, prediction = read_volume(label_path), read_volume(prediction_path)
-        _check_grid(prediction, label, prediction_path, label_path)
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            yield from show(pool.map(job, pairs))
+    except BrokenProcessPool as error:
+        raise PedsegError("a scoring process was ended from outside (memory?); use fewer workers") from error
+
+
+def _score_pair(pair: Pair, *, conventions: Conventions) -> Rows | Problem:
+    """Rows of one case, or what is wrong with it."""
+    try:
+        label, prediction = read_volume(pair.label), read_volume(pair.prediction)
+        _check_grid(prediction, label, pair)
         masks = (
-            _regions(prediction, prediction_path, conventions[0]),
-            _regions(label, label_path, conventions[1]),
+            _regions(prediction, pair.prediction, conventions.prediction),
+            _regions(label, pair.label, conventions.label),
         )
     except PedsegError as error:
-        return Problem(name, prediction_path.name, str(error), "mend or remove the file")
-    return [{"case": name, **asdict(score)} for score in score_case(*masks, spacing_mm=label.spacing_mm)]
+        return Problem(pair.case, pair.prediction.name, str(error), "mend the file and score again")
+    return [{"case": pair.case, **asdict(score)} for score in score_case(*masks, spacing_mm=label.spacing_mm)]
 
 
-def _check_grid(prediction: Volume, label: Volume, prediction_path: Path, label_path: Path) -> None:
+def _check_grid(prediction: Volume, label: Volume, pair: Pair) -> None:
+    advice = "bring the label map to the grid of the label (nearest neighbour)"
     if prediction.data.shape != label.data.shape:
         shapes = f"{prediction.data.shape[::-1]} against {label.data.shape[::-1]}"
-        raise PedsegError(f"{prediction_path}: has another shape than {label_path} ({shapes})")
-    if not np.allclose(prediction.affine, label.affine, rtol=0, atol=AFFINE_TOLERANCE_MM):
-        raise PedsegError(f"{prediction_path}: has another affine than {label_path}")
+        raise PedsegError(f"{pair.prediction}: has another shape than {pair.label}, {shapes}; {advice}")
+    off = np.abs(prediction.affine - label.affine).max()
+    if not off <= AFFINE_TOLERANCE_MM:  # also if it is NaN
+        raise PedsegError(f"{pair.prediction}: has another affine than {pair.label}, by up to {off:g}; {advice}")
 
 
 def _regions(volume: Volume, path: Path, convention: LabelConvention) -> NDArray[np.bool_]:
     label = integer_label(volume.data, path)
     foreign = sorted(set(np.unique(label).tolist()) - convention.values)
     if foreign:
-        raise PedsegError(f"{path}: holds label {foreign[0]}, which {convention} lacks")
+        shown = ", ".join(map(str, foreign[:5]))
+        raise PedsegError(f"{path}: holds label {shown}, which {convention} lacks; give the convention it is in")
     return regions_from_labels(label, convention)
-
-
-def _label_maps(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.glob("*.nii*") if p.name.endswith(ENDINGS) and not p.name.startswith("."))
-
-
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".nii")
-
-
-def _find(folder: Path, name: str) -> Path | None:
-    """Label map of a case, as .nii.gz or .nii."""
-    return next((folder / f"{name}{ending}" for ending in ENDINGS if (folder / f"{name}{ending}").exists()), None)
-
-
-def _find_labels(folder: Path) -> list[LabelledCase]:
-    """Ids and label files of a folder: label maps by name, or cases in one of the known layouts."""
-    if not folder.is_dir():
-        raise PedsegError(f"{folder}: no such folder of labels")
-    flat = _label_maps(folder)
-    if flat:
-        return [(next(_stem(p).removesuffix(s) for s in LABEL_SUFFIXES if _stem(p).endswith(s)), p) for p in flat]
-    return [(case.id, case.label) for case in find_cases(folder, cohort="labels", labelled=True).cases if case.label]
