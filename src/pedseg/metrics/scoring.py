@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pedseg.labels import Region
 from pedseg.metrics.empty import resolve
+from pedseg.metrics.lesionwise import score_lesions
 from pedseg.metrics.overlap import bounding_box, count_voxels, dice, sensitivity, specificity
 from pedseg.metrics.surface import hausdorff_distance_mm
 
@@ -27,6 +28,9 @@ class RegionScore:
         label_voxels: voxels of the label.
         raw_dice: before the table of empty masks; NaN if both are empty.
         raw_hd95_mm: before the table; NaN if both masks are empty, infinity if one is.
+        lesionwise_dice: mean over lesions and false positives, see `pedseg.metrics.lesionwise`.
+        lesionwise_hd95_mm: the same of the surface distance.
+        lesionwise_f1: of finding lesions, 0-1.
     """
 
     region: Region
@@ -39,6 +43,9 @@ class RegionScore:
     label_voxels: int
     raw_dice: float
     raw_hd95_mm: float
+    lesionwise_dice: float
+    lesionwise_hd95_mm: float
+    lesionwise_f1: float
 
 
 def score_case(
@@ -77,6 +84,7 @@ def _score_region(
         name: resolve(name, value, label_empty=not label_voxels, prediction_empty=not prediction_voxels)
         for name, value in raw.items()
     }
+    lesions = score_lesions(prediction, label, spacing_mm=spacing_mm, whole_hd95_mm=raw["hd95_mm"])
     voxel_mm3 = float(np.prod(spacing_mm))
     return RegionScore(
         region=region,
@@ -85,5 +93,8 @@ def _score_region(
         label_voxels=label_voxels,
         raw_dice=raw["dice"],
         raw_hd95_mm=raw["hd95_mm"],
+        lesionwise_dice=lesions.dice,
+        lesionwise_hd95_mm=lesions.hd95_mm,
+        lesionwise_f1=lesions.f1,
         **final,
     )

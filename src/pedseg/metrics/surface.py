@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from pedseg.metrics.overlap import bounding_box
+
 Corner = tuple[int, int, int]
 Edge = tuple[Corner, Corner]
 Loop = tuple[Edge, ...]
@@ -49,7 +51,7 @@ def hausdorff_distance_mm(
     Returns:
         NaN if both masks are empty, infinity if one is.
     """
-    box = _bounding_box(prediction | label)
+    box = bounding_box(prediction | label)
     if box is None:
         return float("nan")
     masks = [np.pad(mask[box], 1) for mask in (prediction, label)]
@@ -162,16 +164,6 @@ def _area_vector(a: Vector, b: Vector, c: Vector) -> Vector:
     """Half the cross product of two sides of a triangle."""
     (u, v, w), (p, q, r) = ([j - i for i, j in zip(a, end, strict=True)] for end in (b, c))
     return (v * r - w * q) / 2, (w * p - u * r) / 2, (u * q - v * p) / 2
-
-
-def _bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...] | None:
-    sides = []
-    for axis in range(mask.ndim):
-        occupied = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
-        if not len(occupied):
-            return None
-        sides.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
-    return tuple(sides)
 
 
 def _distances_mm(here: NDArray[np.bool_], there: NDArray[np.bool_], spacing: Sequence[float]) -> NDArray[np.float64]:
