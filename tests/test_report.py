@@ -1,5 +1,7 @@
 """The report command on runs and on CSV files."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,12 +9,20 @@ from pathlib import Path
 import pytest
 
 from pedseg import train
+from pedseg.files import write_json
 from pedseg.report import main
+
+MODELS = ("UDA", "3_star")
+FIGURES = {
+    "scores.png", "sizes.png", "comparison.png",
+    *(f"slices_{model}.png" for model in MODELS), *(f"curves_{model}_fold_0.png" for model in MODELS),
+}  # fmt: skip
+TABLES = {f"table{number}.{ending}" for number in (2, 3) for ending in ("md", "csv", "tex")}
 
 
 @pytest.fixture(scope="module")
 def runs(toy_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two toy runs of one fold."""
+    """Two toy runs of one fold; the children have a tumour of some mm³ of ET, so Table 3 has a limit of its own."""
     folder = tmp_path_factory.mktemp("some runs")
     paths = [f"paths.{n}={toy_world / n}" for n in ("adult", "ped", "store")] + [f"paths.runs={folder}"]
     for experiment in ("uda", "m3_mixed_nods"):
@@ -24,20 +34,55 @@ def test_report_of_runs(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     output = tmp_path / "the report"
     assert main([str(runs), "--output", str(output)]) == 0
     shown = capsys.readouterr().out
-    assert "SYNTHETIC" in shown
-    assert str(output / "figures") in shown
+    assert "SYNTHETIC" in shown.splitlines()[0]
+    assert str(output / "report.md") in shown
     page = (output / "report.md").read_text()
     assert "SYNTHETIC" in page.splitlines()[0]
+    assert all("SYNTHETIC" in line for line in page.splitlines() if line.startswith(("#", "![", "Table")))
     assert "UDA: 2 cases, 1 of 5 folds" in page
-    assert "paper" not in page  # synthetic numbers are not set beside published ones
-    names = {path.name for path in (output / "figures").iterdir()}
-    assert names == {"scores.png", *(f"{kind}_{m}.png" for kind in ("curves", "slices") for m in ("UDA", "3_star"))}
-    for name in names:
-        assert f"figures/{name}" in page
+    assert "**Incomplete**" in page
+    assert "paper and this run" not in page  # synthetic numbers are not set beside published ones
+    assert {path.name for path in (output / "figures").iterdir()} == FIGURES
+    for name in FIGURES:
+        assert f"](figures/{name})" in page
+        assert str(output / "figures" / name) in shown
         assert (output / "figures" / name).stat().st_size > 10_000
-    for number in (2, 3):
-        assert {f"table{number}.{end}" for end in ("md", "csv", "tex")} <= {path.name for path in output.iterdir()}
-    assert main([str(runs), "--output", str(output)]) == 0  # again, into the same folder
+    assert TABLES <= {path.name for path in output.iterdir()}
+    assert all("SYNTHETIC" in (output / name).read_text() for name in TABLES)
+
+
+def test_again_into_the_same_folder(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    both = [str(runs / name) for name in ("uda", "m3_mixed_nods")]
+    assert main([*both, "--output", str(tmp_path)]) == 0
+    assert main([both[0], "--output", str(tmp_path)]) == 0
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        "scores.png", "sizes.png", "slices_UDA.png", "curves_UDA_fold_0.png",
+    }  # fmt: skip
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    foreign = tmp_path / "another"
+    foreign.mkdir()
+    (foreign / "report.md").write_text("mine")
+    assert main([both[0], "--output", str(foreign)]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (foreign / "report.md").read_text() == "mine"
+    assert main([both[0], "--output", str(foreign), "--overwrite"]) == 0
+
+
+def test_images_that_moved(runs: Path, toy_world: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "runs"
+    shutil.copytree(runs / "uda", moved / "uda")
+    settings = json.loads((moved / "uda" / "fold_0" / "config.json").read_text())
+    settings["data"]["cohorts"]["ped"]["folder"] = str(tmp_path / "gone")
+    write_json(moved / "uda" / "fold_0" / "config.json", settings)
+    output = tmp_path / "out"
+    assert main([str(moved), "--output", str(output)]) == 0
+    assert "give them as --images" in (output / "report.md").read_text()
+    assert not (output / "figures" / "slices_UDA.png").exists()
+    folders = ["--images", str(toy_world / "ped"), "--labels", str(toy_world / "ped")]
+    assert main([str(moved), "--output", str(output), *folders]) == 0
+    assert (output / "figures" / "slices_UDA.png").exists()
+    assert main([str(moved), "--output", str(output), "--images", str(tmp_path / "gone")]) == 2
 
 
 def test_report_of_published_scores(shared: Path, tmp_path: Path) -> None:
@@ -45,19 +90,42 @@ def test_report_of_published_scores(shared: Path, tmp_path: Path) -> None:
     sizes = ["--sizes", str(shared / "reference" / "ped_tumor_sizes.csv")]
     assert main([*files, "--output", str(tmp_path), *sizes]) == 0
     page = (tmp_path / "report.md").read_text()
-    assert "Without the 22 cases" in page
-    assert "Beside the paper" in page
+    assert "without the 22 cases" in page
+    assert "35 of 36 numbers of the paper are the same" in page
+    assert "36 of 36 numbers of the paper are the same" in page
+    assert "ET in 11, NC in 0, ED in 42" in page
     assert "SYNTHETIC" not in page
+    statistics = json.loads((tmp_path / "statistics.json").read_text())
+    assert not statistics["synthetic"]
+    significant = [
+        (row["metric"], row["region"])
+        for row in statistics["comparisons"]
+        if (row["first"], row["second"], row["cases"]) == ("3*", "UDA", 77) and row["p_t"] < 0.05
+    ]
+    assert significant == [("dice", "et")]
+
+
+def test_scores_without_sizes_and_of_different_cases(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("case,region,dice,hd95_mm\n" + "".join(f"c{i},et,0.5,1\n" for i in range(4)))
+    (tmp_path / "b.csv").write_text("case,region,dice,hd95_mm\n" + "".join(f"c{i},et,0.{i},1\n" for i in range(3)))
+    assert main([str(tmp_path), "--output", str(tmp_path / "out")]) == 0
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert "scored on different cases** (3 are common to all)" in page
+    assert "There is no Table 3" in page
+    assert "paper and this run" not in page
+    assert not (tmp_path / "out" / "table3.md").exists()
 
 
 def test_nothing_to_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path), "--output", str(tmp_path / "out")]) == 2
-    assert "python -m pedseg.train" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "python -m pedseg.train" in error
+    assert str(tmp_path) in error
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("module", ["report", "evaluate", "predict"])
 def test_help_imports_nothing_heavy(module: str) -> None:
-    heavy = "{'torch', 'monai', 'lightning', 'pandas', 'matplotlib', 'nibabel'}"
+    heavy = "{'torch', 'monai', 'lightning', 'pandas', 'matplotlib', 'nibabel', 'scipy', 'hydra'}"
     code = f"import sys, pedseg.{module} as m; m.parser().format_help(); sys.exit(len({heavy} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,69 +6,145 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pedseg.configuration import exit_code
-from pedseg.errors import PedsegError
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
+    import pandas as pd
+
     from pedseg.analysis.models import Model
+    from pedseg.analysis.pages import Contents
+    from pedseg.analysis.pictures import Pictures
+
+TEXTS = ("report.md", "statistics.json", "statistics.md")
+FILES = (*TEXTS, *(f"table{number}.{ending}" for number in (2, 3) for ending in ("md", "tex", "csv")))
+FIRST_TABLE = 2  # its second-best values are not marked, as in the paper
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
         prog="python -m pedseg.report",
-        description="The paper's Table 2 and Table 3, statistics, box plots, training curves and example slices.",
+        description="The paper's Tables 2 and 3, paired statistics, box plots, training curves and example slices.",
     )
-    p.add_argument("sources", nargs="+", type=Path, metavar="RUNS", help="folders of runs, or CSV files of scores")
-    p.add_argument("--output", type=Path, required=True, help="folder for report.md, tables and figures")
-    p.add_argument("--images", type=Path, help="cases for the slices (default: where the runs found them)")
-    p.add_argument("--sizes", type=Path, help="CSV with the ET size of each case, if the scores have no volumes")
     p.add_argument(
-        "--min-et-mm3", type=float, default=60.0, help="Table 3 leaves smaller ET out (default: %(default)g)"
+        "sources",
+        nargs="+",
+        type=Path,
+        metavar="RUN_OR_CSV",
+        help="folder of runs, of one experiment or of one fold; CSV file of scores per case, or a folder of them",
     )
+    p.add_argument("--output", type=Path, required=True, metavar="DIR", help="for report.md, tables and figures")
+    p.add_argument("--images", type=Path, metavar="DIR", help="cases for the slices (default: where the runs are from)")
+    p.add_argument("--labels", type=Path, metavar="DIR", help="their labels, if not beside the images")
+    p.add_argument(
+        "--sizes",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="CSV",
+        help="tissue sizes by case (default: the label volumes in the scores, or such a file beside the CSV files)",
+    )
+    p.add_argument(
+        "--min-et-mm3", type=float, default=60.0, metavar="V", help="Table 3 drops cases below (default: %(default)g)"
+    )
+    p.add_argument("--overwrite", action="store_true", help="replace files in DIR that no report wrote")
     return p
 
 
 def report(arguments: argparse.Namespace) -> None:
-    """Write the report and print its table."""
-    from pedseg.analysis.models import enhancing_volumes, load_models, read_sizes
-    from pedseg.analysis.pages import write_figures, write_page
-    from pedseg.analysis.statistics import compare_models
-    from pedseg.analysis.tables import printed, summarise, write_table
-    from pedseg.files import write_text
+    """Write the report; print Table 2 and where the report and its pictures are.
+
+    Raises:
+        PedsegError: there is nothing to report, an input cannot be read, or a file in the way is not a report's.
+    """
+    from pedseg.analysis.models import load_models
+    from pedseg.analysis.ownership import check_folder, record
+    from pedseg.analysis.pictures import CaseFolders, draw_pictures
+    from pedseg.analysis.tables import printed
 
     models = load_models(arguments.sources)
-    sizes = read_sizes(arguments.sizes) if arguments.sizes else enhancing_volumes(models)
-    small = frozenset(sizes[sizes < arguments.min_et_mm3].index)
     output: Path = arguments.output
+    check_folder(output, FILES, overwrite=arguments.overwrite)
+    contents = compute(models, arguments)
+    pictures = draw_pictures(
+        models,
+        output / "figures",
+        folders=CaseFolders(arguments.images, arguments.labels),
+        sizes=contents.sizes,
+        small=contents.small,
+        min_et_mm3=arguments.min_et_mm3,
+    )
+    record(output, [*write(contents, pictures, output), *pictures.captions])
+    print(f"{contents.captions[2]}\n{printed(contents.tables[2]).to_string()}")
+    print("\n".join(f"picture: {path}" for path in pictures.captions))
+    print(f"report: {output / 'report.md'}")
+
+
+def compute(models: "Sequence[Model]", arguments: argparse.Namespace) -> "Contents":
+    """Make the tables and the comparisons."""
+    import pandas as pd
+
+    from pedseg.analysis.pages import Contents, table_captions
+    from pedseg.analysis.sizes import small_cases
+    from pedseg.analysis.statistics import compare_models
+    from pedseg.analysis.tables import summarise
+
+    limit: float = arguments.min_et_mm3
+    sizes = _sizes(models, arguments)
+    small = small_cases(sizes, below_mm3=limit)
     tables = {2: summarise(models)}
+    comparisons = [compare_models(models)]
+    notes = []
     if len(sizes):
         tables[3] = summarise(models, without=small)
-    for number, table in tables.items():
-        write_table(table, output, name=f"table{number}")
-    statistics = compare_models(models)
-    write_text(output / "statistics.json", statistics.to_json(orient="records", indent=1) + "\n")
-    figures = write_figures(models, output, images=arguments.images)
-    page = write_page(models, output, tables=tables, statistics=statistics, figures=figures, removed=len(small))
-    print(_heading(models))
-    print(printed(tables[2]).to_string())
-    print(f"report: {page}\npictures: {output / 'figures'}")
+        unknown = frozenset.union(*(model.cases for model in models)) - set(sizes.index)
+        if unknown:
+            notes.append(f"The sizes of {len(unknown)} cases are not known ({min(unknown)} …); Table 3 keeps them.")
+    else:
+        notes.append("There is no Table 3, as the scores have no label volumes: give a file of them as --sizes CSV.")
+    if small:
+        comparisons.append(compare_models(models, without=small, population=f"ET ≥ {limit:g} mm³"))
+    captions = table_captions(models, small=len(small), min_et_mm3=limit)
+    return Contents(models, tables, captions, pd.concat(comparisons, ignore_index=True), sizes, small, notes)
 
 
-def _heading(models: "Sequence[Model]") -> str:
-    kind = "SYNTHETIC data, which says nothing about patients: " if any(m.synthetic for m in models) else ""
-    return f"{kind}Dice and HD95 (mm) by model"
+def write(contents: "Contents", pictures: "Pictures", output: Path) -> list[Path]:
+    """Write tables, statistics and the page, and return the paths."""
+    from pedseg.analysis.pages import comparisons_table, write_page
+    from pedseg.analysis.statistics import to_records
+    from pedseg.analysis.tables import write_table
+    from pedseg.files import write_json, write_text
+
+    written = [
+        path
+        for number, table in contents.tables.items()
+        for path in write_table(
+            table, output, name=f"table{number}", caption=contents.captions[number], second=number != FIRST_TABLE
+        )
+    ]
+    write_json(
+        output / "statistics.json",
+        {"synthetic": contents.synthetic, "comparisons": to_records(contents.comparisons)},
+    )
+    title = "SYNTHETIC data\n\n" if contents.synthetic else ""
+    write_text(output / "statistics.md", f"{title}{comparisons_table(contents.comparisons)}\n")
+    write_text(output / "report.md", write_page(contents, pictures, folder=output))
+    return [*written, *(output / name for name in TEXTS)]
+
+
+def _sizes(models: "Sequence[Model]", arguments: argparse.Namespace) -> "pd.DataFrame":
+    """Sizes from the files given, else from the scores, else from a file beside these."""
+    from pedseg.analysis.sizes import find_sizes, read_sizes, sizes_of
+
+    if arguments.sizes:
+        return read_sizes(arguments.sizes)
+    sizes = sizes_of(models)
+    return sizes if len(sizes) else read_sizes(find_sizes(arguments.sources))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 if there is nothing to report."""
     arguments = parser().parse_args(argv)
-    if arguments.output.is_file():
-        return exit_code(lambda: _refuse(arguments.output))
     return exit_code(lambda: report(arguments))
-
-
-def _refuse(path: Path) -> None:
-    raise PedsegError(f"{path} is a file; give a folder as --output")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The models of a report: per-case scores out of run folders and CSV files."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,12 @@ from pedseg.files import read_json
 from pedseg.runs import RunFolder
 
 N_FOLDS = 5
-WIDE = {"dice": "Dice", "hd95_mm": "HD95", "sensitivity": "Sensitivity", "specificity": "Specificity"}
 NEEDED = ("case", "region", "dice", "hd95_mm")
+WIDE = {"dice": "Dice", "hd95_mm": "HD95", "sensitivity": "Sensitivity", "specificity": "Specificity"}
+WIDE_NEEDED = ("ID", *(f"{metric}-{region.upper()}" for metric in ("Dice", "HD95") for region in REGIONS))
+HOW_TO_RUN = (
+    "train with `python -m pedseg.train experiment=uda fold=0` (see conf/experiment), which scores its fold too"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,101 +45,130 @@ class Model:
         return frozenset(self.scores["case"])
 
     @property
+    def cohort(self) -> str:
+        """Name of the scored cohort, ``ped`` where nothing says otherwise."""
+        return str(self.config.get("data", {}).get("evaluation") or "ped")
+
+    @property
+    def needs_folds(self) -> bool:
+        """Whether it takes a cross-validation to score every case: a run that trains on the scored cohort."""
+        if not self.runs or any(run.path.name == "fold_all" for run in self.runs):
+            return False
+        data = self.config.get("data", {})
+        if not {"source", "target"} & set(data):
+            return True
+        trained = {name for name, part in (data.get("source") or {}).items() if part} | set(data.get("target") or ())
+        return self.cohort in trained
+
+    @property
+    def complete(self) -> bool:
+        """Whether no fold is missing."""
+        return not self.needs_folds or len(self.runs) >= N_FOLDS
+
+    @property
     def coverage(self) -> str:
         """Say how much of a cross-validation is there."""
-        count = self.scores["case"].nunique()
-        if not self.runs or any(run.path.name == "fold_all" for run in self.runs):
-            return f"{count} cases"
-        return f"{count} cases, {len(self.runs)} of {N_FOLDS} folds"
+        count = f"{self.scores['case'].nunique()} cases"
+        return f"{count}, {len(self.runs)} of {N_FOLDS} folds" if self.needs_folds else count
 
 
 def load_models(sources: Sequence[Path]) -> list[Model]:
-    """Find every model below the given run folders, and in the given CSV files, in the paper's order.
+    """Find every model in the given places, in the paper's order.
+
+    Args:
+        sources: folders with runs below them (a model is a folder of ``fold_*``; its name is the run's, or, where the
+            folder was renamed or holds no config.json, its path below the source), single run folders, CSV files of
+            per-case scores, or folders of such files. A CSV has the columns of scores.csv or the wide ones of the
+            published files (``Dice-ET`` … ``HD95-WT``, ``ID``); its model is called after the file.
 
     Raises:
-        PedsegError: nothing is found, a file has other columns, or two sources have one model.
+        PedsegError: nothing is found, a file has other columns or lists a case twice, or two sources have one model.
     """
     models: list[Model] = []
     for source in sources:
-        models += _from_runs(source) if source.is_dir() else [_from_csv(source)]
+        models += _from_folder(source) if source.is_dir() else [_from_csv(source)]
     names = [model.name for model in models]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise PedsegError(f"model {twice[0]} is given twice; leave one of its folders or files out")
+        raise PedsegError(f"model {twice[0]} is given twice; leave one of its folders or files out, or rename it")
     return sorted(models, key=lambda m: (ORDER.index(m.name) if m.name in ORDER else len(ORDER), m.name))
 
 
-def _from_runs(root: Path) -> list[Model]:
-    grouped: dict[str, list[RunFolder]] = {}
+def _from_folder(root: Path) -> list[Model]:
+    grouped: dict[Path, list[RunFolder]] = {}
     for scores in sorted(root.rglob("scores.csv")):
-        run = RunFolder(scores.parent)
-        grouped.setdefault(_experiment(run), []).append(run)
-    if not grouped:
-        raise PedsegError(f"{root}: no scores.csv below it; train with `python -m pedseg.train experiment=… fold=…`")
-    return [_from_folds(experiment, runs) for experiment, runs in grouped.items()]
+        if scores.resolve().parent.name.startswith("fold_"):
+            grouped.setdefault(scores.parent.resolve().parent, []).append(RunFolder(scores.parent))
+    if grouped:
+        return [_from_folds(folder, runs, root=root) for folder, runs in grouped.items()]
+    files = [path for path in sorted(root.rglob("*.csv")) if _is_scores(path)]
+    if not files:
+        raise PedsegError(f"{root}: no fold_*/scores.csv and no CSV of per-case scores below it; {HOW_TO_RUN}")
+    return [_from_csv(path) for path in files]
 
 
-def _experiment(run: RunFolder) -> str:
-    if run.config.exists():
-        return str(read_json(run.config)["run_name"])
-    return run.path.parent.name if run.path.name.startswith("fold_") else run.path.name
-
-
-def _from_folds(experiment: str, runs: Sequence[RunFolder]) -> Model:
+def _from_folds(folder: Path, runs: Sequence[RunFolder], *, root: Path) -> Model:
     scores = pd.concat([_read(run.scores) for run in runs], ignore_index=True)
     repeated = scores[scores.duplicated(["case", "region"])]
     if len(repeated):
-        raise PedsegError(f"{runs[0].path.parent}: case {repeated['case'].iloc[0]} is scored by two folds")
+        raise PedsegError(f"{folder}: case {repeated['case'].iloc[0]} is scored by two folds; move one of them away")
     config = read_json(runs[0].config) if runs[0].config.exists() else {}
     synthetic = bool(config.get("data", {}).get("synthetic", False))
-    return Model(model_name(experiment), scores, tuple(runs), synthetic, config)
+    return Model(model_name(_experiment(folder, config, root=root)), scores, tuple(runs), synthetic, config)
+
+
+def _experiment(folder: Path, config: dict[str, Any], *, root: Path) -> str:
+    """Name of the run if the folder still bears it, else the folder's path below the source."""
+    name = str(config.get("run_name") or "")
+    if name and folder.parts[-len(Path(name).parts) :] == Path(name).parts:
+        return name
+    top = root.resolve()
+    return folder.relative_to(top).as_posix() if top in folder.parents else folder.name
 
 
 def _from_csv(path: Path) -> Model:
     if not path.is_file():
-        raise PedsegError(f"{path}: no such file or folder of runs")
-    return Model(model_name(path.stem), _read(path))
+        raise PedsegError(f"{path}: no such file or folder; {HOW_TO_RUN}")
+    if path.name == "scores.csv" and path.resolve().parent.name.startswith("fold_"):
+        return _from_folder(path.parent)[0]
+    return Model(model_name(path.resolve().parent.name if path.name == "scores.csv" else path.stem), _read(path))
+
+
+def _is_scores(path: Path) -> bool:
+    try:
+        columns = set(pd.read_csv(path, nrows=0).columns)
+    except (ValueError, OSError):
+        return False
+    return columns >= set(NEEDED) or columns >= set(WIDE_NEEDED)
 
 
 def _read(path: Path) -> pd.DataFrame:
     """Read scores, long or one column per metric and region (``Dice-ET``, …, ``ID``)."""
-    table = pd.read_csv(path)
-    if "ID" in table and "Dice-ET" in table:
+    try:
+        table = pd.read_csv(path)
+    except (ValueError, OSError) as error:
+        raise PedsegError(f"{path}: cannot be read as a table ({error}); restore or remove it") from error
+    if set(table) >= set(WIDE_NEEDED):
         table = pd.concat(_long(table), ignore_index=True)
     missing = [column for column in NEEDED if column not in table]
     if missing:
-        raise PedsegError(f"{path}: has no column {missing[0]}; give a scores.csv of pedseg, or Dice-ET … ID")
+        raise PedsegError(f"{path}: has no column {missing[0]}; give a scores.csv of pedseg, or Dice-ET … HD95-WT, ID")
+    table["case"] = table["case"].astype(str).str.replace(r"\.nii(\.gz)?$", "", regex=True)
+    table["region"] = table["region"].astype(str).str.lower()
+    repeated = table[table.duplicated(["case", "region"])]
+    if len(repeated):
+        raise PedsegError(f"{path}: lists case {repeated['case'].iloc[0]} twice; remove one of the rows")
     return table
 
 
-def _long(table: pd.DataFrame) -> Iterable[pd.DataFrame]:
-    cases = table["ID"].astype(str).str.replace(r"\.nii(\.gz)?$", "", regex=True)
+def _long(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
     for region in REGIONS:
-        values = {ours: table[f"{theirs}-{region.upper()}"] for ours, theirs in WIDE.items()}
-        yield pd.DataFrame({"case": cases, "region": region, **values})
+        columns = {ours: f"{theirs}-{region.upper()}" for ours, theirs in WIDE.items()}
+        values = {ours: table[theirs] for ours, theirs in columns.items() if theirs in table}
+        yield pd.DataFrame({"case": table["ID"], "region": region, **values})
 
 
-def read_sizes(path: Path) -> pd.Series:
-    """Read the ET volume in mm³ of each case from a file with columns ID, Region and Number of voxels (of 1 mm³).
-
-    The published file lists every ET row twice; the second is dropped.
-
-    Raises:
-        PedsegError: the columns are others.
-    """
-    table = pd.read_csv(path)
-    if not {"ID", "Region", "Number of voxels"} <= set(table):
-        raise PedsegError(f"{path}: needs the columns ID, Region and Number of voxels")
-    rows = table[table["Region"] == "ET"].drop_duplicates("ID")
-    sizes: pd.Series = rows.set_index("ID")["Number of voxels"]
-    return sizes
-
-
-def enhancing_volumes(models: Sequence[Model]) -> pd.Series:
-    """ET volume in mm³ of each case, out of the scores of the models that have it (empty if none has)."""
-    found = [m.scores[m.scores["region"] == "et"] for m in models if "label_volume_mm3" in m.scores]
-    if not found:
-        return pd.Series(dtype=float)
-    rows = pd.concat(found).drop_duplicates("case")
-    volumes: pd.Series = rows.set_index("case")["label_volume_mm3"]
-    return volumes
+def pick(scores: pd.DataFrame, metric: str, region: str, *, without: Iterable[str] = ()) -> pd.Series:
+    """Values of one metric in one region, by case, without the cases named."""
+    rows = scores[(scores["region"] == region) & ~scores["case"].isin(frozenset(without))]
+    return rows.set_index("case")[metric].astype(float)

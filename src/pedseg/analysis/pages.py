@@ -1,141 +1,162 @@
-"""The report as a Markdown page with its figures."""
+"""The report as a Markdown page."""
 
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 
-from pedseg.analysis.figures import box_plots, save, training_curves
-from pedseg.analysis.models import Model
-from pedseg.analysis.paper import TABLES
-from pedseg.analysis.slices import slice_figure
-from pedseg.analysis.tables import beside_paper, to_markdown
-from pedseg.cases import Case, find_cases
-from pedseg.errors import PedsegError
-from pedseg.files import write_text
-from pedseg.labels import get_convention
+from pedseg.analysis.models import N_FOLDS, Model
+from pedseg.analysis.paper import GROUPS, TABLES, group_of
+from pedseg.analysis.pictures import Pictures, marked
+from pedseg.analysis.sizes import TISSUES
+from pedseg.analysis.statistics import MARGINS
+from pedseg.analysis.tables import agreement, beside_paper, escape, to_markdown
 
-SYNTHETIC = "SYNTHETIC data"
-CAPTIONS = {
-    "scores": "Dice and HD95 per case; box: quartiles, triangle: mean",
-    "curves": "training curves",
-    "slices": "best, median and worst case by mean Dice; outlines: WT green, TC orange, ET blue",
-}
+MOST_ROWS = 72  # of comparisons on the page: 4 models on all cases and without small ET
+REFERENCE = "UDA"
+READING = (
+    "Difference: mean of first − second over the cases both have, with its 95 % bootstrap interval. p: the paired "
+    "t-test, as in the paper; p Wilcoxon: the signed-rank test, which outliers such as an HD95 of 374 mm do not rule. "
+    "Both are corrected by Holm over all comparisons of one set of cases (p Holm). d: effect size, mean / standard "
+    "deviation of the differences. p TOST: equivalence within the margin (Dice ±{dice:g}, HD95 ±{hd95_mm:g} mm).\n\n"
+    "A large p of the t-test does not show that two models are equal: it says that these cases do not tell them apart. "
+    "Equality within the margin is what a small p TOST supports."
+)
 
 
-def write_figures(models: Sequence[Model], output: Path, *, images: Path | None) -> dict[Path, str]:
-    """Write every figure into ``<output>/figures``.
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a report says.
 
-    Args:
-        models: rows of the table.
-        output: folder of the report.
-        images: folder of the evaluated cases; None to use the one that the runs name.
-
-    Returns:
-        Caption of each file.
+    Attributes:
+        models: rows of the tables.
+        tables: Table 2, and Table 3 if sizes are known, by number.
+        captions: of the tables, by number.
+        comparisons: rows of `pedseg.analysis.statistics.compare_models`.
+        sizes: of the tissues by case; may be empty.
+        small: cases that Table 3 leaves out.
+        notes: sentences on what is missing.
     """
-    folder = output / "figures"
-    captions = {folder / "scores.png": CAPTIONS["scores"]}
-    save(box_plots(models, title=_mark(models, "Scores by model and region")), folder / "scores.png")
-    for model in models:
-        stem = model.name.replace("*", "_star").replace("/", "_")
-        for run in model.runs[:1]:
-            if run.metrics.exists():
-                path = folder / f"curves_{stem}.png"
-                save(training_curves(run, title=_mark([model], f"{model.name}, {run.path.name}")), path)
-                captions[path] = f"{model.name}: {CAPTIONS['curves']}"
-        captions |= _write_slices(model, folder / f"slices_{stem}.png", images)
-    return captions
+
+    models: Sequence[Model]
+    tables: Mapping[int, pd.DataFrame]
+    captions: Mapping[int, str]
+    comparisons: pd.DataFrame
+    sizes: pd.DataFrame
+    small: frozenset[str] = frozenset()
+    notes: Sequence[str] = field(default=())
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the data of any model are synthetic."""
+        return any(model.synthetic for model in self.models)
+
+    def is_beside_paper(self, number: int) -> bool:
+        """Whether a table can be set beside the paper's: it has one of its models, and real data."""
+        return not self.synthetic and any(name in TABLES[number] for name in self.tables[number].index)
 
 
-def _write_slices(model: Model, path: Path, images: Path | None) -> dict[Path, str]:
-    cohort = _evaluated_cohort(model)
-    folder = images or (Path(cohort["folder"]) if cohort.get("folder") else None)
-    if not model.runs or folder is None or not folder.is_dir():
-        return {}
-    found = {case.id: case for case in find_cases(folder, cohort="ped", labelled=False).cases}
-    found |= {case.id: case for case in _labelled(folder)}
-    predictions = {
-        file.name.removesuffix(".nii.gz"): file for run in model.runs for file in run.predictions.glob("*.nii.gz")
+def table_captions(models: Sequence[Model], *, small: int, min_et_mm3: float) -> dict[int, str]:
+    """Captions of Tables 2 and 3."""
+    texts = {
+        2: "Mean and median Dice (DSC) and HD95 of every model, all cases. Best of each group of models in bold.",
+        3: f"The same without the {small} cases with no ET or one below {min_et_mm3:g} mm³. Best of each group in "
+        "bold, second best underlined.",
     }
-    setting = cohort.get("convention", "brats2023")
-    convention = get_convention("brats2023" if setting == "auto" else setting)
-    title = _mark([model], model.name)
-    figure = slice_figure(model, found, predictions, convention=convention, title=title)
-    if figure is None:
-        return {}
-    save(figure, path)
-    return {path: f"{model.name}: {CAPTIONS['slices']}"}
+    return {number: f"Table {number}. {marked(models, text)}" for number, text in texts.items()}
 
 
-def _labelled(folder: Path) -> tuple[Case, ...]:
-    try:
-        return find_cases(folder, cohort="ped", labelled=True).cases
-    except PedsegError:  # a folder of images alone
-        return ()
-
-
-def _evaluated_cohort(model: Model) -> Mapping[str, str]:
-    data = model.config.get("data", {})
-    cohort: Mapping[str, str] = data.get("cohorts", {}).get(data.get("evaluation"), {})
-    return cohort
-
-
-def write_page(
-    models: Sequence[Model],
-    output: Path,
-    *,
-    tables: Mapping[int, pd.DataFrame],
-    statistics: pd.DataFrame,
-    figures: Mapping[Path, str],
-    removed: int,
-) -> Path:
-    """Write ``report.md`` and return its path."""
-    synthetic = any(model.synthetic for model in models)
-    parts = [f"# {_mark(models, 'Models on the paediatric cases')}", _coverage(models)]
-    titles = {2: "All cases", 3: f"Without the {removed} cases with hardly any ET"}
-    for number, table in tables.items():
-        parts += [f"## Table {number}: {titles[number]}", to_markdown(table)]
-        if not synthetic and any(name in TABLES[number] for name in table.index):
-            parts += ["Beside the paper (what differs is in italics):", beside_paper(table, number=number)]
-    if len(statistics):
-        parts += ["## Paired comparisons", _statistics(statistics)]
-    parts.append("## Figures")
-    for path, caption in figures.items():
-        text = f"{SYNTHETIC}. {caption}" if synthetic else caption
-        parts.append(f"![{text}](figures/{path.name.replace(' ', '%20')})\n\n*{text}*")
-    page = output / "report.md"
-    write_text(page, "\n\n".join(parts) + "\n")
-    return page
-
-
-def _mark(models: Sequence[Model], title: str) -> str:
-    return f"{title} ({SYNTHETIC})" if any(model.synthetic for model in models) else title
-
-
-def _coverage(models: Sequence[Model]) -> str:
-    """Say what each row rests on, and warn if the rows rest on different cases."""
-    lines = [f"- {model.name}: {model.coverage}" for model in models]
+def coverage_lines(models: Sequence[Model]) -> list[str]:
+    """Say what each row rests on, and warn where rows rest on part of the cases or on different ones."""
+    lines = [f"- {escape(model.name)}: {model.coverage}" for model in models]
+    unfinished = [escape(model.name) for model in models if not model.complete]
+    warnings = []
+    if unfinished:
+        warnings.append(f"**Incomplete**: {', '.join(unfinished)} lacks folds of {N_FOLDS}, so its row will change.")
     if len({model.cases for model in models}) > 1:
-        lines.append("\n**The models are scored on different cases**; compare rows with care, or see the paired tests.")
-    return "\n".join(lines)
+        common = len(frozenset.intersection(*(model.cases for model in models)))
+        warnings.append(
+            f"**The models are scored on different cases** ({common} are common to all): rows of the tables compare "
+            "with care; the paired comparisons use the common cases of each pair."
+        )
+    return ["\n".join(lines), *warnings]
 
 
-def _statistics(table: pd.DataFrame) -> str:
-    """Differences of Dice with intervals and corrected p-values, as Markdown."""
+def write_page(contents: Contents, pictures: Pictures, *, folder: Path) -> str:
+    """Compose the page; pictures are linked relative to `folder`."""
+    models = contents.models
+    parts = [f"# {marked(models, 'Models on the paediatric cases')}"]
+    if contents.synthetic:
+        parts.append("The cases are SYNTHETIC phantoms: no number here says anything about patients.")
+    parts += coverage_lines(models)
+    for number, table in contents.tables.items():
+        parts += [f"## {marked(models, f'Table {number}')}"]
+        parts += [to_markdown(table, caption=contents.captions[number], second=number != min(contents.tables))]
+        if contents.is_beside_paper(number):
+            same, total = agreement(table, number=number)
+            parts += [f"### Table {number}: paper and this run"]
+            parts += [f"{same} of {total} numbers of the paper are the same; what differs is bold."]
+            parts += [beside_paper(table, number=number)]
+    parts += [_groups(models), *_absent(contents.sizes), *contents.notes, *pictures.notes]
+    if len(contents.comparisons):
+        parts += [f"## {marked(models, 'Paired comparisons')}", _comparisons(contents.comparisons)]
+    parts.append(f"## {marked(models, 'Pictures')}")
+    for path, caption in pictures.captions.items():
+        text = marked(models, caption) if "SYNTHETIC" not in caption else caption
+        link = quote(Path(os.path.relpath(path, folder)).as_posix())
+        parts.append(f"![{text}]({link})\n\n*{text}*")
+    return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
+
+
+def _groups(models: Sequence[Model]) -> str:
+    """Which models are ranked together."""
+    found = {group: [m.name for m in models if group_of(m.name) == group] for group in [*GROUPS, "other models"]}
+    texts = [f"{group} ({', '.join(map(escape, names))})" for group, names in found.items() if names]
+    return f"Groups, each with its own best values, as in the paper's Table 2: {'; '.join(texts)}."
+
+
+def _absent(sizes: pd.DataFrame) -> list[str]:
+    """In how many cases each tissue is absent."""
+    lines = []
+    for cohort, rows in sizes.groupby("cohort"):
+        counts = ", ".join(f"{tissue.upper()} in {int((rows[tissue] == 0).sum())}" for tissue in TISSUES)
+        lines.append(f"Absent from the labels of cohort {cohort} ({len(rows)} cases): {counts}.")
+    return lines
+
+
+def _comparisons(table: pd.DataFrame) -> str:
+    """Paired comparisons as Markdown; where they are many, those of UDA on the cases of Table 3."""
+    lines = [READING.format(**MARGINS)]
+    shown = table
+    if len(table) > MOST_ROWS:
+        shown = table[table["population"] == table["population"].iloc[-1]]
+        involved = (shown["first"] == REFERENCE) | (shown["second"] == REFERENCE)
+        shown = (shown[involved] if involved.any() else shown)[:MOST_ROWS]
+        lines.append(f"{len(shown)} of {len(table)} comparisons; all are in statistics.md and statistics.json.")
+    return "\n\n".join([*lines, comparisons_table(shown)])
+
+
+def comparisons_table(table: pd.DataFrame) -> str:
+    """Rows of `pedseg.analysis.statistics.compare_models` as a Markdown table; p < 0.05 in bold."""
     lines = [
-        "Mean difference (first − second) over common cases, 95 % bootstrap interval, and p-values of the paired "
-        "t-test (raw, and corrected by Holm over all rows) and of equivalence (TOST). A large p of the t-test is no "
-        "proof of equality; a small p of the TOST is evidence for it, within the margin (Dice 0.05, HD95 2 mm).",
-        "",
-        "| first | second | metric | region | cases | difference | interval | p | p Holm | p TOST |",
-        "|---|---|---|---|---:|---:|---|---:|---:|---:|",
+        "| cases | first | second | metric | region | n | difference | 95 % interval | d | p | p Holm | p Wilcoxon | "
+        "p Wilcoxon Holm | p TOST |",
+        f"|---|---|---|---|---|{'---:|' * 9}",
     ]
     for row in table.to_dict("records"):
-        names = " | ".join(str(row[k]).replace("*", r"\*") for k in ("first", "second", "metric", "region", "cases"))
-        interval = f"{row['low']:.3f} … {row['high']:.3f}"
-        values = (
-            f"{row['difference']:.3f} | {interval} | {row['p_t']:.3f} | {row['p_t_holm']:.3f} | {row['p_tost']:.3f}"
-        )
-        lines.append(f"| {names} | {values} |")
+        digits = 3 if row["metric"] == "dice" else 2
+        metric, region = {"dice": "Dice", "hd95_mm": "HD95"}[str(row["metric"])], str(row["region"]).upper()
+        cells = [row["population"], escape(row["first"]), escape(row["second"]), metric, region, row["cases"]]
+        cells += [f"{row['difference']:+.{digits}f}", f"{row['low']:+.{digits}f} … {row['high']:+.{digits}f}"]
+        cells += [f"{row['effect_size']:+.2f}"]
+        cells += [_p(row[name]) for name in ("p_t", "p_t_holm", "p_wilcoxon", "p_wilcoxon_holm", "p_tost")]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
+
+
+def _p(value: float) -> str:
+    text = "< 0.001" if value < 1e-3 else f"{value:.3f}"  # noqa: PLR2004  (the three digits that are shown)
+    return f"**{text}**" if value < 0.05 else text  # noqa: PLR2004  (the usual level)

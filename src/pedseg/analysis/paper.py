@@ -21,7 +21,16 @@ EXPERIMENTS: Mapping[str, str] = {
     "uda": "UDA",
 }
 ORDER = tuple(EXPERIMENTS.values())
-WITHOUT_DEEP_SUPERVISION = frozenset({"1*", "2*", "3*", "UDA"})
+
+# Table 2 ranks its models "separately based on whether they have access to adult source data for training, or if deep
+# supervision was deactivated". We read that as: adult images among the training data (1 and 3), children alone (2, and
+# 4-8, which meet adults only through model 1's weights), and without deep supervision (whatever the data).
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "trained with adult data": ("1", "3"),
+    "trained on children alone": ("2", "4", "5", "6", "7", "8"),
+    "without deep supervision": ("1*", "2*", "3*", "UDA"),
+}
+OTHER = "other models"
 
 _TABLE_2 = """
 1   0.583 0.522 0.900 58.77 36.11 4.82 0.742 0.549 0.913 4.12 13.49 3.00
@@ -61,3 +70,10 @@ def model_name(experiment: str) -> str:
     if experiment.startswith("model") and number in ORDER:
         return f"{number}*" if experiment.endswith("_nods") else number
     return experiment
+
+
+def group_of(name: str) -> str:
+    """Group of `GROUPS` that a model is ranked in; a variant (``uda/seed=1``, ``uda_released``) is in its model's."""
+    base = name.partition("/")[0]
+    known = "UDA" if base.startswith("uda") else model_name(base)
+    return next((group for group, names in GROUPS.items() if known in names), OTHER)

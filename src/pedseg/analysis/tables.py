@@ -4,14 +4,17 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from pedseg.analysis.models import Model
-from pedseg.analysis.paper import COLUMNS, METRICS, REGIONS, TABLES, WITHOUT_DEEP_SUPERVISION
+from pedseg.analysis.models import Model, pick
+from pedseg.analysis.paper import COLUMNS, METRICS, TABLES, group_of
 from pedseg.files import write_text
 
 DIGITS = {"dice": 3, "hd95_mm": 2}  # as printed in the paper
 TITLES = {"dice": "DSC", "hd95_mm": "HD95 (mm)"}
+BEST, SECOND = 1, 2
+LATEX_ESCAPES = {character: f"\\{character}" for character in "_%&#$"}
 
 
 def summarise(models: Sequence[Model], *, without: frozenset[str] = frozenset()) -> pd.DataFrame:
@@ -22,41 +25,125 @@ def summarise(models: Sequence[Model], *, without: frozenset[str] = frozenset())
         without: cases to leave out (Table 3: those with hardly any ET).
 
     Returns:
-        Columns are `COLUMNS`: ("mean dice", "et"), …
+        Columns are `COLUMNS`: ("mean dice", "et"), …; NaN where a model has no score.
     """
     rows = {}
     for model in models:
-        scores = model.scores[~model.scores["case"].isin(without)]
         values: dict[tuple[str, str], float] = {}
-        for statistic, metric in map(_split, METRICS):
-            by_region = scores.groupby("region")[metric].agg(statistic)
-            values |= {(f"{statistic} {metric}", region): float(by_region.get(region, math.nan)) for region in REGIONS}
+        for column, region in COLUMNS:
+            statistic, metric = _split(column)
+            scores = pick(model.scores, metric, region, without=without)
+            values[column, region] = float(scores.mean() if statistic == "mean" else scores.median())
         rows[model.name] = values
     return pd.DataFrame.from_dict(rows, orient="index", columns=pd.MultiIndex.from_tuples(COLUMNS))
 
 
 def printed(table: pd.DataFrame) -> pd.DataFrame:
-    """Round as the paper prints: Dice to three decimals, HD95 to two."""
+    """Round as the paper prints: Dice to three decimals, HD95 to two; a dash where there is no value."""
     return pd.DataFrame(
-        {column: [f"{value:.{DIGITS[_split(column[0])[1]]}f}" for value in table[column]] for column in table.columns},
+        {column: [_print(value, _split(column[0])[1]) for value in table[column]] for column in table.columns},
         index=table.index,
     )
 
 
-def best(table: pd.DataFrame) -> pd.DataFrame:
-    """Mark the best printed value of each column, apart for models with and without deep supervision (as the paper)."""
-    marks = pd.DataFrame(False, index=table.index, columns=table.columns)
-    rounded = printed(table).astype(float)
-    starred = [name in WITHOUT_DEEP_SUPERVISION for name in table.index]
-    for group in (starred, [not s for s in starred]):
-        for column in table.columns:
-            values = rounded.loc[group, column]
-            target = values.max() if "dice" in column[0] else values.min()
-            marks.loc[group, column] = (values == target) & (len(values) > 1)
-    return marks
+def ranks(table: pd.DataFrame) -> pd.DataFrame:
+    """Mark the best (1) and second-best (2) printed values of each column within each group of the paper's Table 2.
+
+    Equal printed values share a mark. Everything else is 0, and so is a model that is alone in its group.
+    """
+    rounded = printed(table).replace("–", "nan").astype(float)
+    groups = [group_of(str(name)) for name in table.index]
+    marks = pd.DataFrame(0, index=table.index, columns=table.columns)
+    for group in set(groups):
+        rows = [name for name, of in zip(table.index, groups, strict=True) if of == group]
+        for column in table.columns if len(rows) > 1 else ():
+            loss = rounded.loc[rows, column] * (-1 if "dice" in column[0] else 1)
+            marks.loc[rows, column] = np.nan_to_num(loss.rank(method="dense")).astype(int)
+    return marks.where(marks <= SECOND, 0)
 
 
-def _heads(table: pd.DataFrame) -> list[str]:
+def to_markdown(table: pd.DataFrame, *, caption: str = "", second: bool = False) -> str:
+    """Write the table for people, best values of each group in bold, second-best underlined if asked for (Table 3)."""
+    values, marks = printed(table), ranks(table)
+    styles = {BEST: "**{}**", **({SECOND: "<u>{}</u>"} if second else {})}
+    lines = [caption, ""] if caption else []
+    lines += [f"| model | {' | '.join(_heads())} |", f"|---|{'---:|' * len(COLUMNS)}"]
+    for name in table.index:
+        cells = [styles.get(m, "{}").format(v) for v, m in zip(values.loc[name], marks.loc[name], strict=True)]
+        lines.append(f"| {escape(name)} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def to_latex(table: pd.DataFrame, *, caption: str = "", second: bool = False) -> str:
+    """Write the table for a manuscript (needs the booktabs package); marks as in `to_markdown`."""
+    values, marks = printed(table), ranks(table)
+    styles = {BEST: r"\textbf{%s}", **({SECOND: r"\underline{%s}"} if second else {})}
+    spans = " & ".join(rf"\multicolumn{{3}}{{c}}{{{_title(c)}}}" for c in METRICS)
+    lines = [r"\begin{table}", rf"\caption{{{_latex(caption)}}}"] if caption else []
+    lines += [
+        rf"\begin{{tabular}}{{l{'r' * len(COLUMNS)}}}",
+        r"\toprule",
+        rf" & {spans} \\",
+        rf"Model & {' & '.join(region.upper() for _, region in COLUMNS)} \\",
+        r"\midrule",
+    ]
+    for name in table.index:
+        cells = [styles.get(m, "%s") % v for v, m in zip(values.loc[name], marks.loc[name], strict=True)]
+        lines.append(rf"{_latex(str(name))} & {' & '.join(cells)} \\")
+    lines += [r"\bottomrule", r"\end{tabular}"] + ([r"\end{table}"] if caption else [])
+    return "\n".join(lines) + "\n"
+
+
+def agreement(table: pd.DataFrame, *, number: int) -> tuple[int, int]:
+    """How many of the numbers that the paper prints for these models are the same here, and how many there are."""
+    values = printed(table)
+    same = [
+        ours == theirs
+        for name, row in TABLES[number].items()
+        if name in values.index
+        for ours, theirs in zip(values.loc[name], row, strict=True)
+    ]
+    return sum(same), len(same)
+
+
+def beside_paper(table: pd.DataFrame, *, number: int) -> str:
+    """Set the paper's rows beside this run's, as Markdown: numbers that differ are bold, with the difference below."""
+    values = printed(table)
+    lines = [f"| model | | {' | '.join(_heads())} |", f"|---|---|{'---:|' * len(COLUMNS)}"]
+    for name, theirs in TABLES[number].items():
+        if name not in values.index:
+            continue
+        ours = [str(value) for value in values.loc[name]]
+        shown = [o if o == t else f"**{o}**" for o, t in zip(ours, theirs, strict=True)]
+        lines += [f"| {escape(name)} | paper | {' | '.join(theirs)} |", f"| | this run | {' | '.join(shown)} |"]
+        if shown != ours:
+            changes = [_difference(o, t) for o, t in zip(ours, theirs, strict=True)]
+            lines.append(f"| | difference | {' | '.join(changes)} |")
+    return "\n".join(lines) + "\n"
+
+
+def write_table(table: pd.DataFrame, folder: Path, *, name: str, caption: str, second: bool) -> list[Path]:
+    """Write ``<name>.md``, ``.tex`` and ``.csv`` (all digits; the caption in its last column) and return the paths."""
+    flat = table.set_axis([f"{metric} {region}" for metric, region in COLUMNS], axis=1)
+    flat.insert(0, "group", [group_of(str(model)) for model in table.index])
+    flat["caption"] = caption
+    texts = {
+        "md": to_markdown(table, caption=caption, second=second),
+        "tex": to_latex(table, caption=caption, second=second),
+        "csv": flat.to_csv(index_label="model"),
+    }
+    paths = [folder / f"{name}.{ending}" for ending in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
+        write_text(path, text)
+    return paths
+
+
+def escape(name: object) -> str:
+    """Keep a model's name from being read as Markdown."""
+    return "".join(f"\\{c}" if c in "*_|" else c for c in str(name))
+
+
+def _heads() -> list[str]:
     return [f"{_title(column)} {region.upper()}" for column, region in COLUMNS]
 
 
@@ -71,52 +158,15 @@ def _split(column: str) -> tuple[str, str]:
     return statistic, metric
 
 
-def to_markdown(table: pd.DataFrame) -> str:
-    """Write the table for people, best values in bold."""
-    values, marks = printed(table), best(table)
-    lines = [f"| model | {' | '.join(_heads(table))} |", f"|---|{'---:|' * len(table.columns)}"]
-    for name in map(str, table.index):
-        cells = [f"**{v}**" if m else v for v, m in zip(values.loc[name], marks.loc[name], strict=True)]
-        lines.append(f"| {name.replace('*', chr(92) + '*')} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+def _print(value: float, metric: str) -> str:
+    return f"{value:.{DIGITS[metric]}f}" if math.isfinite(value) else "–"
 
 
-def to_latex(table: pd.DataFrame) -> str:
-    """Write the table for a manuscript (needs the booktabs package)."""
-    values, marks = printed(table), best(table)
-    spans = " & ".join(rf"\multicolumn{{3}}{{c}}{{{_title(c)}}}" for c in METRICS)
-    regions = " & ".join(region.upper() for _, region in COLUMNS)
-    lines = [
-        rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
-        r"\toprule",
-        rf" & {spans} \\",
-        rf"Model & {regions} \\",
-    ]
-    lines.append(r"\midrule")
-    for name in table.index:
-        cells = [rf"\textbf{{{v}}}" if m else v for v, m in zip(values.loc[name], marks.loc[name], strict=True)]
-        lines.append(rf"{name.replace('_', chr(92) + '_')} & {' & '.join(cells)} \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+def _difference(ours: str, theirs: str) -> str:
+    if ours in (theirs, "–"):
+        return ""
+    return f"{float(ours) - float(theirs):+.{len(theirs.partition('.')[2])}f}"
 
 
-def beside_paper(table: pd.DataFrame, *, number: int) -> str:
-    """Set each of the paper's models beside this run, as Markdown; digits that differ are in italics."""
-    values = printed(table)
-    lines = [f"| model | | {' | '.join(_heads(table))} |", f"|---|---|{'---:|' * len(table.columns)}"]
-    for name, theirs in TABLES[number].items():
-        if name not in values.index:
-            continue
-        ours = [str(value) for value in values.loc[name]]
-        shown = [v if v == p else f"*{v}*" for v, p in zip(ours, theirs, strict=True)]
-        escaped = name.replace("*", r"\*")
-        lines += [f"| {escaped} | paper | {' | '.join(theirs)} |", f"| | this run | {' | '.join(shown)} |"]
-    return "\n".join(lines) + "\n"
-
-
-def write_table(table: pd.DataFrame, folder: Path, *, name: str) -> None:
-    """Write ``<name>.md``, ``.csv`` (all digits) and ``.tex``."""
-    write_text(folder / f"{name}.md", to_markdown(table))
-    write_text(folder / f"{name}.tex", to_latex(table))
-    flat = table.copy()
-    flat.columns = pd.Index([f"{metric} {region}" for metric, region in COLUMNS])
-    write_text(folder / f"{name}.csv", flat.to_csv(index_label="model"))
+def _latex(text: str) -> str:
+    return "".join(LATEX_ESCAPES.get(c, c) for c in text).replace("³", "$^3$").replace("<", "$<$")

@@ -1,0 +1,173 @@
+"""Which pictures a report has, and their captions."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pedseg.analysis.comparison_figure import comparison_figure, models_to_compare
+from pedseg.analysis.curves import training_curves
+from pedseg.analysis.figures import box_plots, save
+from pedseg.analysis.models import Model
+from pedseg.analysis.sizes_figure import size_figure
+from pedseg.analysis.slices import slice_figure
+from pedseg.analysis.statistics import compare_models
+from pedseg.cases import Case, find_cases
+from pedseg.errors import PedsegError
+from pedseg.labels import get_convention
+
+SYNTHETIC = "SYNTHETIC data"
+LINES = "Lines in the boxes are medians, boxes quartiles, diamonds means, dots cases."
+
+
+@dataclass(slots=True)
+class Pictures:
+    """Files and captions of the pictures, and why others are not there.
+
+    Attributes:
+        captions: caption of each file, in the order of the report.
+        notes: sentences about what could not be drawn.
+    """
+
+    captions: dict[Path, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFolders:
+    """Where the images and labels of the evaluated cases are; None for where the runs say.
+
+    Attributes:
+        images: folder of cases in any layout.
+        labels: folder of cases, if the labels are not beside the images.
+    """
+
+    images: Path | None = None
+    labels: Path | None = None
+
+
+def marked(models: Sequence[Model], text: str) -> str:
+    """Add to a title that the data are synthetic, if those of any model are."""
+    return f"{text} ({SYNTHETIC})" if any(model.synthetic for model in models) else text
+
+
+def file_name(model: Model) -> str:
+    """Part of a file name that stands for a model: ``3*`` gives ``3_star``, ``uda/seed=1`` gives ``uda_seed=1``."""
+    kept = model.name.replace("*", "_star")
+    return "".join(c if c.isalnum() or c in "._=+-" else "_" for c in kept)
+
+
+def draw_pictures(
+    models: Sequence[Model],
+    output: Path,
+    *,
+    folders: CaseFolders,
+    sizes: pd.DataFrame,
+    small: frozenset[str],
+    min_et_mm3: float,
+) -> Pictures:
+    """Write every picture into the folder `output`.
+
+    Args:
+        models: rows of the table.
+        output: folder for the files.
+        folders: of images and labels, for the slices.
+        sizes: of the tissues by case; may be empty.
+        small: cases that Table 3 leaves out.
+        min_et_mm3: limit that makes a case one of these.
+
+    Raises:
+        PedsegError: a folder that was given holds no cases, or a file cannot be read.
+    """
+    pictures = Pictures()
+    captions = pictures.captions
+    path = save(box_plots(models, title=marked(models, "Scores by model and region")), output / "scores.png")
+    captions[path] = f"Dice and HD95 of every model. {LINES} HD95 is on a logarithmic scale beyond 10 mm."
+    chosen = models_to_compare(models)
+    if chosen:
+        captions |= _comparison(chosen, output / "comparison.png", small=small, min_et_mm3=min_et_mm3)
+    if len(sizes):
+        title = marked(models, "Sizes of the tumours' tissues")
+        path = save(size_figure(sizes, below_mm3=min_et_mm3, title=title), output / "sizes.png")
+        captions[path] = "Volumes of ET, NC and ED in the labels; cases without the tissue are counted in the legend."
+    for model in models:
+        captions |= _curves(model, output)
+        captions |= _slices(model, output / f"slices_{file_name(model)}.png", folders, pictures.notes)
+    return pictures
+
+
+def _comparison(models: Sequence[Model], path: Path, *, small: frozenset[str], min_et_mm3: float) -> Mapping[Path, str]:
+    table = compare_models(models, without=small)
+    kept = f"Without the {len(small)} cases with ET < {min_et_mm3:g} mm³" if small else "All cases"
+    save(comparison_figure(models, table, without=small, title=marked(models, kept)), path)
+    tests = "Brackets: paired t-test, uncorrected, * p < 0.05, ** p < 0.01, *** p < 0.001"
+    return {path: f"{kept}: the models in pairs. {LINES} {tests}.".replace("*", r"\*")}
+
+
+def _curves(model: Model, output: Path) -> Mapping[Path, str]:
+    captions = {}
+    for run in model.runs:
+        if run.metrics.exists() and run.metrics.stat().st_size:
+            title = marked([model], f"{model.name}, {run.path.resolve().name}")
+            path = output / f"curves_{file_name(model)}_{run.path.resolve().name}.png"
+            captions[save(training_curves(run, title=title), path)] = f"Training of {title}."
+    return captions
+
+
+def _slices(model: Model, path: Path, folders: CaseFolders, notes: list[str]) -> Mapping[Path, str]:
+    predictions = {
+        file.name.removesuffix(".nii.gz"): file for run in model.runs for file in run.predictions.glob("[!.]*.nii.gz")
+    }
+    if not predictions:
+        return {}
+    cohort = _evaluated_cohort(model)
+    setting = cohort.get("convention") or "brats2023"
+    images = folders.images or (Path(cohort["folder"]) if cohort.get("folder") else None)
+    if images is None or (not images.is_dir() and folders.images is None):
+        notes.append(f"No slices of {model.name}: its images are not at {images}; give them as --images DIR.")
+        return {}
+    cases = _find(images, folders.labels, labelled=bool(cohort.get("labelled", True)))
+    figure = slice_figure(
+        model,
+        cases,
+        predictions,
+        convention=get_convention("brats2023" if setting == "auto" else setting),  # as train writes its predictions
+        title=marked([model], f"Best, median and worst case of {model.name}"),
+    )
+    if figure is None:
+        notes.append(f"No slices of {model.name}: none of its best, median and worst case is in {images}.")
+        return {}
+    save(figure, path)
+    return {path: f"Best, median and worst case of {marked([model], model.name)} by mean Dice: label and prediction."}
+
+
+def _find(images: Path, labels: Path | None, *, labelled: bool) -> dict[str, Case]:
+    """Cases by id, with their labels where there are any."""
+    found = {case.id: case for case in find_cases(images, cohort="images", labelled=False).cases}
+    if not found:
+        raise PedsegError(f"{images}: holds no complete case; give a folder of cases with all four modalities")
+    if labels is not None:
+        return {name: _with_label(case, label) for name, case, label in _pair(found, labels)}
+    if labelled:
+        found |= {case.id: case for case in find_cases(images, cohort="images", labelled=True).cases}
+    return found
+
+
+def _pair(found: Mapping[str, Case], labels: Path) -> Iterator[tuple[str, Case, Path | None]]:
+    if not labels.is_dir():
+        raise PedsegError(f"{labels}: no such folder of labels")
+    known = {path.name: path for path in sorted(labels.rglob("*.nii.gz"))}
+    for name, case in found.items():
+        names = (f"{name}.nii.gz", f"{name}-seg.nii.gz", f"{name}_seg.nii.gz")
+        yield name, case, next((known[n] for n in names if n in known), None)
+
+
+def _with_label(case: Case, label: Path | None) -> Case:
+    return Case(case.id, case.patient, case.cohort, case.images, label)
+
+
+def _evaluated_cohort(model: Model) -> Mapping[str, Any]:
+    cohort: Mapping[str, Any] = model.config.get("data", {}).get("cohorts", {}).get(model.cohort, {})
+    return cohort
