@@ -21,8 +21,9 @@ from pedseg.cases import Case
 from pedseg.errors import PedsegError, Problem, ProblemsError
 from pedseg.files import atomic_path
 from pedseg.imaging.nifti import Volume, integer_label, read_volume
-from pedseg.labels import LabelConvention, regions_from_labels
+from pedseg.labels import LabelConvention, Region, regions_from_labels
 from pedseg.metrics import score_case
+from pedseg.metrics.overlap import bounding_box
 
 AFFINE_TOLERANCE_MM = 1e-2
 CASES_WORTH_A_PROCESS = 4  # starting one takes as long as scoring a few cases
@@ -157,9 +158,15 @@ def _check_grid(prediction: Volume, label: Volume, pair: Pair) -> None:
 
 
 def _regions(volume: Volume, path: Path, convention: LabelConvention) -> NDArray[np.bool_]:
+    """Region masks (3, Z, Y, X); only the box around the labels is looked at closely, a hundredth of most volumes."""
     label = integer_label(volume.data, path)
-    foreign = sorted(set(np.unique(label).tolist()) - convention.values)
+    masks = np.zeros((len(Region), *label.shape), dtype=bool)
+    box = bounding_box(label != 0)
+    if box is None:
+        return masks
+    foreign = sorted(set(np.unique(label[box]).tolist()) - convention.values)
     if foreign:
         shown = ", ".join(map(str, foreign[:5]))
         raise PedsegError(f"{path}: holds label {shown}, which {convention} lacks; give the convention it is in")
-    return regions_from_labels(label, convention)
+    masks[:, *box] = regions_from_labels(label[box], convention)
+    return masks
