@@ -22,7 +22,7 @@ from pedseg.phantom import anatomy, contrast, sizes, tumour
 from pedseg.phantom.noise import case_generator
 
 NOTE = "SYNTHETIC.json"
-GENERATOR = 2  # raise it whenever the same settings give other images
+GENERATOR = 3  # raise it whenever the same settings give other images
 _FIRST = 90001
 _NAMES: Mapping[str, str] = {"adult": "BraTS-GLI-{:05d}-000", "ped": "BraTS-PED-{:05d}-000"}
 _LABEL = "seg"

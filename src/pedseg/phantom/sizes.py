@@ -84,7 +84,7 @@ SIZE_MODELS: Mapping[str, SizeModel] = {
         core=Quantiles(_Q, (0.02, 0.03, 0.12, 0.38, 0.50, 0.82, 0.92)),
         core_is_oedema=False,
         enhancing=Quantiles((0.026, *_P, 1.0), (2e-6, 2e-5, 0.005, 0.06, 0.16, 0.45, 0.6)),
-        correlation=(0.15, -0.35, 0.5),
+        correlation=(0.45, 0.2, 0.5),
         published={
             Region.WT: Quantiles(_Q, (18000, 27846, 48189, 86850, 162474, 225565, 260000)),
             Region.TC: Quantiles(_Q, (500, 982, 8046, 30692, 63436, 166409, 220000)),
