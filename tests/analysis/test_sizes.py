@@ -24,8 +24,9 @@ def test_sizes_from_scores() -> None:
     rows = [{"case": c, "region": r, "dice": 1, "hd95_mm": 0, "label_volume_mm3": v} for (c, r), v in volumes.items()]
     sizes = sizes_of([Model("x", pd.DataFrame(rows)), Model("y", pd.DataFrame(rows))])
     assert list(sizes.index) == ["a", "b"]
-    assert sizes.loc["a", ["et", "nc", "ed"]].tolist() == pytest.approx([59.9, 10.1, 30.0])
-    assert sizes.loc["b", ["et", "nc", "ed"]].tolist() == [60.0, 20.0, 0.0]
+    a, b = sizes[["et", "nc", "ed"]].to_numpy(dtype=float)
+    assert a.tolist() == pytest.approx([59.9, 10.1, 30.0])
+    assert b.tolist() == [60.0, 20.0, 0.0]
     assert set(sizes["cohort"]) == {"ped"}
     assert small_cases(sizes, below_mm3=60) == {"a"}
     assert not len(sizes_of([Model("z", pd.DataFrame(rows).drop(columns="label_volume_mm3"))]))

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pedseg.analysis.figures import BLUE, GREY, ORANGE, PURPLE, RED, REGION_COLOURS, SKY
 from pedseg.analysis.paper import REGIONS
@@ -37,7 +38,9 @@ def training_curves(run: RunFolder, *, title: str = "") -> Figure:
         _domain_panels(panels[1], curves)
     for axis in panels.flat:
         axis.set_xlabel("epoch")
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if len(curves) == 1:
+            axis.set_xlim(curves.index[0] - 0.5, curves.index[0] + 0.5)
     return figure
 
 
@@ -102,7 +105,7 @@ def _lines(axis: Axes, curves: pd.DataFrame, names: Mapping[str, tuple[str, str]
         handles += alpha.plot(points.index, points, color=RED, linestyle="--", label="α (right)")
         alpha.set_ylabel("α", color=RED)
         alpha.tick_params(axis="y", colors=RED)
-        alpha.set_ylim(0, 1.05 * max(float(points.max()), 1e-6))
+        alpha.set_ylim(0, 1.05 * (float(points.max()) or 1.0))
         alpha.spines["right"].set(visible=True, color=RED)
     if len(handles) > 1:
         axis.legend(handles=handles, loc="best")

@@ -44,7 +44,7 @@ mpl.rcParams.update(STYLE)
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG, atomically, and return the path."""
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=RESOLUTION, bbox_inches="tight")
+        figure.savefig(temporary, dpi=RESOLUTION)
     return path
 
 

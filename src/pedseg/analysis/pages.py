@@ -61,10 +61,10 @@ class Contents:
 
 def table_captions(models: Sequence[Model], *, small: int, min_et_mm3: float) -> dict[int, str]:
     """Captions of Tables 2 and 3."""
+    kept = f"The same without the {small} cases with no ET or one" if small else "The same, as no case has an ET"
     texts = {
         2: "Mean and median Dice (DSC) and HD95 of every model, all cases. Best of each group of models in bold.",
-        3: f"The same without the {small} cases with no ET or one below {min_et_mm3:g} mm³. Best of each group in "
-        "bold, second best underlined.",
+        3: f"{kept} below {min_et_mm3:g} mm³. Best of each group in bold, second best underlined.",
     }
     return {number: f"Table {number}. {marked(models, text)}" for number, text in texts.items()}
 

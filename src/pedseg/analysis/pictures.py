@@ -14,6 +14,7 @@ from pedseg.analysis.models import Model
 from pedseg.analysis.sizes_figure import size_figure
 from pedseg.analysis.slices import slice_figure
 from pedseg.analysis.statistics import compare_models
+from pedseg.analysis.tables import escape
 from pedseg.cases import Case, find_cases
 from pedseg.errors import PedsegError
 from pedseg.labels import get_convention
@@ -86,7 +87,7 @@ def draw_pictures(
     path = save(box_plots(models, title=marked(models, "Scores by model and region")), output / "scores.png")
     captions[path] = f"Dice and HD95 of every model. {LINES} HD95 is on a logarithmic scale beyond 10 mm."
     chosen = models_to_compare(models)
-    if chosen:
+    if len(chosen) > 1:
         captions |= _comparison(chosen, output / "comparison.png", small=small, min_et_mm3=min_et_mm3)
     if len(sizes):
         title = marked(models, "Sizes of the tumours' tissues")
@@ -100,6 +101,8 @@ def draw_pictures(
 
 def _comparison(models: Sequence[Model], path: Path, *, small: frozenset[str], min_et_mm3: float) -> Mapping[Path, str]:
     table = compare_models(models, without=small)
+    if not len(table):  # too few cases in common
+        return {}
     kept = f"Without the {len(small)} cases with ET < {min_et_mm3:g} mm³" if small else "All cases"
     save(comparison_figure(models, table, without=small, title=marked(models, kept)), path)
     tests = "Brackets: paired t-test, uncorrected, * p < 0.05, ** p < 0.01, *** p < 0.001"
@@ -112,7 +115,7 @@ def _curves(model: Model, output: Path) -> Mapping[Path, str]:
         if run.metrics.exists() and run.metrics.stat().st_size:
             title = marked([model], f"{model.name}, {run.path.resolve().name}")
             path = output / f"curves_{file_name(model)}_{run.path.resolve().name}.png"
-            captions[save(training_curves(run, title=title), path)] = f"Training of {title}."
+            captions[save(training_curves(run, title=title), path)] = f"Training of {escape(title)}."
     return captions
 
 
@@ -126,7 +129,7 @@ def _slices(model: Model, path: Path, folders: CaseFolders, notes: list[str]) ->
     setting = cohort.get("convention") or "brats2023"
     images = folders.images or (Path(cohort["folder"]) if cohort.get("folder") else None)
     if images is None or (not images.is_dir() and folders.images is None):
-        notes.append(f"No slices of {model.name}: its images are not at {images}; give them as --images DIR.")
+        notes.append(f"No slices of {escape(model.name)}: its images are not at {images}; give them as --images DIR.")
         return {}
     cases = _find(images, folders.labels, labelled=bool(cohort.get("labelled", True)))
     figure = slice_figure(
@@ -137,10 +140,11 @@ def _slices(model: Model, path: Path, folders: CaseFolders, notes: list[str]) ->
         title=marked([model], f"Best, median and worst case of {model.name}"),
     )
     if figure is None:
-        notes.append(f"No slices of {model.name}: none of its best, median and worst case is in {images}.")
+        notes.append(f"No slices of {escape(model.name)}: none of its best, median and worst case is in {images}.")
         return {}
     save(figure, path)
-    return {path: f"Best, median and worst case of {marked([model], model.name)} by mean Dice: label and prediction."}
+    name = escape(marked([model], model.name))
+    return {path: f"Best, median and worst case of {name} by mean Dice: outlines of the label and of the prediction."}
 
 
 def _find(images: Path, labels: Path | None, *, labelled: bool) -> dict[str, Case]:
