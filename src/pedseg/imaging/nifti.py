@@ -67,7 +67,7 @@ def decode(raw: bytes, path: Path) -> Any:  # noqa: ANN401  (nibabel's images ar
         image = _parse(plain)
     except (WrapStructError, HeaderDataError, ImageFileError, ValueError) as error:
         raise PedsegError(f"{path}: is not a NIfTI file ({error}); download or export it again") from error
-    needed = int(image.header["vox_offset"]) + image.header.get_data_dtype().itemsize * int(np.prod(image.shape))
+    needed = int(image.dataobj.offset) + image.header.get_data_dtype().itemsize * int(np.prod(image.shape))
     if len(plain) < needed:
         raise PedsegError(
             f"{path}: ends after {len(plain):,} of {needed:,} bytes, so voxels are missing; download or copy it again"
