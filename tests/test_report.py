@@ -39,6 +39,7 @@ def runs(children: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs of one fold."""
     folder = tmp_path_factory.mktemp("some runs")
     write_run(folder / "uda" / "fold_0", children, name="uda", errors=(0, 1, 2, 4, 1))
+    write_json(folder / "m2_ped" / "fold_1" / "config.json", {"run_name": "m2_ped"})  # not finished
     write_run(folder / "m3_mixed_nods" / "fold_0", children, name="m3_mixed_nods", errors=(1, 1, 3, 9, 0), adapts=False)
     return folder
 
@@ -54,6 +55,7 @@ def test_report_of_runs(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert all("SYNTHETIC" in line for line in page.splitlines() if line.startswith(("#", "![", "Table")))
     assert "UDA: 5 cases, 1 of 5 folds" in page
     assert "**Incomplete**" in page
+    assert r"no scores: m2\_ped/fold\_1" in page
     assert "paper and this run" not in page  # synthetic numbers are not set beside published ones
     assert {path.name for path in (output / "figures").iterdir()} == FIGURES
     for name in FIGURES:
@@ -64,22 +66,27 @@ def test_report_of_runs(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert all("SYNTHETIC" in (output / name).read_text() for name in TABLES)
 
 
-def test_again_into_the_same_folder(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    both = [str(runs / name) for name in ("uda", "m3_mixed_nods")]
-    assert main([*both, "--output", str(tmp_path)]) == 0
-    assert main([both[0], "--output", str(tmp_path)]) == 0
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
-        "scores.png", "sizes.png", "slices_UDA.png", "curves_UDA_fold_0.png",
-    }  # fmt: skip
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+def test_again_into_the_same_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "".join(f"c{i},{region},0.{i},1\n" for i in range(1, 4) for region in ("et", "tc", "wt"))
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text(f"case,region,dice,hd95_mm\n{rows}")
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "notes.txt").write_text("mine")
+    sources = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
+    assert main([*sources, "--output", str(output)]) == 0
+    assert {path.name for path in (output / "figures").iterdir()} == {"scores.png", "comparison.png"}
+    assert main([sources[0], "--output", str(output)]) == 0
+    assert {path.name for path in (output / "figures").iterdir()} == {"scores.png"}
+    assert (output / "notes.txt").read_text() == "mine"
     foreign = tmp_path / "another"
     foreign.mkdir()
     (foreign / "report.md").write_text("mine")
-    assert main([both[0], "--output", str(foreign)]) == 2
+    assert main([sources[0], "--output", str(foreign)]) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert (foreign / "report.md").read_text() == "mine"
-    assert main([both[0], "--output", str(foreign), "--overwrite"]) == 0
+    assert main([sources[0], "--output", str(foreign), "--overwrite"]) == 0
+    assert main([sources[0], "--output", str(foreign / "report.md")]) == 2
 
 
 def test_images_that_moved(runs: Path, children: Path, tmp_path: Path) -> None:
@@ -96,6 +103,21 @@ def test_images_that_moved(runs: Path, children: Path, tmp_path: Path) -> None:
     assert main([str(moved), "--output", str(output), *folders]) == 0
     assert (output / "figures" / "slices_UDA.png").exists()
     assert main([str(moved), "--output", str(output), "--images", str(tmp_path / "gone")]) == 2
+
+
+@pytest.mark.slow
+def test_report_of_a_trained_run(toy_world: Path, tmp_path: Path) -> None:
+    from pedseg import train
+
+    paths = [f"paths.{n}={toy_world / n}" for n in ("adult", "ped", "store")] + [f"paths.runs={tmp_path / 'runs'}"]
+    assert train.main(["scale=toy", *paths, "experiment=uda", "trainer.enable_progress_bar=false"]) == 0
+    assert main([str(tmp_path / "runs"), "--output", str(tmp_path / "out")]) == 0
+    assert {path.name for path in (tmp_path / "out" / "figures").iterdir()} == {
+        "scores.png",
+        "sizes.png",
+        "slices_UDA.png",
+        "curves_UDA_fold_0.png",
+    }
 
 
 def test_report_of_published_scores(shared: Path, tmp_path: Path) -> None:

@@ -83,17 +83,19 @@ def compute(models: "Sequence[Model]", arguments: argparse.Namespace) -> "Conten
     """Make the tables and the comparisons."""
     import pandas as pd
 
+    from pedseg.analysis.models import runs_without_scores
     from pedseg.analysis.pages import Contents, table_captions
     from pedseg.analysis.sizes import small_cases
     from pedseg.analysis.statistics import compare_models
-    from pedseg.analysis.tables import summarise
+    from pedseg.analysis.tables import escape, summarise
 
+    missing = runs_without_scores(arguments.sources)
+    notes = [f"Not in the tables, as they have no scores: {escape(', '.join(missing))}."] if missing else []
     limit: float = arguments.min_et_mm3
     sizes = _sizes(models, arguments)
     small = small_cases(sizes, below_mm3=limit)
     tables = {2: summarise(models)}
     comparisons = [compare_models(models)]
-    notes = []
     if len(sizes):
         tables[3] = summarise(models, without=small)
         unknown = frozenset.union(*(model.cases for model in models)) - set(sizes.index)

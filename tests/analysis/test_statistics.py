@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from pedseg.analysis.models import Model
-from pedseg.analysis.statistics import compare_models, holm
+from pedseg.analysis.statistics import compare, compare_models, holm, to_records
 
 
 def model(name: str, dice: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Model:
@@ -50,3 +50,37 @@ def test_identical_scores_and_few_cases() -> None:
     assert set(table["p_t"]) == {1.0}
     assert set(table["p_tost"]) == {0.0}
     assert not len(compare_models([model("a", base[:2]), model("b", base[:2])]))
+
+
+def test_columns_by_hand() -> None:
+    difference = np.array([0.02, 0.04, -0.01, 0.03])
+    row = compare(difference, margin=0.05)
+    mean, error = 0.02, difference.std(ddof=1) / 2
+    assert row["effect_size"] == pytest.approx(mean / difference.std(ddof=1))
+    assert row["p_t"] == pytest.approx(2 * stats.t.sf(mean / error, df=3))
+    assert row["p_tost"] == pytest.approx(stats.t.sf((0.05 - mean) / error, df=3))
+    assert row["p_wilcoxon"] == pytest.approx(0.25)  # ranks 2, 4, -1, 3: 4 of the 16 sign patterns are as extreme
+    assert compare(difference, margin=0.05) == row  # the bootstrap is seeded
+
+
+def test_bootstrap_interval_is_close_to_the_normal_one() -> None:
+    difference = np.random.default_rng(0).normal(0.1, 1.0, 400)
+    row = compare(difference, margin=1.0)
+    half = 1.96 * difference.std(ddof=1) / 20
+    assert (row["low"], row["high"]) == pytest.approx((difference.mean() - half, difference.mean() + half), abs=0.01)
+
+
+def test_a_constant_difference_has_no_effect_size() -> None:
+    row = compare(np.full(5, 0.5), margin=0.05)
+    assert np.isnan(row["effect_size"])
+    assert (row["p_t"], row["p_tost"], row["p_wilcoxon"]) == (0.0, 1.0, 0.0625)
+    assert to_records(pd.DataFrame([row]))[0]["effect_size"] is None
+
+
+def test_only_common_cases_with_scores_are_compared() -> None:
+    first, second = model("a", np.arange(6.0) / 10), model("b", np.arange(5.0) / 5)
+    second.scores.loc[second.scores["case"] == "c1", "dice"] = np.nan
+    table = compare_models([first, second], without=frozenset({"c0"}), population="some")
+    assert set(table.loc[table["metric"] == "dice", "cases"]) == {3}
+    assert set(table.loc[table["metric"] == "hd95_mm", "cases"]) == {4}
+    assert set(table["population"]) == {"some"}

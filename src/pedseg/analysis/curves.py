@@ -108,7 +108,7 @@ def _lines(axis: Axes, curves: pd.DataFrame, names: Mapping[str, tuple[str, str]
         alpha.set_ylim(0, 1.05 * (float(points.max()) or 1.0))
         alpha.spines["right"].set(visible=True, color=RED)
     if len(handles) > 1:
-        axis.legend(handles=handles, loc="best")
+        axis.legend(handles=handles, loc="lower right" if alpha_axis else "best")
 
 
 def _known(curves: pd.DataFrame, name: str) -> bool:

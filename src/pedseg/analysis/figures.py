@@ -36,6 +36,7 @@ STYLE: Any = {
     "legend.fontsize": 8,
     "lines.linewidth": 1.4,
 }
+FEW_CASES = 30  # so few dots are drawn larger
 LONG_NAME = 14  # characters of a model's name that fit below its boxes
 
 mpl.rcParams.update(STYLE)
@@ -102,7 +103,8 @@ def boxes(
     for place, column, colour in zip(places, columns, of_each, strict=True):
         if len(column):
             spread = rng.uniform(-0.24, 0.24, len(column))
-            axis.scatter(place + spread, column, s=6, color=colour, linewidths=0, alpha=0.55, zorder=2)
+            size = 16 if len(column) < FEW_CASES else 6
+            axis.scatter(place + spread, column, s=size, color=colour, linewidths=0, alpha=0.6, zorder=2)
     drawn = axis.boxplot(
         columns,
         positions=places,

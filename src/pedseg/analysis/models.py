@@ -94,6 +94,17 @@ def load_models(sources: Sequence[Path]) -> list[Model]:
     return sorted(models, key=lambda m: (ORDER.index(m.name) if m.name in ORDER else len(ORDER), m.name))
 
 
+def runs_without_scores(sources: Sequence[Path]) -> list[str]:
+    """Paths, below the sources, of runs that have begun and have no scores.csv: unfinished ones, or without labels."""
+    begun = (
+        (source, run.parent)
+        for source in sources
+        if source.is_dir()
+        for run in sorted(source.rglob("fold_*/config.json"))
+    )
+    return [run.relative_to(source).as_posix() for source, run in begun if not RunFolder(run).scores.exists()]
+
+
 def _from_folder(root: Path) -> list[Model]:
     grouped: dict[Path, list[RunFolder]] = {}
     for scores in sorted(root.rglob("scores.csv")):

@@ -75,7 +75,9 @@ def coverage_lines(models: Sequence[Model]) -> list[str]:
     unfinished = [escape(model.name) for model in models if not model.complete]
     warnings = []
     if unfinished:
-        warnings.append(f"**Incomplete**: {', '.join(unfinished)} lacks folds of {N_FOLDS}, so its row will change.")
+        warnings.append(
+            f"**Incomplete**: {', '.join(unfinished)}. Not all {N_FOLDS} folds are scored, so these rows will change."
+        )
     if len({model.cases for model in models}) > 1:
         common = len(frozenset.intersection(*(model.cases for model in models)))
         warnings.append(
