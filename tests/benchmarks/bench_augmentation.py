@@ -149,7 +149,7 @@ def main() -> None:
             line += f"; ratio of means {ours.mean() / peer.mean():.2f}"
         elif patch == 128:
             line += f"; nnU-Net (recorded) mean {RECORDED_MS:.0f} ms; ratio {ours.mean() / RECORDED_MS:.2f}"
-        print(line)  # noqa: T201 (a benchmark reports)
+        print(line)
 
 
 if __name__ == "__main__":

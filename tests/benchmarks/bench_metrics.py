@@ -74,11 +74,11 @@ def main() -> None:
         times["all scores"].append(seconds(lambda: score_case(prediction, label, spacing_mm=SPACING_MM)))
     medians = {name: statistics.median(values) for name, values in times.items()}
     volumes = " ".join(f"{name} {int(mask.sum())}" for name, mask in zip(RADII_MM, label, strict=True))
-    print(f"case {SHAPE[::-1]}, label voxels {volumes}")  # noqa: T201
+    print(f"case {SHAPE[::-1]}, label voxels {volumes}")
     for name, value in medians.items():
-        print(f"{name:>16}: {1000 * value:7.1f} ms (median of {repeats})")  # noqa: T201
+        print(f"{name:>16}: {1000 * value:7.1f} ms (median of {repeats})")
     ratio = medians["surface-distance"] / medians["pedseg"]
-    print(f"ratio {ratio:.1f} times faster; largest difference of Dice and HD95 {difference:.1e}")  # noqa: T201
+    print(f"ratio {ratio:.1f} times faster; largest difference of Dice and HD95 {difference:.1e}")
 
 
 if __name__ == "__main__":
