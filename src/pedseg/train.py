@@ -166,7 +166,8 @@ def score(config: Mapping[str, Any], folder: RunFolder, cases: "list[Case]", con
         if case.id in wanted
     ]
     if labelled:
-        score_cases(folder.predictions, labelled, output=folder.scores, convention=convention)
+        # One process: a job of a launcher may be a worker itself, and a case takes a tenth of a second.
+        score_cases(folder.predictions, labelled, output=folder.scores, convention=convention, workers=1)
         log.info("scores of %d cases: %s", len(labelled), folder.scores)
     if len(labelled) < len(cases):
         log.warning(
