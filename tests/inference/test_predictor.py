@@ -200,7 +200,8 @@ def test_real_cases_keep_their_grid(shared: Path, tmp_path: Path) -> None:
         written, image = nib.load(tmp_path / "out" / f"{case.id}.nii.gz"), nib.load(case.images[0].path)
         assert written.shape == image.shape
         assert np.array_equal(written.affine, image.affine)
-        for field in ("qform_code", "sform_code", "pixdim", "xyzt_units"):
+        assert np.array_equal(written.header["pixdim"][:4], image.header["pixdim"][:4])
+        for field in ("qform_code", "sform_code", "xyzt_units"):
             assert np.array_equal(written.header[field], image.header[field]), field
 
 
