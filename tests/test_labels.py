@@ -156,7 +156,7 @@ def test_refusal_shows_counts_and_fix() -> None:
     assert "3 cases; labels 1+2+3 in 2; labels 1+3 in 1" in text
     assert "label 2: 200 voxels in 2 cases, enhancement -0.40" in text
     assert "brats_ped2024" not in text  # contradicted by the enhancement of label 3
-    assert text.endswith("data.adult.convention=brats2023")
+    assert text.endswith("data.cohorts.adult.convention=brats2023")
 
 
 @pytest.mark.parametrize(
