@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from pedseg import train as entry
-from pedseg.files import read_json
+from pedseg.files import read_json, write_json
 from pedseg.runs import RunFolder
 
 ORDER = (  # models 4-8 after those they start from
@@ -186,7 +186,7 @@ def test_other_settings_do_not_continue_a_run(
     folder = RunFolder(tmp_path / "m2_ped" / "fold_0")
     config = read_json(folder.config)
     config["seed"] = 5
-    folder.config.write_text(__import__("json").dumps(config))
+    write_json(folder.config, config)
     assert train(toy_world, tmp_path, "experiment=m2_ped") == 2
     assert "seed: was 5, now 0" in capsys.readouterr().err
 
@@ -248,3 +248,20 @@ def test_launchers(toy_world: Path, tmp_path: Path, launcher: str) -> None:
 def test_tensorboard(toy_world: Path, tmp_path: Path) -> None:
     run(spawn(toy_world, tmp_path, "experiment=m2_ped", "logger=tensorboard", "callbacks.images=true"))
     assert list((tmp_path / "m2_ped" / "fold_0" / "tensorboard").glob("events.*"))
+
+
+def test_scores_use_the_convention_that_preparation_settled_on(toy_world: Path, tmp_path: Path) -> None:
+    world = tmp_path / "world"
+    shutil.copytree(toy_world / "store", world / "store")
+    config: dict[str, Any] = {
+        "data": {"evaluation": "ped", "store": str(world / "store"), "cohorts": {"ped": {"convention": "auto"}}}
+    }
+    assert entry.evaluation_convention(config).name == "brats2023"
+    index = read_json(world / "store" / "ped" / "index.json")
+    index["convention"] = {"name": "brats2021", "et": [4], "nc": [1], "ed": [2]}
+    write_json(world / "store" / "ped" / "index.json", index)
+    assert entry.evaluation_convention(config).et == (4,)
+    index |= {"convention": None, "labelled": False}
+    write_json(world / "store" / "ped" / "index.json", index)
+    config["data"]["cohorts"]["ped"]["convention"] = "brats_ped2024"
+    assert entry.evaluation_convention(config).et == (1,)

@@ -132,14 +132,14 @@ def finish(config: Mapping[str, Any], folder: RunFolder, cases: "list[Case]", tr
     it begins when the last weight is written.
     """
     from pedseg.files import write_json
-    from pedseg.inference import Predictor, Settings, predict_cases
-    from pedseg.labels import get_convention
+    from pedseg.inference import Predictor, Settings, best_precision, predict_cases
 
-    cohort = config["data"]["cohorts"][config["data"]["evaluation"]]
-    convention = get_convention("brats2023" if cohort["convention"] == "auto" else cohort["convention"])
+    convention = evaluation_convention(config)
     if cases:
-        settings = Settings(**config["prediction"])
-        predictor = Predictor([folder.checkpoint], device=trainer.strategy.root_device, settings=settings)
+        device, settings = trainer.strategy.root_device, dict(config["prediction"])
+        if settings["precision"] == "auto":
+            settings["precision"] = best_precision(device)
+        predictor = Predictor([folder.checkpoint], device=device, settings=Settings(**settings))
         share = cases[trainer.global_rank :: trainer.world_size]
         problems = predict_cases(predictor, share, folder.predictions, convention=convention)
         trainer.strategy.barrier("predicted")
@@ -148,6 +148,17 @@ def finish(config: Mapping[str, Any], folder: RunFolder, cases: "list[Case]", tr
     if trainer.is_global_zero:
         scored = score(config, folder, cases, convention)
         write_json(folder.finished, {"predicted": len(cases), "scored": scored})
+
+
+def evaluation_convention(config: Mapping[str, Any]) -> "LabelConvention":
+    """Label convention of the evaluated cohort: what preparation has settled on, or for unlabelled ones the setting."""
+    from pedseg.data.store import CohortStore
+    from pedseg.labels import get_convention
+
+    name = config["data"]["evaluation"]
+    setting = config["data"]["cohorts"][name]["convention"]
+    settled = CohortStore(Path(config["data"]["store"]) / name).convention
+    return settled or get_convention("brats2023" if setting == "auto" else setting)
 
 
 def score(config: Mapping[str, Any], folder: RunFolder, cases: "list[Case]", convention: "LabelConvention") -> int:
@@ -192,7 +203,8 @@ def _quieten_lightning() -> None:
     """Leave out Lightning's hints: what matters of a run is in the lines of `EpochLine`."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for text in ("smaller than the logging interval", "in eval mode at the start", "does not have many workers"):
+    hints = ("smaller than the logging interval", "in eval mode at the start", "does not have many workers", "LeafSpec")
+    for text in (*hints, "across ranks is zero"):
         warnings.filterwarnings("ignore", f".*{text}.*")
 
 
