@@ -27,6 +27,20 @@ NIFTI2_HEADER_SIZE = 540
 VOLUME_AXES = 3
 
 
+class ImageError(PedsegError):
+    """A file that cannot be used.
+
+    Attributes:
+        path: the file.
+        what: what is wrong with it.
+        fix: what the user can do.
+    """
+
+    def __init__(self, path: Path, what: str, fix: str) -> None:
+        self.path, self.what, self.fix = path, what, fix
+        super().__init__(f"{path}: {what}; {fix}")
+
+
 @dataclass(frozen=True, slots=True)
 class Volume:
     """One 3-D image.
@@ -46,7 +60,7 @@ def read_bytes(path: Path) -> bytes:
     """Return the file as it is on disk.
 
     Raises:
-        PedsegError: it is absent or may not be read.
+        ImageError: it is absent or may not be read.
     """
     try:
         return path.read_bytes()
@@ -60,7 +74,7 @@ def decode(raw: bytes, path: Path) -> Any:  # noqa: ANN401  (nibabel's images ar
     """Parse a NIfTI-1 or -2 file, gzipped or plain, from its bytes; `path` is for messages only.
 
     Raises:
-        PedsegError: the gzip stream is truncated or damaged, or what it holds is no whole NIfTI file.
+        ImageError: the gzip stream is truncated or damaged, or what it holds is no whole NIfTI file.
     """
     plain = _gunzip(raw, path) if raw[:2] == GZIP_MAGIC else raw
     try:
@@ -79,7 +93,7 @@ def read_volume(source: ImageFile | Path) -> Volume:
     """Read one 3-D volume.
 
     Raises:
-        PedsegError: the file is absent, damaged, no NIfTI file, or not 3-D (nor 4-D with the volume's index given).
+        ImageError: the file is absent, damaged, no NIfTI file, or not 3-D (nor 4-D with the volume's index given).
     """
     file = source if isinstance(source, ImageFile) else ImageFile(source)
     return extract_volume(decode(read_bytes(file.path), file.path), file)
@@ -89,7 +103,7 @@ def read_images(files: Sequence[ImageFile]) -> tuple[Volume, ...]:
     """Read the modalities of a case; a 4-D file that holds several of them is decoded once.
 
     Raises:
-        PedsegError: as `read_volume`.
+        ImageError: as `read_volume`.
     """
     images = {path: decode(read_bytes(path), path) for path in dict.fromkeys(file.path for file in files)}
     return tuple(extract_volume(images[file.path], file) for file in files)
@@ -99,7 +113,7 @@ def extract_volume(image: Any, file: ImageFile) -> Volume:  # noqa: ANN401
     """Take the volume that `file` names out of a decoded image.
 
     Raises:
-        PedsegError: the image is not 3-D, or the file has no such volume, or its voxels are no plain numbers.
+        ImageError: the image is not 3-D, or the file has no such volume, or its voxels are no plain numbers.
     """
     if image.get_data_dtype().kind not in "iuf":
         raise PedsegError(f"{file.path}: has voxels of type {image.get_data_dtype()}; export it as plain numbers")
@@ -122,7 +136,7 @@ def read_label(path: Path) -> NDArray[np.integer]:
     """Read a label map (Z, Y, X); whole numbers stored as floating point become integers.
 
     Raises:
-        PedsegError: as `read_volume`, or a voxel is no whole number.
+        ImageError: as `read_volume`, or a voxel is no whole number.
     """
     return integer_label(read_volume(path).data, path)
 
@@ -131,7 +145,7 @@ def integer_label(data: NDArray[Any], path: Path) -> NDArray[np.integer]:
     """Turn the voxels of a label map into integers without rounding any.
 
     Raises:
-        PedsegError: a voxel is no whole number.
+        ImageError: a voxel is no whole number.
     """
     if data.dtype.kind in "iu":
         return data
@@ -152,7 +166,7 @@ def write_label_map(path: Path, label: NDArray[np.integer], *, like: Path | Imag
     input's intensities (display window, scaling, description) are cleared.
 
     Raises:
-        PedsegError: the shapes differ, or `like` cannot be read.
+        ImageError: the shapes differ, or `like` cannot be read.
     """
     source = like.path if isinstance(like, ImageFile) else like
     header = _read_header(source)
