@@ -63,16 +63,16 @@ def fit(
     data: "PatchDataModule",
 ) -> "Trainer":
     """Train to the last epoch, from the last checkpoint if there is one."""
-    import torch
     from hydra.utils import instantiate
 
     from pedseg.assembly import build_loggers
     from pedseg.callbacks import EpochLine, LastCheckpoint, SourceSlices, StepTimer
+    from pedseg.inference.checkpoint import read_checkpoint
 
     resumed = folder.checkpoint if folder.checkpoint.exists() else None
     first_epoch = 0
     if resumed:
-        first_epoch = int(torch.load(resumed, map_location="cpu", weights_only=True)["epoch"]) + 1
+        first_epoch = int(read_checkpoint(resumed)["epoch"]) + 1
         log.info("continuing at epoch %d from %s", first_epoch + 1, resumed)
     callbacks = [
         StepTimer(),
