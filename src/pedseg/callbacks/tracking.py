@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from pedseg.errors import PedsegError
 from pedseg.files import write_text
 
 
@@ -67,8 +69,10 @@ def tensorboard_logger(folder: Path) -> TensorBoardLogger:
     """TensorBoard events in ``<folder>/tensorboard``; a resumed run appends.
 
     Raises:
-        ModuleNotFoundError: tensorboard is not installed (``pip install "pedseg[tracking]"``).
+        PedsegError: tensorboard is not installed.
     """
+    if find_spec("tensorboard") is None:
+        raise PedsegError('logger=tensorboard needs tensorboard; install it with pip install "pedseg[tracking]"')
     return TensorBoardLogger(save_dir=folder, name="tensorboard", version="")
 
 

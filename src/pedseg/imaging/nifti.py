@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,9 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise PedsegError(f"{path}: no such file; restore it or remove the case") from error
+        raise ImageError(path, "no such file", "restore it or remove the case") from error
     except OSError as error:
-        raise PedsegError(f"{path}: cannot be read ({error.strerror}); check the disk and the permissions") from error
+        raise ImageError(path, f"cannot be read ({error.strerror})", "check the disk and the permissions") from error
 
 
 def decode(raw: bytes, path: Path) -> Any:  # noqa: ANN401  (nibabel's images are not typed)
@@ -80,11 +81,11 @@ def decode(raw: bytes, path: Path) -> Any:  # noqa: ANN401  (nibabel's images ar
     try:
         image = _parse(plain)
     except (WrapStructError, HeaderDataError, ImageFileError, ValueError) as error:
-        raise PedsegError(f"{path}: is not a NIfTI file ({error}); download or export it again") from error
+        raise ImageError(path, f"is not a NIfTI file ({error})", "download or export it again") from error
     needed = int(image.dataobj.offset) + image.header.get_data_dtype().itemsize * int(np.prod(image.shape))
     if len(plain) < needed:
-        raise PedsegError(
-            f"{path}: ends after {len(plain):,} of {needed:,} bytes, so voxels are missing; download or copy it again"
+        raise ImageError(
+            path, f"ends after {len(plain):,} of {needed:,} bytes, so voxels are missing", "download or copy it again"
         )
     return image
 
@@ -116,16 +117,16 @@ def extract_volume(image: Any, file: ImageFile) -> Volume:  # noqa: ANN401
         ImageError: the image is not 3-D, or the file has no such volume, or its voxels are no plain numbers.
     """
     if image.get_data_dtype().kind not in "iuf":
-        raise PedsegError(f"{file.path}: has voxels of type {image.get_data_dtype()}; export it as plain numbers")
+        raise ImageError(file.path, f"has voxels of type {image.get_data_dtype()}", "export it as plain numbers")
     data = np.asanyarray(image.dataobj)
     if file.volume is not None:
         if data.ndim != VOLUME_AXES + 1 or not 0 <= file.volume < data.shape[-1]:
-            raise PedsegError(f"{file.path}: has shape {data.shape}, so no volume {file.volume}; give a 4-D file")
+            raise ImageError(file.path, f"has shape {data.shape}, so no volume {file.volume}", "give a 4-D file")
         data = data[..., file.volume]
     while data.ndim > VOLUME_AXES and data.shape[-1] == 1:
         data = data[..., 0]
     if data.ndim != VOLUME_AXES or 0 in data.shape:
-        raise PedsegError(f"{file.path}: has shape {data.shape}; a 3-D image is needed, so split or squeeze it")
+        raise ImageError(file.path, f"has shape {data.shape}, and 3 axes are needed", "split or squeeze it")
     if data.dtype.kind == "f":
         data = data.astype(np.float32, copy=False)
     x, y, z = (float(zoom) for zoom in image.header.get_zooms()[:VOLUME_AXES])
@@ -152,9 +153,10 @@ def integer_label(data: NDArray[Any], path: Path) -> NDArray[np.integer]:
     with np.errstate(invalid="ignore"):
         whole = data.astype(np.int32)
     if not np.array_equal(whole, data):
-        raise PedsegError(
-            f"{path}: is no label map: {data[whole != data].flat[0]:g} is no whole number (resampled with linear "
-            "interpolation?); export it with nearest-neighbour interpolation"
+        raise ImageError(
+            path,
+            f"is no label map: {data[whole != data].flat[0]:g} is no whole number (resampled linearly?)",
+            "export it with nearest-neighbour interpolation",
         )
     return whole
 
@@ -172,7 +174,11 @@ def write_label_map(path: Path, label: NDArray[np.integer], *, like: Path | Imag
     header = _read_header(source)
     shape = tuple(int(n) for n in header.get_data_shape()[:VOLUME_AXES])
     if shape != label.shape[::-1]:
-        raise PedsegError(f"{path}: a label map of shape {label.shape[::-1]} does not fit {source} with {shape}")
+        raise ImageError(
+            path,
+            f"a label map of shape {label.shape[::-1]} does not fit {shape} of {source}",
+            "predict that case again",
+        )
     zooms = header.get_zooms()[:VOLUME_AXES]
     header.set_data_shape(shape)
     header.set_zooms(zooms)
@@ -192,24 +198,16 @@ def write_label_map(path: Path, label: NDArray[np.integer], *, like: Path | Imag
 def _gunzip(raw: bytes, path: Path) -> bytes:
     """Decompress in one step into a buffer of the size the trailer claims; else (several members) the general way."""
     claimed = int.from_bytes(raw[-4:], "little")
-    try:
+    with suppress(_zlib.error, zlib.error, EOFError, OSError):
         plain: bytes = _zlib.decompress(raw, wbits=GZIP_WRAPPER, bufsize=min(max(claimed, 1), LARGEST_GUESS))
         if len(plain) == claimed:
             return plain
-        return bytes(_gzip.decompress(raw))
-    except EOFError as error:
-        raise PedsegError(f"{path}: the gzip stream is truncated; download or copy it again") from error
-    except (_zlib.error, zlib.error, OSError) as error:
-        return _diagnose(raw, path, error)
-
-
-def _diagnose(raw: bytes, path: Path, cause: Exception) -> bytes:
     try:
         return bytes(_gzip.decompress(raw))
     except EOFError as error:
-        raise PedsegError(f"{path}: the gzip stream is truncated; download or copy it again") from error
-    except (_zlib.error, zlib.error, OSError):
-        raise PedsegError(f"{path}: the gzip stream is damaged ({cause}); download or copy it again") from cause
+        raise ImageError(path, "the gzip stream is truncated", "download or copy it again") from error
+    except (_zlib.error, zlib.error, OSError) as error:
+        raise ImageError(path, f"the gzip stream is damaged ({error})", "download or copy it again") from error
 
 
 def _parse(plain: bytes) -> Any:  # noqa: ANN401
@@ -221,4 +219,4 @@ def _read_header(path: Path) -> Any:  # noqa: ANN401  (nibabel's header classes 
     try:
         return nib.load(path).header.copy()
     except (OSError, EOFError, ImageFileError, WrapStructError, HeaderDataError, zlib.error) as error:
-        raise PedsegError(f"{path}: its geometry cannot be read ({error}); restore the file") from error
+        raise ImageError(path, f"its geometry cannot be read ({error})", "restore the file") from error
