@@ -1,219 +1,158 @@
-"""What can be wrong with the files of a cohort.
-
-Each case is inspected once and gives facts, which can be kept; problems are told from the facts of all cases.
-"""
+"""Whether the files of a case can be used, before anything is computed from them."""
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.cases import Case, Discovery, ImageFile
-from pedseg.errors import Problem
-from pedseg.imaging.nifti import ImageError, Volume, decode, extract_volume, integer_label, read_bytes
+from pedseg.cases import Case, ImageFile
+from pedseg.errors import PedsegError, Problem
+from pedseg.imaging.nifti import Volume, decode, extract_volume, integer_label, read_bytes
 from pedseg.labels import CaseEvidence, LabelConvention, Modality, measure_labels
 
-AFFINE_TOLERANCE_MM = 1e-2  # headers hold single precision; anything a user would call a shift is larger
-LABEL = "label"
+MODALITIES = tuple(Modality)
+AFFINE_TOLERANCE_MM = 1e-2  # headers of one session may differ in the last digits
 
 
 @dataclass(frozen=True, slots=True)
-class CaseFacts:
-    """What one look at the files of a case told.
+class CaseCheck:
+    """What reading a case has shown.
 
     Attributes:
-        hashes: content of each file that could be read, by modality and ``"label"``.
-        problems: what is wrong with the case whatever the convention and the other cases are.
-        evidence: voxel labels; None without a readable label.
+        case_id: of the case.
+        problems: what is wrong; empty for a case that can be used.
+        evidence: what its label tells about the label convention; None without a label.
+        fingerprint: hash of the decoded image files, to find one case under two ids.
     """
 
-    hashes: Mapping[str, str]
-    problems: tuple[Problem, ...]
-    evidence: CaseEvidence | None
+    case_id: str
+    problems: tuple[Problem, ...] = ()
+    evidence: CaseEvidence | None = None
+    fingerprint: str = ""
 
 
-def inspect_case(case: Case) -> CaseFacts:
-    """Read every file of a case once, and its label only if it has one."""
-    reader = _Reader(case)
-    volumes = {modality: reader.read(modality, file) for modality, file in zip(Modality, case.images, strict=True)}
-    found = {modality: volume for modality, volume in volumes.items() if volume is not None}
-    for modality, volume in found.items():
-        reader.problems += _voxel_problems(case, modality, volume)
-    reader.problems += _grid_problems(case, found)
-    reader.problems += _twin_problems(case, reader.hashes)
-    evidence = _inspect_label(reader, case.label, volumes) if case.label else None
-    return CaseFacts(reader.hashes, tuple(reader.problems), evidence)
+@dataclass(slots=True)
+class _Findings:
+    case: Case
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, file: str, what: str, fix: str) -> None:
+        self.problems.append(Problem(self.case.id, file, what, fix))
 
 
-def check_cohort(
-    discovery: Discovery, convention: LabelConvention | None, *, facts: Mapping[str, CaseFacts]
-) -> list[Problem]:
-    """List everything wrong with a cohort, in the order of its cases.
+def check_case(case: Case, *, convention: LabelConvention | None) -> CaseCheck:
+    """Read every file of a case and check it.
+
+    Looked for: unreadable and truncated files; modalities (and a label) on different grids; NaN or infinite voxels; an
+    image that is 0 everywhere; a label map with fractions, without tumour, or with labels that `convention` lacks.
 
     Args:
-        discovery: the cases, and those that are incomplete.
-        convention: of the labels; None for an unlabelled cohort, or while it is not known.
-        facts: of each case, from `inspect_case`.
+        case: the case; its label is read only if it has one.
+        convention: the cohort's; None to take the labels as they come.
     """
-    problems = [*discovery.problems]
-    for case in discovery.cases:
-        problems += facts[case.id].problems
-        evidence = facts[case.id].evidence
-        foreign = sorted(set(evidence.voxels) - convention.values) if convention and evidence and case.label else []
-        if foreign and convention and evidence and case.label:
-            counts = ", ".join(f"{value} ({evidence.voxels[value]} voxels)" for value in foreign)
-            problems.append(
-                Problem(
-                    case.id,
-                    case.label.name,
-                    f"holds label {counts}, which the convention {convention} lacks",
-                    "set the cohort's convention, or mend the label",
-                )
-            )
-    problems += _duplicate_problems(discovery, facts)
-    return sorted(problems, key=lambda problem: problem.case)
-
-
-class _Reader:
-    """Reads the files of one case, each path once, and notes what cannot be read."""
-
-    def __init__(self, case: Case) -> None:
-        self.case = case
-        self.problems: list[Problem] = []
-        self.hashes: dict[str, str] = {}
-        self._images: dict[Path, Any] = {}
-        self._digests: dict[Path, str] = {}
-
-    def read(self, role: str, file: ImageFile) -> Volume | None:
+    findings = _Findings(case)
+    digest = hashlib.blake2b(digest_size=16)
+    volumes: list[Volume | None] = []
+    for modality, file in zip(Modality, case.images, strict=True):
         try:
-            if file.path not in self._images:
-                raw = read_bytes(file.path)
-                self._images[file.path] = decode(raw, file.path)
-                self._digests[file.path] = hashlib.blake2b(raw, digest_size=16).hexdigest()
-            volume = extract_volume(self._images[file.path], file)
-        except ImageError as error:
-            self.note(file.path, error.what, error.fix)
-            return None
-        suffix = "" if file.volume is None else f"#{file.volume}"
-        self.hashes[role] = self._digests[file.path] + suffix
-        return volume
-
-    def note(self, path: Path, what: str, fix: str) -> None:
-        problem = Problem(self.case.id, path.name, what, fix)
-        if problem not in self.problems:
-            self.problems.append(problem)
+            raw = read_bytes(file.path)
+            digest.update(hashlib.blake2b(raw).digest())
+            volumes.append(extract_volume(decode(raw, file.path), file))
+        except PedsegError as error:
+            findings.add(file.path.name, *_split(error, str(file.path)))
+            volumes.append(None)
+            continue
+        _check_voxels(findings, file.path.name, modality, volumes[-1])
+    read = [(file.path.name, volume) for file, volume in zip(case.images, volumes, strict=True) if volume is not None]
+    for name, volume in read[1:]:
+        _check_grid(findings, name, volume, *read[0])
+    evidence = _check_label(findings, volumes, read, convention) if case.label else None
+    return CaseCheck(case.id, tuple(findings.problems), evidence, digest.hexdigest())
 
 
-def _voxel_problems(case: Case, modality: Modality, volume: Volume) -> Iterator[Problem]:
-    name = case.images[list(Modality).index(modality)].path.name
-    data = volume.data
-    if data.dtype.kind == "f" and not np.isfinite(data).all():
-        bad = int(np.size(data) - np.isfinite(data).sum())
-        yield Problem(case.id, name, f"{modality} holds NaN or Inf in {bad} voxels", "export it again")
-    elif not data.any():
-        yield Problem(case.id, name, f"{modality} is 0 everywhere", "export it again, or leave out the case")
+def find_copies(checks: Sequence[CaseCheck]) -> list[Problem]:
+    """Report cases whose image files are those of an earlier case."""
+    first: dict[str, str] = {}
+    problems = []
+    for check in checks:
+        if check.problems:
+            continue
+        original = first.setdefault(check.fingerprint, check.case_id)
+        if original != check.case_id:
+            what = f"has the same image files as {original}, so one patient would count twice"
+            problems.append(Problem(check.case_id, "", what, "remove one of the two"))
+    return problems
 
 
-def _grid_problems(case: Case, volumes: Mapping[Modality, Volume]) -> Iterator[Problem]:
-    """Compare every modality with the first one that could be read."""
-    if not volumes:
-        return
-    names = dict(zip(Modality, (file.path.name for file in case.images), strict=True))
-    reference = next(iter(volumes))
-    for modality, volume in volumes.items():
-        what = _grid_difference(volume, volumes[reference])
-        if what:
-            yield Problem(
-                case.id, f"{names[modality]}, {names[reference]}", what, "register the modalities to one grid"
-            )
+def _split(error: PedsegError, path: str) -> tuple[str, str]:
+    """Divide the message of a reader into what is wrong and what to do."""
+    what, _, fix = str(error).removeprefix(f"{path}: ").rpartition("; ")
+    return (what, fix) if what else (fix, "export the file again")
 
 
-def _grid_difference(volume: Volume, reference: Volume) -> str:
-    if volume.data.shape != reference.data.shape:
-        return f"shape {volume.data.shape[::-1]} is not {reference.data.shape[::-1]}"
-    if not np.allclose(volume.spacing_mm, reference.spacing_mm, rtol=0, atol=AFFINE_TOLERANCE_MM):
-        return f"voxels of {_numbers(volume.spacing_mm[::-1])} mm are not {_numbers(reference.spacing_mm[::-1])} mm"
-    shift = float(np.abs(volume.affine - reference.affine).max())
-    if not shift <= AFFINE_TOLERANCE_MM:
-        return f"affine differs by {shift:g}: origin {_numbers(volume.affine[:3, 3])}, not " + _numbers(
-            reference.affine[:3, 3]
-        )
-    return ""
-
-
-def _numbers(values: Any) -> str:  # noqa: ANN401  (tuple or array of numbers)
-    return " × ".join(f"{value:g}" for value in values)
-
-
-def _twin_problems(case: Case, hashes: Mapping[str, str]) -> Iterator[Problem]:
-    names = dict(zip(Modality, (file.path.name for file in case.images), strict=True))
-    seen: dict[str, Modality] = {}
-    for modality in Modality:
-        content = hashes.get(modality)
-        if content in seen:
-            first = seen[content]
-            what = f"{first} and {modality} are the same file, byte for byte"
-            yield Problem(case.id, f"{names[first]}, {names[modality]}", what, "copy the right modality")
-        elif content:
-            seen[content] = modality
-
-
-def _inspect_label(reader: _Reader, path: Path, volumes: Mapping[Modality, Volume | None]) -> CaseEvidence | None:
-    volume = reader.read(LABEL, ImageFile(path))
+def _check_voxels(findings: _Findings, name: str, modality: Modality, volume: Volume | None) -> None:
     if volume is None:
-        return None
+        return
+    if volume.data.dtype.kind == "f" and not np.isfinite(volume.data).all():
+        count = int((~np.isfinite(volume.data)).sum())
+        findings.add(name, f"{count} voxels are NaN or infinite", "export the image again, or set them to 0")
+    elif not volume.data.any():
+        findings.add(name, f"every voxel of {modality} is 0", "export the image again, or leave the case out")
+
+
+def _check_grid(findings: _Findings, name: str, volume: Volume, reference: str, expected: Volume) -> None:
+    fix = f"register it to the grid of {reference}"
+    if volume.data.shape != expected.data.shape:
+        shapes = f"{volume.data.shape[::-1]}, {reference} {expected.data.shape[::-1]}"
+        findings.add(name, f"has shape {shapes}", fix)
+    elif not np.allclose(volume.spacing_mm, expected.spacing_mm, rtol=0, atol=AFFINE_TOLERANCE_MM):
+        spacings = f"{_mm(volume.spacing_mm)}, {reference} {_mm(expected.spacing_mm)}"
+        findings.add(name, f"has voxels of {spacings} mm", fix)
+    elif not np.allclose(volume.affine, expected.affine, rtol=0, atol=AFFINE_TOLERANCE_MM):
+        worst = float(np.abs(volume.affine - expected.affine).max())
+        findings.add(name, f"has another affine than {reference} (differs by {worst:.3g})", fix)
+
+
+def _check_label(
+    findings: _Findings,
+    volumes: Sequence[Volume | None],
+    read: Sequence[tuple[str, Volume]],
+    convention: LabelConvention | None,
+) -> CaseEvidence | None:
+    path = findings.case.label
+    assert path is not None  # noqa: S101  (asked for labelled cases only)
     try:
+        volume = extract_volume(decode(read_bytes(path), path), ImageFile(path))
         label = integer_label(volume.data, path)
-    except ImageError as error:
-        reader.note(path, error.what, error.fix)
+    except PedsegError as error:
+        findings.add(path.name, *_split(error, str(path)))
         return None
+    before = len(findings.problems)
+    if read:
+        _check_grid(findings, path.name, volume, *read[0])
+    foreign = sorted(set(np.unique(label).tolist()) - convention.values) if convention else []
+    if foreign:
+        values = ", ".join(map(str, foreign))
+        fix = "correct the label, or set the cohort's convention"
+        findings.add(path.name, f"holds label {values}, which {convention} lacks", fix)
     if not label.any():
-        reader.note(path, "label is empty: every voxel is 0", "restore the label, or leave out the case")
-    if label.min() < 0:
-        reader.note(path, f"label holds {label.min()}, below 0", "export it again as unsigned numbers")
+        findings.add(path.name, "holds no tumour at all", "restore the label, or leave the case out")
+    t1n, t1c = volumes[MODALITIES.index(Modality.T1N)], volumes[MODALITIES.index(Modality.T1C)]
+    if len(findings.problems) > before or t1n is None or t1c is None or t1n.data.shape != label.shape:
         return None
-    images = [v for v in volumes.values() if v is not None]
-    difference = _grid_difference(volume, images[0]) if images else ""
-    if difference:
-        reader.note(path, f"label and images differ: {difference}", "bring the label to the grid of the images")
-        return None
-    t1n, t1c = volumes[Modality.T1N], volumes[Modality.T1C]
-    if reader.problems or t1n is None or t1c is None:
-        return None
-    return measure_labels(label, _enhancement(t1n.data, t1c.data))
+    return measure_labels(label, _z_score(t1c.data) - _z_score(t1n.data))
 
 
-def _enhancement(t1n: NDArray[Any], t1c: NDArray[Any]) -> NDArray[np.float32]:
-    """t1c - t1n in z-scores over the voxels that are not 0 in both."""
-    inside = (t1n != 0) & (t1c != 0)
-    scores = []
-    for image in (t1c, t1n):
-        values = image[inside].astype(np.float32) if inside.any() else np.zeros(1, np.float32)
-        scores.append((image - values.mean()) / max(float(values.std()), 1e-8))
-    return np.asarray(scores[0] - scores[1], dtype=np.float32)
+def _z_score(data: NDArray[np.generic]) -> NDArray[np.float32]:
+    brain = data != 0
+    if not brain.any():
+        return np.zeros(data.shape, dtype=np.float32)
+    values = data[brain].astype(np.float32)
+    scored: NDArray[np.float32] = (data.astype(np.float32) - values.mean()) / max(float(values.std()), 1e-8)
+    return scored
 
 
-def _duplicate_problems(discovery: Discovery, facts: Mapping[str, CaseFacts]) -> Iterator[Problem]:
-    """Cases that share an id, or any image byte for byte."""
-    owners: dict[str, dict[str, str]] = defaultdict(dict)  # content → case → file
-    ids: set[str] = set()
-    for case in discovery.cases:
-        if case.id in ids:
-            yield Problem(case.id, "", "two cases have this id", "rename or remove one of them")
-        ids.add(case.id)
-        for modality, file in zip(Modality, case.images, strict=True):
-            content = facts[case.id].hashes.get(modality)
-            if content:
-                owners[content].setdefault(case.id, file.path.name)
-    reported: set[tuple[str, ...]] = set()
-    for owner in owners.values():
-        pair = tuple(owner)
-        if len(pair) > 1 and pair not in reported:
-            reported.add(pair)
-            what = f"the same image under {len(pair)} ids: {', '.join(pair)}"
-            yield Problem(pair[-1], ", ".join(owner.values()), what, "keep one of these cases")
+def _mm(spacing: Sequence[float]) -> str:
+    return " × ".join(f"{s:g}" for s in spacing[::-1])

@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,20 +27,6 @@ NIFTI2_HEADER_SIZE = 540
 VOLUME_AXES = 3
 
 
-class ImageError(PedsegError):
-    """A file that cannot be used.
-
-    Attributes:
-        path: the file.
-        what: what is wrong with it.
-        fix: what the user can do.
-    """
-
-    def __init__(self, path: Path, what: str, fix: str) -> None:
-        self.path, self.what, self.fix = path, what, fix
-        super().__init__(f"{path}: {what}; {fix}")
-
-
 @dataclass(frozen=True, slots=True)
 class Volume:
     """One 3-D image.
@@ -61,31 +46,31 @@ def read_bytes(path: Path) -> bytes:
     """Return the file as it is on disk.
 
     Raises:
-        ImageError: it is absent or may not be read.
+        PedsegError: it is absent or may not be read.
     """
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise ImageError(path, "no such file", "restore it or remove the case") from error
+        raise PedsegError(f"{path}: no such file; restore it or remove the case") from error
     except OSError as error:
-        raise ImageError(path, f"cannot be read ({error.strerror})", "check the disk and the permissions") from error
+        raise PedsegError(f"{path}: cannot be read ({error.strerror}); check the disk and the permissions") from error
 
 
 def decode(raw: bytes, path: Path) -> Any:  # noqa: ANN401  (nibabel's images are not typed)
     """Parse a NIfTI-1 or -2 file, gzipped or plain, from its bytes; `path` is for messages only.
 
     Raises:
-        ImageError: the gzip stream is truncated or damaged, or what it holds is no whole NIfTI file.
+        PedsegError: the gzip stream is truncated or damaged, or what it holds is no whole NIfTI file.
     """
     plain = _gunzip(raw, path) if raw[:2] == GZIP_MAGIC else raw
     try:
         image = _parse(plain)
     except (WrapStructError, HeaderDataError, ImageFileError, ValueError) as error:
-        raise ImageError(path, f"is not a NIfTI file ({error})", "download or export it again") from error
+        raise PedsegError(f"{path}: is not a NIfTI file ({error}); download or export it again") from error
     needed = int(image.dataobj.offset) + image.header.get_data_dtype().itemsize * int(np.prod(image.shape))
     if len(plain) < needed:
-        raise ImageError(
-            path, f"ends after {len(plain):,} of {needed:,} bytes, so voxels are missing", "download or copy it again"
+        raise PedsegError(
+            f"{path}: ends after {len(plain):,} of {needed:,} bytes, so voxels are missing; download or copy it again"
         )
     return image
 
@@ -94,7 +79,7 @@ def read_volume(source: ImageFile | Path) -> Volume:
     """Read one 3-D volume.
 
     Raises:
-        ImageError: the file is absent, damaged, no NIfTI file, or not 3-D (nor 4-D with the volume's index given).
+        PedsegError: the file is absent, damaged, no NIfTI file, or not 3-D (nor 4-D with the volume's index given).
     """
     file = source if isinstance(source, ImageFile) else ImageFile(source)
     return extract_volume(decode(read_bytes(file.path), file.path), file)
@@ -104,7 +89,7 @@ def read_images(files: Sequence[ImageFile]) -> tuple[Volume, ...]:
     """Read the modalities of a case; a 4-D file that holds several of them is decoded once.
 
     Raises:
-        ImageError: as `read_volume`.
+        PedsegError: as `read_volume`.
     """
     images = {path: decode(read_bytes(path), path) for path in dict.fromkeys(file.path for file in files)}
     return tuple(extract_volume(images[file.path], file) for file in files)
@@ -114,19 +99,19 @@ def extract_volume(image: Any, file: ImageFile) -> Volume:  # noqa: ANN401
     """Take the volume that `file` names out of a decoded image.
 
     Raises:
-        ImageError: the image is not 3-D, or the file has no such volume, or its voxels are no plain numbers.
+        PedsegError: the image is not 3-D, or the file has no such volume, or its voxels are no plain numbers.
     """
     if image.get_data_dtype().kind not in "iuf":
-        raise ImageError(file.path, f"has voxels of type {image.get_data_dtype()}", "export it as plain numbers")
+        raise PedsegError(f"{file.path}: has voxels of type {image.get_data_dtype()}; export it as plain numbers")
     data = np.asanyarray(image.dataobj)
     if file.volume is not None:
         if data.ndim != VOLUME_AXES + 1 or not 0 <= file.volume < data.shape[-1]:
-            raise ImageError(file.path, f"has shape {data.shape}, so no volume {file.volume}", "give a 4-D file")
+            raise PedsegError(f"{file.path}: has shape {data.shape}, so no volume {file.volume}; give a 4-D file")
         data = data[..., file.volume]
     while data.ndim > VOLUME_AXES and data.shape[-1] == 1:
         data = data[..., 0]
     if data.ndim != VOLUME_AXES or 0 in data.shape:
-        raise ImageError(file.path, f"has shape {data.shape}, and 3 axes are needed", "split or squeeze it")
+        raise PedsegError(f"{file.path}: has shape {data.shape}; a 3-D image is needed, so split or squeeze it")
     if data.dtype.kind == "f":
         data = data.astype(np.float32, copy=False)
     x, y, z = (float(zoom) for zoom in image.header.get_zooms()[:VOLUME_AXES])
@@ -137,7 +122,7 @@ def read_label(path: Path) -> NDArray[np.integer]:
     """Read a label map (Z, Y, X); whole numbers stored as floating point become integers.
 
     Raises:
-        ImageError: as `read_volume`, or a voxel is no whole number.
+        PedsegError: as `read_volume`, or a voxel is no whole number.
     """
     return integer_label(read_volume(path).data, path)
 
@@ -146,17 +131,16 @@ def integer_label(data: NDArray[Any], path: Path) -> NDArray[np.integer]:
     """Turn the voxels of a label map into integers without rounding any.
 
     Raises:
-        ImageError: a voxel is no whole number.
+        PedsegError: a voxel is no whole number.
     """
     if data.dtype.kind in "iu":
         return data
     with np.errstate(invalid="ignore"):
         whole = data.astype(np.int32)
     if not np.array_equal(whole, data):
-        raise ImageError(
-            path,
-            f"is no label map: {data[whole != data].flat[0]:g} is no whole number (resampled linearly?)",
-            "export it with nearest-neighbour interpolation",
+        raise PedsegError(
+            f"{path}: is no label map: {data[whole != data].flat[0]:g} is no whole number (resampled with linear "
+            "interpolation?); export it with nearest-neighbour interpolation"
         )
     return whole
 
@@ -168,17 +152,13 @@ def write_label_map(path: Path, label: NDArray[np.integer], *, like: Path | Imag
     input's intensities (display window, scaling, description) are cleared.
 
     Raises:
-        ImageError: the shapes differ, or `like` cannot be read.
+        PedsegError: the shapes differ, or `like` cannot be read.
     """
     source = like.path if isinstance(like, ImageFile) else like
     header = _read_header(source)
     shape = tuple(int(n) for n in header.get_data_shape()[:VOLUME_AXES])
     if shape != label.shape[::-1]:
-        raise ImageError(
-            path,
-            f"a label map of shape {label.shape[::-1]} does not fit {shape} of {source}",
-            "predict that case again",
-        )
+        raise PedsegError(f"{path}: a label map of shape {label.shape[::-1]} does not fit {source} with {shape}")
     zooms = header.get_zooms()[:VOLUME_AXES]
     header.set_data_shape(shape)
     header.set_zooms(zooms)
@@ -198,16 +178,24 @@ def write_label_map(path: Path, label: NDArray[np.integer], *, like: Path | Imag
 def _gunzip(raw: bytes, path: Path) -> bytes:
     """Decompress in one step into a buffer of the size the trailer claims; else (several members) the general way."""
     claimed = int.from_bytes(raw[-4:], "little")
-    with suppress(_zlib.error, zlib.error, EOFError, OSError):
+    try:
         plain: bytes = _zlib.decompress(raw, wbits=GZIP_WRAPPER, bufsize=min(max(claimed, 1), LARGEST_GUESS))
         if len(plain) == claimed:
             return plain
+        return bytes(_gzip.decompress(raw))
+    except EOFError as error:
+        raise PedsegError(f"{path}: the gzip stream is truncated; download or copy it again") from error
+    except (_zlib.error, zlib.error, OSError) as error:
+        return _diagnose(raw, path, error)
+
+
+def _diagnose(raw: bytes, path: Path, cause: Exception) -> bytes:
     try:
         return bytes(_gzip.decompress(raw))
     except EOFError as error:
-        raise ImageError(path, "the gzip stream is truncated", "download or copy it again") from error
-    except (_zlib.error, zlib.error, OSError) as error:
-        raise ImageError(path, f"the gzip stream is damaged ({error})", "download or copy it again") from error
+        raise PedsegError(f"{path}: the gzip stream is truncated; download or copy it again") from error
+    except (_zlib.error, zlib.error, OSError):
+        raise PedsegError(f"{path}: the gzip stream is damaged ({cause}); download or copy it again") from cause
 
 
 def _parse(plain: bytes) -> Any:  # noqa: ANN401
@@ -219,4 +207,4 @@ def _read_header(path: Path) -> Any:  # noqa: ANN401  (nibabel's header classes 
     try:
         return nib.load(path).header.copy()
     except (OSError, EOFError, ImageFileError, WrapStructError, HeaderDataError, zlib.error) as error:
-        raise ImageError(path, f"its geometry cannot be read ({error})", "restore the file") from error
+        raise PedsegError(f"{path}: its geometry cannot be read ({error}); restore the file") from error
