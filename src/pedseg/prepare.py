@@ -27,7 +27,8 @@ def prepare(cfg: "DictConfig") -> None:
     from omegaconf import OmegaConf
 
     from pedseg.cases import Discovery, find_cases
-    from pedseg.data.preparation import check_cohort, default_workers
+    from pedseg.data.parallel import default_workers
+    from pedseg.data.preparation import check_cohort
 
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     workers = default_workers() if config["workers"] == "auto" else config["workers"]

@@ -6,22 +6,21 @@ contents are not hashed: that would read 13 GB of BraTS before finding that ther
 
 import hashlib
 import json
-import os
+import logging
 import shutil
+import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from rich.progress import track
 
 from pedseg.cases import Case, Discovery
 from pedseg.data.encoding import pack_image, pack_regions, sample_foreground, write_array
+from pedseg.data.parallel import run_parallel
 from pedseg.data.store import CASES, FOREGROUND, FORMAT, IMAGE, INDEX, LABEL
 from pedseg.errors import PedsegError, Problem
 from pedseg.files import read_json, safe_name, write_json
@@ -37,8 +36,8 @@ from pedseg.labels import (
 
 ENTRY = "case.json"  # written last into a case's folder: a folder without it is not prepared
 SETTINGS = "settings.json"
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+ABANDONED_S = 3600.0  # a case takes seconds, so an unfinished folder of this age was left by a killed run
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ def check_cohort(folder: Path, discovery: Discovery, settings: CohortSettings, *
     ready = {case.id: entry for case in discovery.cases if (entry := _ready_entry(folder, case, settings))}
     waiting = [case for case in discovery.cases if case.id not in ready]
     job = partial(check_case, convention=settings.convention)
-    checks = list(_run(job, waiting, workers=workers, description=f"checking {settings.cohort}"))
+    checks = list(run_parallel(job, waiting, workers=workers, description=f"checking {settings.cohort}"))
     known = [CaseCheck(i, fingerprint=entry["fingerprint"], evidence=_evidence(entry)) for i, entry in ready.items()]
     problems = [*discovery.problems, *(p for check in checks for p in check.problems), *find_copies([*known, *checks])]
     bad = {problem.case for problem in problems}
@@ -148,13 +147,18 @@ def claim_store(folder: Path, settings: CohortSettings, *, overwrite: bool) -> b
 def prepare_cohort(
     folder: Path, check: CohortCheck, settings: CohortSettings, *, input_folder: Path, workers: int
 ) -> int:
-    """Prepare the usable cases that are not ready, then write the index; returns how many were prepared."""
+    """Prepare the usable cases that are not ready, then write the index; returns how many were prepared.
+
+    Prepared cases that are not among the usable ones any more are named in a warning. They leave the index, and their
+    arrays stay for the day their files are back.
+    """
     waiting = [case for case in check.usable if case.id not in check.ready]
+    _tidy(folder / CASES, {case.id for case in check.usable}, input_folder)
     if waiting:
         (folder / INDEX).unlink(missing_ok=True)
     job = partial(_prepare_case, folder=folder, settings=settings)
     items = [(case, check.checks[case.id]) for case in waiting]
-    for _ in _run(job, items, workers=workers, description=f"preparing {settings.cohort}"):
+    for _ in run_parallel(job, items, workers=workers, description=f"preparing {settings.cohort}"):
         pass
     cases = {case.id: read_json(_case_folder(folder, case) / ENTRY) for case in check.usable}
     index = {**settings.record(), "cohort": settings.cohort, "input_folder": str(input_folder), "cases": cases}
@@ -199,6 +203,17 @@ def _prepare_case(item: tuple[Case, CaseCheck], *, folder: Path, settings: Cohor
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def _tidy(cases: Path, usable: set[str], input_folder: Path) -> None:
+    """Name the prepared cases that cannot be found or used any more, and remove what killed runs left unfinished."""
+    gone = sorted(path.parent.name for path in cases.glob(f"[!.]*/{ENTRY}") if path.parent.name not in usable)
+    if gone:
+        names = ", ".join(gone[:5]) + (" …" if len(gone) > 5 else "")  # noqa: PLR2004  (as many as fit a line)
+        logger.warning("%d prepared cases are not in %s any more, or bad: %s", len(gone), input_folder, names)
+    for path in cases.glob(".*"):
+        if time.time() - path.stat().st_mtime > ABANDONED_S:
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def _case_folder(folder: Path, case: Case) -> Path:
     return folder / CASES / safe_name(case.id)
 
@@ -217,19 +232,3 @@ def _evidence(entry: dict[str, Any]) -> CaseEvidence | None:
     if stored is None:
         return None
     return CaseEvidence(*({int(k): v for k, v in stored[name].items()} for name in ("voxels", "enhancement")))
-
-
-def _run(job: Callable[[Item], Result], items: Sequence[Item], *, workers: int, description: str) -> Iterator[Result]:
-    """Map `job` over `items` in processes, in order, with a progress bar; in this process if one worker is enough."""
-    if not items:
-        return
-    if workers <= 1 or len(items) == 1:
-        yield from track(map(job, items), description=description, total=len(items))
-        return
-    with ProcessPoolExecutor(min(workers, len(items)), mp_context=get_context("spawn")) as pool:
-        yield from track(pool.map(job, items), description=description, total=len(items))
-
-
-def default_workers() -> int:
-    """Processes to use: one per core, at most sixteen (each holds one case, about 300 MB)."""
-    return max(1, min(16, os.cpu_count() or 1))

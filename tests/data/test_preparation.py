@@ -1,0 +1,95 @@
+"""Preparation that is killed, continued, and fed with folders that change."""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pedseg import prepare as entry
+from pedseg.data import store as layout
+from pedseg.data.parallel import default_workers, run_parallel
+from pedseg.data.store import CohortStore
+from pedseg.errors import PedsegError
+
+KILL_IN_THIRD_CASE = """
+import os, signal, sys
+from pedseg import prepare
+from pedseg.data import preparation
+write, calls = preparation.write_array, []
+def write_or_die(path, array):
+    calls.append(path)
+    if len(calls) == 6:  # the label of the third case: its image is written already
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(path, array)
+preparation.write_array = write_or_die
+prepare.main(sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def overrides(toy_world: Path, tmp_path: Path) -> list[str]:
+    """Prepare a copy of the children only."""
+    shutil.copytree(toy_world / "ped", tmp_path / "ped")
+    paths = [f"paths.ped={tmp_path / 'ped'}", f"paths.store={tmp_path / 's'}"]
+    return ["scale=toy", "workers=1", "~data.cohorts.adult", *paths]
+
+
+def times(store: Path) -> dict[str, int]:
+    return {path.parent.name: path.stat().st_mtime_ns for path in store.glob(f"ped/cases/*/{layout.IMAGE}")}
+
+
+def test_a_killed_preparation_shows_no_part_of_a_case_and_is_continued(overrides: list[str], tmp_path: Path) -> None:
+    store = tmp_path / "s"
+    killed = subprocess.run([sys.executable, "-c", KILL_IN_THIRD_CASE, *overrides], capture_output=True, check=False)
+    assert killed.returncode == -9
+    whole = {path.name for path in (store / "ped" / "cases").glob("[!.]*")}
+    assert len(whole) == 2
+    with pytest.raises(PedsegError, match="only in part"):
+        CohortStore(store / "ped")
+    leftovers = list((store / "ped" / "cases").glob(".*"))
+    assert len(leftovers) == 1
+    os.utime(leftovers[0], (0, 0))  # an old one, as the next day
+    before = {name: time for name, time in times(store).items() if name in whole}
+    assert entry.main(overrides) == 0
+    assert len(CohortStore(store / "ped").case_ids) == 6
+    assert {name: time for name, time in times(store).items() if name in whole} == before
+    assert not leftovers[0].exists()
+
+
+def test_cases_that_vanish_are_named_and_kept_for_later(
+    overrides: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert entry.main(overrides) == 0
+    before = times(tmp_path / "s")
+    gone = CohortStore(tmp_path / "s" / "ped").case_ids[2]
+    (tmp_path / "ped" / gone).rename(tmp_path / "elsewhere")
+    with caplog.at_level(logging.WARNING, "pedseg.data.preparation"):
+        handler = caplog.handler
+        logging.getLogger("pedseg.data.preparation").addHandler(handler)  # Hydra replaces the root's
+        assert entry.main(overrides) == 0
+        logging.getLogger("pedseg.data.preparation").removeHandler(handler)
+    assert gone in caplog.text
+    assert gone not in CohortStore(tmp_path / "s" / "ped").case_ids
+    (tmp_path / "elsewhere").rename(tmp_path / "ped" / gone)
+    assert entry.main(overrides) == 0
+    assert gone in CohortStore(tmp_path / "s" / "ped").case_ids
+    assert times(tmp_path / "s") == before
+
+
+def test_a_problem_later_on_leaves_the_store_as_it_was(overrides: list[str], tmp_path: Path) -> None:
+    assert entry.main(overrides) == 0
+    files = {path: path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file()}
+    bad = next((tmp_path / "ped").rglob("*t1c.nii.gz"))
+    bad.write_bytes(bad.read_bytes()[:-30])
+    assert entry.main(overrides) == 2
+    assert {path: path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file()} == files
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_order(workers: int) -> None:
+    assert list(run_parallel(abs, [-3, 1, -2], workers=workers, description="test")) == [3, 1, 2]
+    assert 1 <= default_workers() <= 16
