@@ -1,15 +1,17 @@
-"""Random patches from the store against memory-mapped numpy arrays: milliseconds and megabytes per case.
+"""Random patches from the store against other formats: milliseconds (warm, and with a cold file cache), MB per case.
 
 Run as ``python tests/benchmarks/bench_store.py [--case FOLDER]``; without a folder a synthetic case at 1 mm is made.
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import blosc2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,25 +32,56 @@ def synthetic_case(folder: Path) -> Case:
 
 
 def readers(prepared: PreparedImage, folder: Path, patch: tuple[int, ...]) -> dict[str, tuple[Path, Read]]:
-    """Write the case in each format; how to read a normalised patch from it."""
+    """Write the case in each format; how to open it and read a normalised patch from it."""
     image = prepared.normalised()
-    paths = {"npy float32": folder / "image32.npy", "npy float16": folder / "image16.npy", "pedseg": folder / "i.b2nd"}
+    names = {"npy float32": "32.npy", "npy float16": "16.npy", "blosc2 float16": "16.b2nd", "pedseg": "raw.b2nd"}
+    paths = {name: folder / file for name, file in names.items()}
     np.save(paths["npy float32"], image)
     np.save(paths["npy float16"], image.astype(np.float16))
+    zstd = blosc2.CParams(codec=blosc2.Codec.ZSTD, clevel=5, nthreads=1)
+    chunks, blocks = ((1, *(min(side, n) for n in image.shape[1:])) for side in (64, 32))
+    half = blosc2.asarray(image.astype(np.float16), chunks=chunks, blocks=blocks, cparams=zstd)
+    paths["blosc2 float16"].write_bytes(half.to_cframe())
     write_array(paths["pedseg"], pack_image(prepared.raw, prepared.brain))
 
     def from_npy(path: Path) -> Read:
-        array = np.load(path, mmap_mode="r")
-        return lambda s: array[(..., *(slice(a, a + p) for a, p in zip(s, patch, strict=True)))].astype(np.float32)
+        return lambda s: np.load(path, mmap_mode="r")[box(s)].astype(np.float32)
 
-    array = open_array(paths["pedseg"])
+    def from_blosc2(start: tuple[int, ...]) -> NDArray[np.float32]:
+        half: NDArray[np.float16] = open_array(paths["blosc2 float16"])[box(start)]
+        return half.astype(np.float32)
 
     def from_store(start: tuple[int, ...]) -> NDArray[np.float32]:
-        packed = read_box(array, start, patch, fill=int(OUTSIDE))
+        packed = read_box(open_array(paths["pedseg"]), start, patch, fill=int(OUTSIDE))
         return unpack_image(packed, mean=prepared.mean, std=prepared.std)[0]
 
-    reads = {"npy float32": from_npy(paths["npy float32"]), "npy float16": from_npy(paths["npy float16"])}
-    return {name: (path, reads.get(name, from_store)) for name, path in paths.items()}
+    def box(start: tuple[int, ...]) -> tuple[slice, ...]:
+        return (slice(None), *(slice(s, s + p) for s, p in zip(start, patch, strict=True)))
+
+    reads: list[Read] = [from_npy(paths["npy float32"]), from_npy(paths["npy float16"]), from_blosc2, from_store]
+    return {name: (path, read) for (name, path), read in zip(paths.items(), reads, strict=True)}
+
+
+def forget(path: Path) -> None:
+    """Drop the file from the page cache (Linux only)."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def measure(
+    path: Path, read: Read, starts: list[tuple[int, ...]], reference: list[NDArray[np.float32]], *, cold: bool
+) -> tuple[float, float]:
+    """Median milliseconds of a patch, and the largest difference from the exact one."""
+    times, worst = [], 0.0
+    for start, expected in zip(starts, reference, strict=True):
+        if cold:
+            forget(path)
+        began = time.perf_counter()
+        result = read(start)
+        times.append(1000 * (time.perf_counter() - began))
+        worst = max(worst, float(np.abs(result - expected).max()))
+    return statistics.median(times), worst
 
 
 def main() -> None:
@@ -71,19 +104,13 @@ def main() -> None:
             reference = [found["npy float32"][1](start) for start in starts]
             baseline = 0.0
             for label, (path, read) in found.items():
-                times = []
-                worst = 0.0
-                for start, expected in zip(starts, reference, strict=True):
-                    began = time.perf_counter()
-                    result = read(start)
-                    times.append(1000 * (time.perf_counter() - began))
-                    worst = max(worst, float(np.abs(result - expected).max()))
-                median = statistics.median(times)
-                baseline = baseline or median
+                warm, worst = measure(path, read, starts, reference, cold=False)
+                cold = measure(path, read, starts, reference, cold=True)[0] if hasattr(os, "posix_fadvise") else 0.0
+                baseline = baseline or warm
                 size = path.stat().st_size / 1e6
                 print(
-                    f"{side}³ {label:12} {median:7.2f} ms (ratio {median / baseline:4.2f}) {size:6.1f} MB, "
-                    f"largest error {worst:.1e}"
+                    f"{side}³ {label:14} warm {warm:6.2f} ms (ratio {warm / baseline:4.2f}) cold {cold:6.2f} ms "
+                    f"{size:5.1f} MB, largest error {worst:.1e}"
                 )
 
 
