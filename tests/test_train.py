@@ -218,6 +218,21 @@ def test_wandb_offline_keeps_one_record_over_a_resume(toy_world: Path, tmp_path:
     assert not list((folder.path / "wandb").rglob("*.png"))  # images only on request
 
 
+def test_a_job_that_diverges_stops_and_leaves_the_next_its_own_record(toy_world: Path, tmp_path: Path) -> None:
+    """The W&B run of a failed job is closed, so that the next job of the sweep does not write into it."""
+    swept = ["-m", "experiment=m2_ped", "optimizer.lr=1e30,0.01", "logger=wandb", "logger.offline=true"]
+    done = subprocess.run(spawn(toy_world, tmp_path, *swept), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "training has diverged" in done.stderr
+    bad, good = (RunFolder(tmp_path / "m2_ped" / f"optimizer.lr={lr}" / "fold_0") for lr in ("1e+30", "0.01"))
+    assert not bad.checkpoint.exists()
+    assert not bad.finished.exists()
+    assert good.scores.exists()
+    records = [list((folder.path / "wandb").glob("offline-run-*/*.wandb")) for folder in (bad, good)]
+    assert [len(found) for found in records] == [1, 1]
+    assert records[0][0].name != records[1][0].name
+
+
 @pytest.mark.slow
 def test_two_processes_train_what_one_does(toy_world: Path, tmp_path: Path) -> None:
     """Two gloo processes with half the batch each: the same losses and weights as one process, up to rounding."""

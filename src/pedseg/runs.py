@@ -100,9 +100,9 @@ class RunFolder:
         write_json(self.config, config)
 
     def _clear(self) -> None:
-        for name in ("config.json", "finished.json", "metrics.csv", "scores.csv", "selection.json", "wandb_id"):
+        for name in ("config.json", "finished.json", "metrics.csv", "scores.csv", "wandb_id"):
             (self.path / name).unlink(missing_ok=True)
-        for name in ("checkpoints", "predictions"):
+        for name in ("checkpoints", "predictions", "tensorboard"):
             shutil.rmtree(self.path / name, ignore_errors=True)
 
     def _refuse_other_settings(self, config: Mapping[str, Any]) -> None:

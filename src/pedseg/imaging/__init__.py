@@ -6,7 +6,6 @@ from pedseg.imaging.preprocessing import (
     prepare_image,
     prepare_label,
     restore_logits,
-    restore_probabilities,
     restore_regions,
 )
 
@@ -19,7 +18,6 @@ __all__ = [
     "read_label",
     "read_volume",
     "restore_logits",
-    "restore_probabilities",
     "restore_regions",
     "write_label_map",
 ]

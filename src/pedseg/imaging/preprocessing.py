@@ -158,15 +158,6 @@ def restore_regions(logits: NDArray[np.floating], prepared: PreparedImage) -> ND
     return regions
 
 
-def restore_probabilities(logits: NDArray[np.floating], prepared: PreparedImage) -> NDArray[np.float32]:
-    """Turn logits (3, d, h, w) into region probabilities (3, Z, Y, X) on the input grid, 0 outside the crop."""
-    cropped = restore_logits(logits, prepared).astype(np.float32)
-    probabilities = np.zeros((len(Region), *prepared.input_shape), dtype=np.float32)
-    with np.errstate(over="ignore"):
-        probabilities[(slice(None), *prepared.crop)] = 1 / (1 + np.exp(-cropped))
-    return probabilities
-
-
 def narrow(array: NDArray[Any]) -> NDArray[Any]:
     """Return `array` as int16 if that changes no value (the least int16 stays free for the store), else float32."""
     limits = np.iinfo(np.int16)
