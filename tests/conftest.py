@@ -1,9 +1,36 @@
 """Fixtures shared by all tests."""
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+
+from tests.exactness import Collector, exact, note_report
+
+__all__ = ["exact"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that `make exactness` uses."""
+    parser.addoption(
+        "--exactness", type=Path, metavar="FILE", help="write what comparisons with peers measured, as JSON"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Gather measurements in the process that reports."""
+    output = config.getoption("--exactness")
+    if output and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Collector(output), "exactness")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Give the report of a marked test its rows."""
+    report = yield
+    note_report(item, report)
+    return report
 
 
 @pytest.fixture(scope="session")

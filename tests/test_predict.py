@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pedseg.errors import PedsegError
-from pedseg.predict import checkpoints_of, main
+from pedseg.predict import main
+from pedseg.runs import checkpoints_of
 from tests.builders import write_case, write_checkpoint
 
 

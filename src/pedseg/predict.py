@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pedseg.configuration import exit_code
 from pedseg.errors import PedsegError, Problem
-from pedseg.runs import RunFolder
+from pedseg.runs import checkpoints_of
 
 SOME_FAILED = 1
 
@@ -64,19 +64,6 @@ def predict(arguments: argparse.Namespace) -> int:
     print(f"{len([case for case in found.cases if case.id not in failed])} label maps in {arguments.output}")
     report(problems)
     return SOME_FAILED if problems else 0
-
-
-def checkpoints_of(run: Path) -> list[Path]:
-    """Last checkpoint of a run folder, or of each ``fold_*`` in a folder of runs.
-
-    Raises:
-        PedsegError: there is none.
-    """
-    folds = [fold for fold in sorted(run.glob("fold_*")) if fold.is_dir()]
-    found = [folder.checkpoint for folder in map(RunFolder, [run, *folds]) if folder.checkpoint.is_file()]
-    if not found:
-        raise PedsegError(f"{run}: no checkpoints/last.ckpt in it or in a fold_* of it; give a trained run's folder")
-    return found
 
 
 def report(problems: Sequence[Problem]) -> None:

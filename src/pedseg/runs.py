@@ -120,6 +120,19 @@ class RunFolder:
             )
 
 
+def checkpoints_of(run: Path) -> list[Path]:
+    """Last checkpoint of a run folder, or of each ``fold_*`` in a folder of runs.
+
+    Raises:
+        PedsegError: there is none.
+    """
+    folds = [fold for fold in sorted(run.glob("fold_*")) if fold.is_dir()]
+    found = [folder.checkpoint for folder in map(RunFolder, [run, *folds]) if folder.checkpoint.is_file()]
+    if not found:
+        raise PedsegError(f"{run}: no checkpoints/last.ckpt in it or in a fold_* of it; give a trained run's folder")
+    return found
+
+
 def required_checkpoint(run: Path, *, command: str) -> Path:
     """Path of the checkpoint of the run that another one starts from.
 

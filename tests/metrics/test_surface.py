@@ -9,8 +9,10 @@ from scipy.ndimage import gaussian_filter
 
 from pedseg.metrics import hausdorff_distance_mm, surface_area_table
 from pedseg.metrics.surface import CORNERS, neighbourhood_codes
+from tests.exactness import Exact
 
 Mask = NDArray[np.bool_]
+PEER = {"section": "Metrics", "peer": "surface-distance"}
 SPACINGS = [(1.0, 1.0, 1.0), (2.0, 2.0, 2.0), (1.0, 2.0, 3.0), (2.5, 0.7, 1.3)]
 
 
@@ -24,14 +26,15 @@ def box(shape: tuple[int, int, int], *sides: slice) -> Mask:
     return mask
 
 
+@pytest.mark.exact("Surface area of the 256 neighbourhoods", **PEER, tolerance=1e-9, unit="mm²")
 @pytest.mark.parametrize("spacing", SPACINGS)
-def test_areas_equal_the_reference_table(spacing: tuple[float, float, float]) -> None:
+def test_areas_equal_the_reference_table(spacing: tuple[float, float, float], exact: Exact) -> None:
     tables = pytest.importorskip("surface_distance.lookup_tables")
     theirs = np.asarray(tables.create_table_neighbour_code_to_surface_area(spacing))
     weights = [int(tables.ENCODE_NEIGHBOURHOOD_3D_KERNEL[corner]) for corner in CORNERS]
     for code in range(256):
         their_code = sum(weight for bit, weight in enumerate(weights) if code >> bit & 1)
-        assert surface_area_table(spacing)[code] == pytest.approx(theirs[their_code], abs=1e-9), code
+        exact(abs(surface_area_table(spacing)[code] - theirs[their_code]))
 
 
 def test_areas_by_hand() -> None:

@@ -1,0 +1,154 @@
+"""To and from other software: ``python -m pedseg.convert from-nnunet RESULTS --output runs/nnunet``.
+
+Trained networks become pedseg runs that predict, evaluate, report and ``init=from_run`` accept; pedseg runs become a
+MONAI bundle, an ONNX model or safetensors; folds and label maps change their names and their labels.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from pedseg.configuration import exit_code
+from pedseg.runs import checkpoints_of
+
+NAMINGS = ("nnunet", "brats2023", "brats2021")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(prog="python -m pedseg.convert", description="To and from other software.")
+    commands = p.add_subparsers(title="conversions", required=True, metavar="CONVERSION")
+    _add_from_nnunet(commands)
+    _add_exports(commands)
+    _add_splits(commands)
+    _add_predictions(commands)
+    return p
+
+
+def _add_from_nnunet(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    p = commands.add_parser("from-nnunet", help="trained nnU-Net (v2) or DA-nnUNet → runs")
+    p.add_argument(
+        "sources", nargs="+", type=Path, metavar="RESULTS", help="result folder (plans.json, fold_*), or .pth files"
+    )
+    p.add_argument("--output", type=Path, required=True, metavar="DIR", help="experiment folder, such as runs/nnunet")
+    p.add_argument("--plans", type=Path, metavar="JSON", help="plans.json, where it does not lie beside the checkpoint")
+    p.add_argument("--checkpoint", default="checkpoint_final.pth", help="name in each fold (default: %(default)s)")
+    p.add_argument("--trust", action="store_true", help="open checkpoints that run code when opened; only your own")
+    p.add_argument("--overwrite", action="store_true", help="replace runs that were imported before")
+    p.set_defaults(task=from_nnunet)
+
+
+def _add_exports(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    for name, task, what, output in (
+        ("to-bundle", to_bundle, "runs → MONAI bundle (several make an ensemble)", "folder of the bundle"),
+        ("to-onnx", to_onnx, "a run's segmentation network → ONNX", "FILE.onnx"),
+        ("to-safetensors", to_safetensors, "a run's segmentation network → safetensors", "FILE.safetensors"),
+    ):
+        p = commands.add_parser(name, help=what)
+        p.add_argument("run", nargs="+" if name == "to-bundle" else 1, type=Path, metavar="RUN", help="run folder")
+        p.add_argument("--output", type=Path, required=True, help=output)
+        p.add_argument("--overwrite", action="store_true", help="replace an existing output")
+        p.set_defaults(task=task)
+
+
+def _add_splits(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    p = commands.add_parser("splits", help="folds of cohorts → nnU-Net's splits_final.json (read with folds=FILE)")
+    p.add_argument(
+        "cohorts", nargs="+", type=Path, metavar="DIR", help="cases in any layout; each cohort is split apart"
+    )
+    p.add_argument("--output", type=Path, required=True, metavar="JSON", help="file to write")
+    p.add_argument("--folds", choices=("patient", "published"), default="patient", help="default: %(default)s")
+    p.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    p.set_defaults(task=splits)
+
+
+def _add_predictions(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    p = commands.add_parser("predictions", help="label maps → names and labels of nnU-Net or of BraTS")
+    p.add_argument("input", type=Path, metavar="DIR", help="folder of label maps in any of these namings")
+    p.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    p.add_argument("--naming", choices=NAMINGS, required=True, help="nnunet: ID; brats2023: ID-seg; brats2021: ID_seg")
+    p.add_argument(
+        "--from", dest="source", default="brats2023", help="voxel labels that they have (default: %(default)s)"
+    )
+    p.add_argument("--to", dest="target", help="voxel labels to write (default: those of the naming)")
+    p.add_argument("--overwrite", action="store_true", help="replace existing label maps")
+    p.set_defaults(task=predictions)
+
+
+def from_nnunet(arguments: argparse.Namespace) -> None:
+    """Import networks and name the run folders."""
+    from pedseg.interop.nnunet import import_networks
+
+    for folder in import_networks(
+        arguments.sources,
+        arguments.output,
+        plans=arguments.plans,
+        checkpoint=arguments.checkpoint,
+        trust=arguments.trust,
+        overwrite=arguments.overwrite,
+    ):
+        print(folder)
+
+
+def to_bundle(arguments: argparse.Namespace) -> None:
+    """Export a MONAI bundle and say how it is run."""
+    from pedseg.interop.bundle import export_bundle
+
+    checkpoints = [path for run in arguments.run for path in checkpoints_of(run)]
+    print(export_bundle(checkpoints, arguments.output, overwrite=arguments.overwrite))
+
+
+def to_onnx(arguments: argparse.Namespace) -> None:
+    """Export an ONNX model."""
+    from pedseg.interop.onnx_model import export_onnx
+
+    print(export_onnx(_checkpoint(arguments.run[0]), arguments.output, overwrite=arguments.overwrite))
+
+
+def to_safetensors(arguments: argparse.Namespace) -> None:
+    """Export weights and how to build their network."""
+    from pedseg.interop.safetensors_file import export_safetensors
+
+    print(export_safetensors(_checkpoint(arguments.run[0]), arguments.output, overwrite=arguments.overwrite))
+
+
+def splits(arguments: argparse.Namespace) -> None:
+    """Write the folds of cohorts."""
+    from pedseg.interop.splits import export_splits
+
+    export_splits(arguments.cohorts, arguments.output, grouping=arguments.folds, overwrite=arguments.overwrite)
+    print(arguments.output)
+
+
+def predictions(arguments: argparse.Namespace) -> None:
+    """Rename and relabel label maps."""
+    from pedseg.interop.label_maps import convert_label_maps
+
+    count = convert_label_maps(
+        arguments.input,
+        arguments.output,
+        naming=arguments.naming,
+        source=arguments.source,
+        target=arguments.target,
+        overwrite=arguments.overwrite,
+    )
+    print(f"{count} label maps in {arguments.output}")
+
+
+def _checkpoint(run: Path) -> Path:
+    from pedseg.errors import PedsegError
+
+    found = checkpoints_of(run)
+    if len(found) > 1:
+        raise PedsegError(f"{run} holds {len(found)} runs; give one of them, such as {found[0].parents[1]}")
+    return found[0]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code: 0, or 2 if nothing could be converted."""
+    arguments = parser().parse_args(argv)
+    return exit_code(lambda: arguments.task(arguments))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

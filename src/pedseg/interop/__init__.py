@@ -1,0 +1,1 @@
+"""Runs, weights, folds and label maps to and from other software."""
