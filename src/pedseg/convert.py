@@ -11,7 +11,7 @@ from pathlib import Path
 from pedseg.configuration import exit_code
 from pedseg.runs import checkpoints_of
 
-NAMINGS = ("nnunet", "brats2023", "brats2021")
+NAMINGS = ("nnunet", "brats2023", "brats2021")  # keys of pedseg.interop.label_maps.NAMINGS, which is slow to import
 
 
 def parser() -> argparse.ArgumentParser:

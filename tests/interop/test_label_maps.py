@@ -1,0 +1,83 @@
+"""Label maps in other names and labels: voxels by hand, the grid kept, nothing lost."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from pedseg.convert import NAMINGS as OFFERED
+from pedseg.convert import main
+from pedseg.imaging import read_label
+from pedseg.interop.label_maps import NAMINGS
+from tests.builders import AFFINE
+
+VOXELS = np.array([0, 1, 2, 3, 3, 0, 2, 1], dtype=np.uint8).reshape(2, 2, 2)
+
+
+def write(path: Path, voxels: np.ndarray = VOXELS) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(voxels, AFFINE), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("naming", "name", "expected"),
+    [
+        ("nnunet", "BraTS-PED-00001-000.nii.gz", [0, 2, 1, 3]),  # of background, NC, ED, ET
+        ("brats2023", "BraTS-PED-00001-000-seg.nii.gz", [0, 1, 2, 3]),
+        ("brats2021", "BraTS-PED-00001-000_seg.nii.gz", [0, 1, 2, 4]),
+    ],
+)
+def test_names_and_labels(tmp_path: Path, naming: str, name: str, expected: list[int]) -> None:
+    path = write(tmp_path / "our maps" / "BraTS-PED-00001-000.nii.gz")
+    output = tmp_path / "their maps"
+    assert main(["predictions", str(path.parent), "--output", str(output), "--naming", naming]) == 0
+    assert [p.name for p in output.iterdir()] == [name]
+    assert np.array_equal(read_label(output / name), np.array(expected)[read_label(path)])
+    before, after = nib.load(path), nib.load(output / name)
+    assert np.array_equal(before.affine, after.affine)
+    assert before.header["qform_code"] == after.header["qform_code"]
+
+
+def test_there_and_back(tmp_path: Path) -> None:
+    write(tmp_path / "a" / "X-1_seg.nii")
+    assert main(["predictions", str(tmp_path / "a"), "--output", str(tmp_path / "b"), "--naming", "nnunet"]) == 0
+    back = ["predictions", str(tmp_path / "b"), "--output", str(tmp_path / "c"), "--naming", "brats2023"]
+    assert main([*back, "--from", "msd_task01"]) == 0
+    assert np.array_equal(read_label(tmp_path / "c" / "X-1-seg.nii.gz"), VOXELS.T)
+    peds2024 = ["predictions", str(tmp_path / "c"), "--output", str(tmp_path / "d"), "--naming", "brats2023"]
+    assert main([*peds2024, "--to", "brats_ped2024"]) == 0
+    assert np.array_equal(read_label(tmp_path / "d" / "X-1-seg.nii.gz"), np.array([0, 2, 4, 1])[VOXELS.T])
+
+
+def test_other_labels_are_named_and_the_rest_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "in" / "good.nii.gz")
+    write(tmp_path / "in" / "wrong.nii.gz", VOXELS + 1)
+    command = ["predictions", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--naming", "brats2021"]
+    assert main(command) == 2
+    assert "1 of 2 label maps" in (message := capsys.readouterr().err)
+    assert "wrong.nii.gz" in message
+    assert "holds label 4" in message
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["good_seg.nii.gz"]
+
+
+def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "in" / "a.nii.gz")
+    command = ["predictions", str(path.parent), "--naming", "brats2023", "--output"]
+    assert main([*command, str(path.parent)]) == 2
+    assert "as input and as output" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "out")]) == 0
+    assert main([*command, str(tmp_path / "out")]) == 2
+    assert "a-seg.nii.gz exists" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "out"), "--overwrite"]) == 0
+    write(tmp_path / "in" / "a-seg.nii.gz")
+    assert main([*command, str(tmp_path / "new")]) == 2
+    assert "are both of a" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert main(["predictions", str(tmp_path / "empty"), "--naming", "nnunet", "--output", str(tmp_path / "new")]) == 2
+    assert not (tmp_path / "new").exists()
+
+
+def test_command_offers_every_naming() -> None:
+    assert set(NAMINGS) == set(OFFERED)
