@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := .peers
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 JOBS ?= 2
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format bench clean
+.PHONY: help setup demo test test-all lint format bench peers exactness clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,5 +49,18 @@ format: $(STAMP)  ## Rewrite the sources in the project's style
 bench: $(STAMP)  ## Measure against peers; each line prints a ratio
 	@for f in tests/benchmarks/bench_*.py; do echo "== $$f"; "$(BIN)/python" "$$f" || exit 1; done
 
+peers: $(PEERS)/.installed  ## The programs that tests compare with, in an environment of their own (1.5 GB)
+
+# nnU-Net pulls a torchvision that does not match a CPU torch; nothing here needs it
+$(PEERS)/.installed: constraints.txt
+	$(PYTHON) -m venv "$(PEERS)"
+	"$(PEERS)/bin/python" -m pip install --quiet "$(TORCH)"
+	"$(PEERS)/bin/python" -m pip install --quiet "$(TORCH)" nnunetv2==2.8.1 brats-evaluation==0.0.10
+	"$(PEERS)/bin/python" -m pip uninstall --quiet --yes torchvision
+	@touch "$@"
+
+exactness: $(STAMP)  ## Compare with every peer and write docs/exactness.md (make peers first)
+	"$(BIN)/python" -m tests.exactness_page --jobs $(JOBS)
+
 clean:  ## Remove the environment, caches and the demo
-	rm -rf "$(VENV)" .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo
+	rm -rf "$(VENV)" "$(PEERS)" .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo

@@ -33,22 +33,35 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+def reference_folder() -> Path | None:
+    """Folder of reference material beside the checkout, or where PEDSEG_SHARED says; None if there is none."""
+    folder = Path(os.environ.get("PEDSEG_SHARED", Path(__file__).parents[2] / "shared"))
+    return folder if folder.is_dir() else None
+
+
+def find_peers_python() -> Path | None:
+    """Python of the peers' environment, from PEDSEG_PEERS_PYTHON or made by `make peers`; None if there is none."""
+    made = Path(__file__).parents[1] / ".peers" / "bin" / "python"
+    python = Path(os.environ.get("PEDSEG_PEERS_PYTHON") or made)
+    return python if python.exists() else None
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder of reference material that lies beside the checkout; tests that need it skip where it is absent."""
-    folder = Path(os.environ.get("PEDSEG_SHARED", Path(__file__).parents[2] / "shared"))
-    if not folder.is_dir():
-        pytest.skip(f"no reference material at {folder} (set PEDSEG_SHARED)")
+    """Folder of reference material; tests that need it skip where it is absent."""
+    folder = reference_folder()
+    if folder is None:
+        pytest.skip("no reference material beside the checkout (set PEDSEG_SHARED)")
     return folder
 
 
 @pytest.fixture(scope="session")
 def peers_python() -> Path:
-    """Interpreter of the environment that holds nnU-Net; tests that compare with it skip where it is absent."""
-    python = os.environ.get("PEDSEG_PEERS_PYTHON")
-    if not python or not Path(python).exists():
-        pytest.skip("no peers' environment (set PEDSEG_PEERS_PYTHON to a Python with nnunetv2)")
-    return Path(python)
+    """Interpreter of the environment that holds the peers; tests that compare with them skip where it is absent."""
+    python = find_peers_python()
+    if python is None:
+        pytest.skip("no peers' environment (make peers, or set PEDSEG_PEERS_PYTHON)")
+    return python
 
 
 @pytest.fixture(scope="session")
