@@ -1,8 +1,8 @@
 """Write docs/exactness.md: run every comparison with a peer and put what was measured on one page.
 
 ``make exactness`` runs this. The comparisons are the tests marked `exact`; their rows say what is compared, with which
-version of which peer, the tolerance and the largest difference. If a comparison fails, the old page stays; one that could
-not run is on the page with the reason.
+version of which peer, the tolerance and the largest difference. If a comparison fails, the old page stays; one that
+could not run is on the page with the reason.
 """
 
 import argparse
@@ -34,8 +34,8 @@ Row = dict[str, Any]
 
 INTRODUCTION = """# Exactness
 
-What pedseg computes, beside what others compute. Each row is a test that fails above the tolerance, so the page cannot be
-better than the code. A difference is the largest over all inputs of the row.
+What pedseg computes, beside what others compute. Each row is a test that fails above the tolerance, so the page cannot
+be better than the code. A difference is the largest over all inputs of the row.
 
 Made by `make exactness` on {date}, {machine}. {versions}.
 """
@@ -43,7 +43,7 @@ EQUALITY = """## What "no significant difference" says
 
 The paper compares its UDA model with the upper bound 3\\* by paired t-tests on the 77 children with ET of at least 60
 mm³, and finds a difference in ET Dice only (p = 0.005). A large p value means that these 77 cases do not tell two
-models apart. It does not mean that the models are equal: with fewer cases or more spread every difference becomes
+models apart. It does not mean that the models are equal: with fewer cases or more spread the same difference becomes
 insignificant. Two things answer the question that is meant. An equivalence test (TOST) asks whether the mean
 difference is *shown* to lie within a margin that is stated beforehand (here Dice ±0.05, HD95 ±2 mm). The bootstrap
 interval of the paired difference says how large the difference may still be. `python -m pedseg.report` gives both,
