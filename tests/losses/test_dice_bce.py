@@ -2,39 +2,44 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from pedseg.losses import DeepSupervisionLoss, DiceBCELoss
+from tests.exactness import Exact
 
+PEER = {"section": "Training", "peer": "nnunetv2"}
 PEER_PROGRAM = """
 import sys, torch
-import numpy as np
-from nnunetv2.training.loss.compound_losses import DC_and_BCE_loss
-from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
-from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
+from types import SimpleNamespace
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from batchgeneratorsv2.transforms.utils.deep_supervision_downsampling import DownsampleSegForDSTransform
-loss = DC_and_BCE_loss({}, {"batch_dice": False, "do_bg": True, "smooth": 1e-5, "ddp": False},
-                       use_ignore_label=False, dice_class=MemoryEfficientSoftDiceLoss)
-weights = np.array([1, 0.5, 0.25, 0.125, 0])
-supervised = DeepSupervisionWrapper(loss, weights / weights.sum())
+# What the trainer's own methods read: overlapping regions, and the plan of a 3d_fullres without a low-resolution stage.
+trainer = SimpleNamespace(
+    label_manager=SimpleNamespace(has_regions=True, ignore_label=None), is_ddp=False, enable_deep_supervision=True,
+    configuration_manager=SimpleNamespace(batch_dice=False, pool_op_kernel_sizes=[[1] * 3] + [[2] * 3] * 5),
+    _do_i_compile=lambda: False)
+trainer._get_deep_supervision_scales = lambda: nnUNetTrainer._get_deep_supervision_scales(trainer)
+supervised = nnUNetTrainer._build_loss(trainer)
 torch.manual_seed(0)
-label = (torch.rand(2, 3, 16, 32, 16) > 0.7)
+label = torch.rand(2, 3, 16, 32, 16) > 0.7
 label[1, 2] = False
 heads = [torch.randn(2, 3, 16 // k, 32 // k, 16 // k).mul(3).requires_grad_() for k in (1, 2, 4, 8, 16)]
-small = DownsampleSegForDSTransform([[1 / k] * 3 for k in (1, 2, 4, 8, 16)])
+small = DownsampleSegForDSTransform(trainer._get_deep_supervision_scales())
 samples = [small._apply_to_segmentation(sample.to(torch.int16)) for sample in label]
 labels = [torch.stack(level).bool() for level in zip(*samples)]
-single = loss(heads[0], labels[0])
+single = supervised.loss(heads[0], labels[0])
 single.backward()
 gradient = heads[0].grad.clone()
 heads[0].grad = None
 total = supervised(heads, labels)
 total.backward()
 torch.save({"label": label, "heads": [h.detach() for h in heads], "single": single.detach(), "gradient": gradient,
-            "total": total.detach(), "gradients": [h.grad for h in heads[:4]]}, sys.argv[1])
+            "total": total.detach(), "gradients": [h.grad for h in heads[:4]],
+            "weights": torch.tensor(supervised.weight_factors, dtype=torch.float64)}, sys.argv[1])
 """
 
 
@@ -61,15 +66,15 @@ def example() -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize(("bce_weight", "dice_weight"), [(1, 1), (3, 0.5)])
 def test_value_and_gradient_by_hand(bce_weight: float, dice_weight: float) -> None:
     logits, label = example()
-    ours, exact = logits.clone().requires_grad_(), logits.double().requires_grad_()
+    ours, precise = logits.clone().requires_grad_(), logits.double().requires_grad_()
     loss = DiceBCELoss(bce_weight=bce_weight, dice_weight=dice_weight)(ours, label)
-    reference = by_hand(exact, label, bce_weight, dice_weight)
+    reference = by_hand(precise, label, bce_weight, dice_weight)
     loss.backward()
     torch.autograd.backward(reference)
     torch.testing.assert_close(loss.double(), reference, atol=1e-6, rtol=0)
     assert ours.grad is not None
-    assert exact.grad is not None
-    torch.testing.assert_close(ours.grad.double(), exact.grad, atol=1e-8, rtol=1e-4)
+    assert precise.grad is not None
+    torch.testing.assert_close(ours.grad.double(), precise.grad, atol=1e-8, rtol=1e-4)
 
 
 def test_perfect_and_empty_masks() -> None:
@@ -90,17 +95,44 @@ def test_half_precision_logits_are_summed_in_float32() -> None:
     assert loss.item() == pytest.approx(-1, abs=1e-5)
 
 
-def test_value_and_gradient_equal_nnunets(peers_python: Path, tmp_path: Path) -> None:
-    path = tmp_path / "loss.pt"
+@pytest.fixture(scope="module")
+def nnunet(peers_python: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Loss that nnU-Net's trainer builds for overlapping regions, on random logits of five heads, and gradients."""
+    path = tmp_path_factory.mktemp("peer") / "loss.pt"
     subprocess.run([str(peers_python), "-c", PEER_PROGRAM, str(path)], check=True)
-    peer = torch.load(path, weights_only=True)
-    heads = [head.requires_grad_() for head in peer["heads"]]
-    single = DiceBCELoss()(heads[0], peer["label"])
-    torch.testing.assert_close(single, peer["single"], atol=1e-6, rtol=0)
-    (gradient,) = torch.autograd.grad(single, heads[0])
-    torch.testing.assert_close(gradient, peer["gradient"], atol=1e-8, rtol=1e-4)
-    total = DeepSupervisionLoss(DiceBCELoss())(heads, peer["label"])
-    torch.testing.assert_close(total, peer["total"], atol=1e-6, rtol=0)
-    gradients = torch.autograd.grad(total, heads)
-    for gradient, reference in zip(gradients, [*peer["gradients"], torch.zeros_like(heads[4])], strict=True):
-        torch.testing.assert_close(gradient, reference, atol=1e-8, rtol=1e-4)
+    found: dict[str, Any] = torch.load(path, weights_only=True)
+    return found
+
+
+@pytest.mark.exact("Loss: value, two samples of which one lacks a region", **PEER, tolerance=1e-6)
+@pytest.mark.exact("Loss: gradient, relative to its largest element", **PEER, tolerance=1e-5)
+def test_value_and_gradient_equal_nnunets(nnunet: dict[str, Any], exact: Exact) -> None:
+    logits = nnunet["heads"][0].requires_grad_()
+    loss = DiceBCELoss()(logits, nnunet["label"])
+    exact(abs(loss.item() - nnunet["single"].item()), "Loss: value, two samples of which one lacks a region")
+    (gradient,) = torch.autograd.grad(loss, logits)
+    exact(relative(gradient, nnunet["gradient"]), "Loss: gradient, relative to its largest element")
+
+
+@pytest.mark.exact("Deep supervision: weights of five heads", **PEER, tolerance=1e-12)
+@pytest.mark.exact("Deep supervision: loss of five heads", **PEER, tolerance=1e-6)
+@pytest.mark.exact("Deep supervision: gradients of five heads, relative to the largest element", **PEER, tolerance=1e-5)
+def test_deep_supervision_equals_nnunets(nnunet: dict[str, Any], exact: Exact) -> None:
+    """The deepest head has no gradient there, and one of zero here; in uncompiled DDP nnU-Net weighs it 1e-6."""
+    heads = [head.requires_grad_() for head in nnunet["heads"]]
+    supervised = DeepSupervisionLoss(DiceBCELoss())
+    for ours, theirs in zip(supervised.head_weights(5), nnunet["weights"].tolist(), strict=True):
+        exact(abs(ours - theirs), "Deep supervision: weights of five heads")
+    total = supervised(heads, nnunet["label"])
+    exact(abs(total.item() - nnunet["total"].item()), "Deep supervision: loss of five heads")
+    *gradients, deepest = torch.autograd.grad(total, heads)
+    assert not deepest.any()
+    for gradient, reference in zip(gradients, nnunet["gradients"], strict=True):
+        exact(
+            relative(gradient, reference), "Deep supervision: gradients of five heads, relative to the largest element"
+        )
+
+
+def relative(ours: Tensor, theirs: Tensor) -> float:
+    """Largest difference as a share of the largest element."""
+    return float((ours - theirs).abs().max() / theirs.abs().max())

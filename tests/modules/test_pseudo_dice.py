@@ -1,10 +1,38 @@
-"""Pseudo Dice by hand."""
+"""Pseudo Dice by hand and against nnU-Net's online validation."""
+
+import subprocess
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
 from pedseg.modules.pseudo_dice import PseudoDice
+from tests.exactness import Exact
+
+PEER = {"section": "Training", "peer": "nnunetv2"}
+PER_REGION = "Pseudo Dice: each region, four epochs of five validation batches"
+AVERAGE = "Pseudo Dice: moving average over four epochs"
+PEER_PROGRAM = """
+import sys, torch
+from types import SimpleNamespace
+from nnunetv2.training.logging.nnunet_logger import MetaLogger
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+logits, labels = torch.load(sys.argv[1], weights_only=True)
+# What the trainer's own validation reads; its network passes the logits of the batch through.
+trainer = SimpleNamespace(
+    device=torch.device("cpu"), network=lambda logits: [logits], loss=lambda output, target: torch.zeros(()),
+    enable_deep_supervision=True, label_manager=SimpleNamespace(has_regions=True, has_ignore_label=False),
+    is_ddp=False, logger=MetaLogger(sys.argv[2], resume=False))
+dice, ema = [], []
+for trainer.current_epoch in range(len(logits)):
+    batches = zip(logits[trainer.current_epoch], labels[trainer.current_epoch])
+    outputs = [nnUNetTrainer.validation_step(trainer, {"data": x, "target": [y]}) for x, y in batches]
+    nnUNetTrainer.on_validation_epoch_end(trainer, outputs)
+    dice.append(trainer.logger.get_value("dice_per_class_or_region", trainer.current_epoch))
+    ema.append(trainer.logger.get_value("ema_fg_dice", trainer.current_epoch))
+torch.save({"dice": torch.tensor(dice).double(), "ema": torch.tensor(ema).double()}, sys.argv[3])
+"""
 
 
 def same(counts: Tensor) -> Tensor:
@@ -54,3 +82,28 @@ def test_moving_average_is_saved_and_skips_nan() -> None:
     score.compute(same)
     assert score.ema.item() == pytest.approx(0.9 / 3 + 0.1)
     assert list(score.state_dict()) == ["ema"]
+
+
+@pytest.mark.exact(PER_REGION, **PEER, tolerance=1e-6)
+@pytest.mark.exact(AVERAGE, **PEER, tolerance=1e-6)
+def test_equals_nnunets_online_validation(peers_python: Path, tmp_path: Path, exact: Exact) -> None:
+    """One region is nowhere in the second epoch; a whole epoch without any would turn nnU-Net's average into NaN."""
+    torch.manual_seed(0)
+    labels = torch.rand(4, 5, 2, 3, 8, 9, 10) > torch.tensor([0.5, 0.8, 0.99]).view(3, 1, 1, 1)
+    logits = torch.randn(labels.shape) + 2 * labels - 1
+    labels[1, :, :, 2] = False
+    logits[1, :, :, 2] = -1
+    torch.save([logits, labels], tmp_path / "given.pt")
+    files = [str(tmp_path / name) for name in ("given.pt", "log", "result.pt")]
+    subprocess.run([str(peers_python), "-c", PEER_PROGRAM, *files], check=True)
+    theirs = torch.load(tmp_path / "result.pt", weights_only=True)
+    score = PseudoDice(regions=3)
+    for epoch in range(4):
+        score.reset()
+        for batch in zip(logits[epoch], labels[epoch], strict=True):
+            score.update(*batch)
+        dice, _ = score.compute(same)
+        assert torch.equal(dice.isnan(), theirs["dice"][epoch].isnan())
+        exact((dice - theirs["dice"][epoch]).nan_to_num().abs().max(), PER_REGION)
+        exact((score.ema - theirs["ema"][epoch]).abs(), AVERAGE)
+    assert theirs["dice"].isnan().sum() == 1
