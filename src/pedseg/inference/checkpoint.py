@@ -29,12 +29,14 @@ class LoadedNetwork:
         patch_size: voxels (z, y, x) of its windows.
         spacing_mm: voxel size (z, y, x) of its training images.
         identity: SHA-256 of the checkpoint file.
+        mirror_axes: axes (0 z, 1 y, 2 x) along which mirrored windows are averaged; all but for some imported networks.
     """
 
     network: UNet
     patch_size: tuple[int, ...]
     spacing_mm: tuple[float, float, float]
     identity: str
+    mirror_axes: tuple[int, ...] = (0, 1, 2)
 
 
 def load_network(checkpoint: Path) -> LoadedNetwork:
@@ -56,7 +58,13 @@ def load_network(checkpoint: Path) -> LoadedNetwork:
     except RuntimeError as error:
         raise PedsegError(f"{checkpoint}: its weights do not fit the network it describes\n{error}") from error
     z, y, x = description["spacing_mm"]
-    return LoadedNetwork(network.eval(), tuple(description["patch_size"]), (z, y, x), _sha256(checkpoint))
+    return LoadedNetwork(
+        network.eval(),
+        tuple(description["patch_size"]),
+        (z, y, x),
+        sha256(checkpoint),
+        tuple(description.get("mirror_axes", (0, 1, 2))),
+    )
 
 
 def _check_description(checkpoint: Path, description: dict[str, Any]) -> None:
@@ -103,7 +111,8 @@ def read_checkpoint(checkpoint: Path) -> dict[str, Any]:
     return content
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(BLOCK):

@@ -1,6 +1,6 @@
 """Case in, label map out; training, `predict` and every evaluation use this one path."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,7 +31,8 @@ class Settings:
 
     Attributes:
         step: distance of neighbouring windows as a part of the patch.
-        mirror: average over the eight mirrorings (nnU-Net's test-time augmentation).
+        mirror: average over the eight mirrorings (nnU-Net's test-time augmentation); fewer for an imported network
+            that was not trained to be mirrored along every axis.
         precision: "32", or "bf16" for autocast to bfloat16.
         window_batch: windows per forward pass.
     """
@@ -66,21 +67,30 @@ class Predictor:
         checkpoints: of runs with the same patch size and spacing.
         device: where the networks run.
         settings: how windows are laid.
+        load: what reads a checkpoint, where its file is not one of a run.
 
     Raises:
         PedsegError: a checkpoint cannot be used, or the checkpoints do not belong together.
     """
 
-    def __init__(self, checkpoints: Sequence[Path], *, device: torch.device, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        checkpoints: Sequence[Path],
+        *,
+        device: torch.device,
+        settings: Settings | None = None,
+        load: Callable[[Path], LoadedNetwork] = load_network,
+    ) -> None:
         if not checkpoints:
             raise PedsegError("no checkpoint was given to predict with")
-        loaded = [load_network(checkpoint) for checkpoint in checkpoints]
+        loaded = [load(checkpoint) for checkpoint in checkpoints]
         _check_ensemble(checkpoints, loaded)
         self.settings = settings or Settings()
         self.device = device
         self.patch_size = loaded[0].patch_size
         self.spacing_mm = loaded[0].spacing_mm
         self.identities = [one.identity for one in loaded]
+        self.mirror_axes = [one.mirror_axes for one in loaded]
         self.networks = [
             one.network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
             for one in loaded
@@ -103,13 +113,14 @@ class Predictor:
         """
         image = image.to(self.device)
         total: Tensor | None = None
-        for network in self.networks:
+        for network, mirror_axes in zip(self.networks, self.mirror_axes, strict=True):
             logits = sliding_window_logits(
                 network,
                 image,
                 patch_size=self.patch_size,
                 device=self.device,
                 channels_last=True,
+                mirror_axes=mirror_axes,
                 **asdict(self.settings),
             )
             total = logits if total is None else total.add_(logits)

@@ -79,6 +79,7 @@ def sliding_window_logits(
     patch_size: Sequence[int],
     step: float = 0.5,
     mirror: bool = True,
+    mirror_axes: Sequence[int] = (0, 1, 2),
     window_batch: int = 1,
     device: torch.device | None = None,
     precision: Precision = "32",
@@ -96,7 +97,8 @@ def sliding_window_logits(
         image: volume (C, D, H, W). The sums are kept on its device.
         patch_size: size of a window in voxels.
         step: distance of neighbouring windows as a part of the patch.
-        mirror: average the logits over the eight mirrorings of each window.
+        mirror: average the logits over the mirrorings of each window, eight if it is mirrored along every axis.
+        mirror_axes: axes of the volume (0 z, 1 y, 2 x) that windows are mirrored along.
         window_batch: windows per forward pass.
         device: where the network is; the image's device if None.
         precision: "32", or "bf16" for autocast to bfloat16.
@@ -112,7 +114,7 @@ def sliding_window_logits(
     padded, interior = _pad_to_window(image, patch_size)
     axes = _axis_starts(padded.shape[1:], patch_size, step)
     importance = gaussian_importance(patch_size).to(image.device)
-    mirrorings = _mirrorings() if mirror else [()]
+    mirrorings = _mirrorings(mirror_axes) if mirror else [()]
     layout = torch.channels_last_3d if channels_last else torch.contiguous_format
     total: Tensor | None = None
     for boxes in _batches(axes, patch_size, window_batch):
@@ -142,9 +144,10 @@ def _pad_to_window(image: Tensor, patch: Sequence[int]) -> tuple[Tensor, tuple[s
     return F.pad(image, widths), interior
 
 
-def _mirrorings() -> list[tuple[int, ...]]:
-    """Axes of (N, C, D, H, W) to flip: none, each, each two, all three."""
-    return [axes for count in range(4) for axes in itertools.combinations((2, 3, 4), count)]
+def _mirrorings(axes: Sequence[int]) -> list[tuple[int, ...]]:
+    """Axes of (N, C, D, H, W) to flip: none, each of `axes`, each two, all of them."""
+    dimensions = [2 + axis for axis in axes]
+    return [chosen for count in range(len(axes) + 1) for chosen in itertools.combinations(dimensions, count)]
 
 
 def _gather(volume: Tensor, boxes: Sequence[tuple[slice, ...]]) -> Tensor:

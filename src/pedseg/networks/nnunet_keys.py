@@ -1,11 +1,16 @@
-"""Names of the network's tensors in nnU-Net's checkpoints."""
+"""Names of the networks' tensors in the checkpoints of nnU-Net and of the released code of Fu et al. 2024."""
 
 from collections.abc import Mapping
 
 from torch import Tensor
 
 from pedseg.errors import PedsegError
+from pedseg.networks.domain_classifier import DomainClassifier
 from pedseg.networks.unet import UNet
+
+WRAPPERS = ("module.", "_orig_mod.")  # put before names by DistributedDataParallel and torch.compile
+CLASSIFIER = "domain_classifier."
+RELEASED_BLOCKS = ("doubleConvsMaxPool", "doubleConvsMaxPool2", "doubleConvs2")  # first, shared middle, last
 
 
 def nnunet_keys(network: UNet) -> dict[str, str]:
@@ -22,8 +27,33 @@ def nnunet_keys(network: UNet) -> dict[str, str]:
         modules |= _block(f"decoder.{stage}.conv_block", f"decoder.stages.{stage}")
         modules[f"decoder.{stage}.transp_conv.conv"] = f"decoder.transpconvs.{stage}"
         modules[f"seg_layers.{stage}.conv.conv"] = f"decoder.seg_layers.{stages - 2 - stage}"
-    names = [name.rpartition(".") for name in network.state_dict()]
-    return {f"{module}.{tensor}": f"{modules[module]}.{tensor}" for module, _, tensor in names}
+    return _tensors(network.state_dict(), modules)
+
+
+def classifier_keys(classifier: DomainClassifier) -> dict[str, str]:
+    """Name in the released code of every tensor of `classifier` (``shared_blocks=True``), by its own name."""
+    modules = {"hidden": f"{CLASSIFIER}Dense1.0", "output": f"{CLASSIFIER}Dense2"}
+    for block, name in enumerate(RELEASED_BLOCKS):
+        for i in (0, 1):
+            modules[f"blocks.{block}.{3 * i}"] = f"{CLASSIFIER}{name}.{i}.conv"
+            modules[f"blocks.{block}.{3 * i + 1}"] = f"{CLASSIFIER}{name}.{i}.norm"
+    return _tensors(classifier.state_dict(), modules)
+
+
+def distinct_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`weights` without wrappers' prefixes and without nnU-Net's aliases.
+
+    The aliases are each convolution and norm under ``all_modules``, the encoder within the decoder, and, in the
+    released code, the decoder within the classifier.
+    """
+    distinct: dict[str, Tensor] = {}
+    for name, tensor in weights.items():
+        plain = name
+        while plain.startswith(WRAPPERS):
+            plain = plain.partition(".")[2]
+        if not (".all_modules." in plain or plain.startswith(("decoder.encoder.", f"{CLASSIFIER}decoder."))):
+            distinct[plain] = tensor
+    return distinct
 
 
 def weights_from_nnunet(network: UNet, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -32,9 +62,24 @@ def weights_from_nnunet(network: UNet, weights: Mapping[str, Tensor]) -> dict[st
     Raises:
         PedsegError: a tensor is missing or has another shape.
     """
-    own = network.state_dict()
+    return _collect(network.state_dict(), nnunet_keys(network), weights)
+
+
+def classifier_from_released(classifier: DomainClassifier, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """State dict for `classifier` from the released code's weights; the two domain logits change places.
+
+    The released code has the target first, `DomainClassifier` the source.
+
+    Raises:
+        PedsegError: a tensor is missing or has another shape.
+    """
+    found = _collect(classifier.state_dict(), classifier_keys(classifier), weights)
+    return {name: tensor.flip(0) if name.startswith("output.") else tensor for name, tensor in found.items()}
+
+
+def _collect(own: Mapping[str, Tensor], keys: Mapping[str, str], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
-    for name, other in nnunet_keys(network).items():
+    for name, other in keys.items():
         if other not in weights:
             raise PedsegError(f"nnU-Net weights lack {other!r}; check the number of stages, the norm and conv_bias")
         if weights[other].shape != own[name].shape:
@@ -44,6 +89,11 @@ def weights_from_nnunet(network: UNet, weights: Mapping[str, Tensor]) -> dict[st
             )
         found[name] = weights[other]
     return found
+
+
+def _tensors(own: Mapping[str, Tensor], modules: Mapping[str, str]) -> dict[str, str]:
+    names = [name.rpartition(".") for name in own]
+    return {f"{module}.{tensor}": f"{modules[module]}.{tensor}" for module, _, tensor in names}
 
 
 def _block(own: str, other: str) -> dict[str, str]:
