@@ -1,7 +1,9 @@
 """A run folder: what lies in it, whether it may be written to, and whether there is something to continue.
 
 ``runs/<experiment>/[<overrides>/]fold_<k>/`` holds config.json, checkpoints/last.ckpt, metrics.csv,
-predictions/<case>.nii.gz and scores.csv.
+predictions/<case>.nii.gz and scores.csv. Post-processing adds postprocessed/<rule set>/ with label maps and scores, and
+source_validation/<cohort>/ with the predictions that a rule was chosen on; the choice, made over all folds, is
+postprocessing.json beside them.
 """
 
 import shutil
@@ -79,6 +81,21 @@ class RunFolder:
         return self.path / "scores.csv"
 
     @property
+    def postprocessed(self) -> Path:
+        """A folder for each rule set of post-processing: label maps, rules.json and scores.csv."""
+        return self.path / "postprocessed"
+
+    @property
+    def source_validation(self) -> Path:
+        """Label maps of held-out source cases, a folder for each cohort."""
+        return self.path / "source_validation"
+
+    @property
+    def choice(self) -> Path:
+        """Post-processing chosen over all folds of the experiment, beside them."""
+        return self.path.parent / "postprocessing.json"
+
+    @property
     def finished(self) -> Path:
         """Marker, written last."""
         return self.path / "finished.json"
@@ -102,7 +119,7 @@ class RunFolder:
     def _clear(self) -> None:
         for name in ("config.json", "finished.json", "metrics.csv", "scores.csv", "wandb_id"):
             (self.path / name).unlink(missing_ok=True)
-        for name in ("checkpoints", "predictions", "tensorboard"):
+        for name in ("checkpoints", "predictions", "postprocessed", "source_validation", "tensorboard"):
             shutil.rmtree(self.path / name, ignore_errors=True)
 
     def _refuse_other_settings(self, config: Mapping[str, Any]) -> None:
@@ -133,14 +150,21 @@ def checkpoints_of(run: Path) -> list[Path]:
     return found
 
 
-def required_checkpoint(run: Path, *, command: str) -> Path:
+def required_checkpoint(run: Path, *, command: str | None = None) -> Path:
     """Path of the checkpoint of the run that another one starts from.
 
+    Args:
+        run: its folder.
+        command: what makes or continues it, if that is known.
+
     Raises:
-        PedsegError: that run is absent or not finished; the message gives the command that makes or continues it.
+        PedsegError: that run is absent or not finished; the message gives the command.
     """
     folder = RunFolder(run)
     if not folder.finished.exists() or not folder.checkpoint.exists():
         state = "is not finished" if folder.checkpoint.exists() else "is missing"
-        raise PedsegError(f"{run} {state}, and this run starts from its weights. First run\n  {command}")
+        advice = (
+            f"First run\n  {command}" if command else "Give the folder of a finished run, such as runs/NAME/fold_0."
+        )
+        raise PedsegError(f"{run} {state}, and this run starts from its weights. {advice}")
     return folder.checkpoint
