@@ -24,6 +24,7 @@ from pedseg.runs import RunFolder, required_checkpoint
 from pedseg.schedules import linear_ramp
 
 MOST_WORKERS = 12  # of the loader when data.num_workers=auto
+SHAPE_SETTINGS = ("norm", "conv_bias", "deep_supervision")  # of the model, beside its plan
 
 
 def select(config: Mapping[str, Any]) -> Selection:
@@ -108,19 +109,31 @@ def _adaptation_module(adaptation: Mapping[str, Any], network: UNet, training: M
 
 
 def _initialise(network: UNet, init: Mapping[str, Any]) -> None:
-    """Copy the named parts of another run's network."""
+    """Copy the named parts of another run's network; heads for deep supervision that this one lacks stay behind."""
     if init["run"] is None:
         return
 
     checkpoint = required_checkpoint(Path(init["run"]), command=init["command"])
     loaded = load_network(checkpoint).network
+    if network.topology != loaded.topology:
+        raise PedsegError(f"{checkpoint}: its network is of another plan; give {_overrides(loaded, network)}")
+    loaded.seg_layers = loaded.seg_layers[: len(network.seg_layers)]
     for part in init["parts"]:
         try:
             network.get_submodule(part).load_state_dict(loaded.get_submodule(part).state_dict())
         except RuntimeError as error:
             raise PedsegError(
-                f"{checkpoint}: its {part} does not fit this network, use the same model settings\n{error}"
+                f"{checkpoint}: its {part} does not fit this network; give {_overrides(loaded, network)}\n{error}"
             ) from error
+
+
+def _overrides(wanted: UNet, network: UNet) -> str:
+    """Overrides of the command line that give a network the settings of another."""
+    settings, own = wanted.settings, network.settings
+    changed = [f"model.{key}={settings[key]}" for key in SHAPE_SETTINGS if settings[key] != own[key]]
+    if wanted.topology != network.topology:
+        changed += [f"+model.{key}={value}" for key, value in wanted.topology.as_lists().items()]
+    return " ".join(f"'{text.replace(' ', '')}'" for text in changed) or "the same model settings"
 
 
 def build_loggers(config: Mapping[str, Any], folder: RunFolder, *, first_epoch: int) -> list[Logger]:

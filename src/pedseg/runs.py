@@ -164,7 +164,7 @@ def required_checkpoint(run: Path, *, command: str | None = None) -> Path:
     if not folder.finished.exists() or not folder.checkpoint.exists():
         state = "is not finished" if folder.checkpoint.exists() else "is missing"
         advice = (
-            f"First run\n  {command}" if command else "Give the folder of a finished run, such as runs/NAME/fold_0."
+            f"First run\n  {command}" if command else "Give the folder of a finished run: runs/NAME/fold_0"
         )
         raise PedsegError(f"{run} {state}, and this run starts from its weights. {advice}")
     return folder.checkpoint
