@@ -263,20 +263,3 @@ def test_launchers(toy_world: Path, tmp_path: Path, launcher: str) -> None:
 def test_tensorboard(toy_world: Path, tmp_path: Path) -> None:
     run(spawn(toy_world, tmp_path, "experiment=m2_ped", "logger=tensorboard", "callbacks.images=true"))
     assert list((tmp_path / "m2_ped" / "fold_0" / "tensorboard").glob("events.*"))
-
-
-def test_scores_use_the_convention_that_preparation_settled_on(toy_world: Path, tmp_path: Path) -> None:
-    world = tmp_path / "world"
-    shutil.copytree(toy_world / "store", world / "store")
-    config: dict[str, Any] = {
-        "data": {"evaluation": "ped", "store": str(world / "store"), "cohorts": {"ped": {"convention": "auto"}}}
-    }
-    assert entry.evaluation_convention(config).name == "brats2023"
-    index = read_json(world / "store" / "ped" / "index.json")
-    index["convention"] = {"name": "brats2021", "et": [4], "nc": [1], "ed": [2]}
-    write_json(world / "store" / "ped" / "index.json", index)
-    assert entry.evaluation_convention(config).et == (4,)
-    index |= {"convention": None, "labelled": False}
-    write_json(world / "store" / "ped" / "index.json", index)
-    config["data"]["cohorts"]["ped"]["convention"] = "brats_ped2024"
-    assert entry.evaluation_convention(config).et == (1,)

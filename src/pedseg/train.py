@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pedseg.configuration import run_hydra
-from pedseg.errors import PedsegError, ProblemsError
+from pedseg.errors import ProblemsError
 from pedseg.runs import RunFolder
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
@@ -110,20 +110,10 @@ def evaluation_cases(config: Mapping[str, Any], selection: "Selection") -> "list
     Raises:
         PedsegError: the cohort's folder is not set, or a case is not in it.
     """
-    from pedseg.cases import find_cases
+    from pedseg.data.cohorts import cases_of
 
     name = config["data"]["evaluation"]
-    wanted = selection.evaluation.get(name, ())
-    folder = config["data"]["cohorts"][name]["folder"]
-    if not wanted:
-        return []
-    if folder is None:
-        raise PedsegError(f"paths.{name} is not set; give paths.{name}=FOLDER or export PEDSEG_{name.upper()}=FOLDER")
-    found = {case.id: case for case in find_cases(Path(folder), cohort=name, labelled=False).cases}
-    missing = sorted(set(wanted) - set(found))
-    if missing:
-        raise PedsegError(f"{folder}: {len(missing)} of {len(wanted)} cases to evaluate are not there ({missing[0]} …)")
-    return [found[case_id] for case_id in wanted]
+    return cases_of(config["data"]["cohorts"][name]["folder"], selection.evaluation.get(name, ()), cohort=name)
 
 
 def finish(config: Mapping[str, Any], folder: RunFolder, cases: "list[Case]", trainer: "Trainer") -> None:
@@ -132,10 +122,13 @@ def finish(config: Mapping[str, Any], folder: RunFolder, cases: "list[Case]", tr
     Every process predicts its share. Scoring is the only part of a run that looks for labels of the evaluated cohort;
     it begins when the last weight is written.
     """
+    from pedseg.data.cohorts import convention_of
     from pedseg.files import write_json
     from pedseg.inference import Predictor, Settings, best_precision, predict_cases
 
-    convention = evaluation_convention(config)
+    data = config["data"]
+    name = data["evaluation"]
+    convention = convention_of(Path(data["store"]), name, setting=data["cohorts"][name]["convention"])
     if cases:
         device, settings = trainer.strategy.root_device, dict(config["prediction"])
         if settings["precision"] == "auto":
@@ -151,32 +144,17 @@ def finish(config: Mapping[str, Any], folder: RunFolder, cases: "list[Case]", tr
         write_json(folder.finished, {"predicted": len(cases), "scored": scored})
 
 
-def evaluation_convention(config: Mapping[str, Any]) -> "LabelConvention":
-    """Label convention of the evaluated cohort: what preparation has settled on, or for unlabelled ones the setting."""
-    from pedseg.data.store import CohortStore
-    from pedseg.labels import get_convention
-
-    name = config["data"]["evaluation"]
-    setting = config["data"]["cohorts"][name]["convention"]
-    settled = CohortStore(Path(config["data"]["store"]) / name).convention
-    return settled or get_convention("brats2023" if setting == "auto" else setting)
-
-
 def score(config: Mapping[str, Any], folder: RunFolder, cases: "list[Case]", convention: "LabelConvention") -> int:
     """Score the label maps of the cases that have labels into scores.csv, and return how many had."""
     from pedseg.analysis.scoring import score_cases
-    from pedseg.cases import find_cases
+    from pedseg.data.cohorts import labelled_cases
 
     name = config["data"]["evaluation"]
     cohort = config["data"]["cohorts"][name]
     if not cases:
         return 0
-    wanted = {case.id for case in cases}
-    labelled = [
-        case
-        for case in (find_cases(Path(cohort["folder"]), cohort=name, labelled=True).cases if cohort["labelled"] else ())
-        if case.id in wanted
-    ]
+    wanted = [case.id for case in cases]
+    labelled = labelled_cases(cohort["folder"], wanted, cohort=name) if cohort["labelled"] else []
     if labelled:
         # One process: a job of a launcher may be a worker itself, and a case takes a tenth of a second.
         score_cases(folder.predictions, labelled, output=folder.scores, convention=convention, workers=1)
