@@ -95,14 +95,19 @@ def to_bundle(arguments: argparse.Namespace) -> None:
     from pedseg.interop.bundle import export_bundle
 
     checkpoints = [path for run in arguments.run for path in checkpoints_of(run)]
-    print(export_bundle(checkpoints, arguments.output, overwrite=arguments.overwrite))
+    command = export_bundle(checkpoints, arguments.output, overwrite=arguments.overwrite)
+    print(f"{arguments.output}; run it with\n  {command}")
 
 
 def to_onnx(arguments: argparse.Namespace) -> None:
-    """Export an ONNX model."""
+    """Export an ONNX model and say how close to the network it computes."""
     from pedseg.interop.onnx_model import export_onnx
 
-    print(export_onnx(_checkpoint(arguments.run[0]), arguments.output, overwrite=arguments.overwrite))
+    difference = export_onnx(_checkpoint(arguments.run[0]), arguments.output, overwrite=arguments.overwrite)
+    checked = "not run, onnxruntime is not installed"
+    if difference is not None:
+        checked = f"in onnxruntime {difference:.1e} of the largest logit from the network, at most"
+    print(f"{arguments.output}: {checked}")
 
 
 def to_safetensors(arguments: argparse.Namespace) -> None:

@@ -1,0 +1,71 @@
+"""What every export shares: the segmentation network of a checkpoint alone, and how it is described to others."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pedseg import __version__
+from pedseg.errors import PedsegError
+from pedseg.inference import load_network
+from pedseg.labels import Modality, Region
+from pedseg.networks import UNet
+
+NORMALISATION: Final = (
+    "each channel: minus its mean, divided by its standard deviation (at least 1e-8), both taken inside the brain; 0 "
+    "outside. The brain is where any channel is not 0, holes filled; images are cropped to its bounding box"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PortableNetwork:
+    """The segmentation path of a trained network.
+
+    Attributes:
+        network: in evaluation mode, on the CPU, with the full-size head only.
+        patch_size: voxels (z, y, x) of its windows.
+        spacing_mm: voxel size (z, y, x) of its training images.
+        identity: SHA-256 of the checkpoint it comes from.
+    """
+
+    network: UNet
+    patch_size: tuple[int, ...]
+    spacing_mm: tuple[float, float, float]
+    identity: str
+
+    def description(self) -> dict[str, Any]:
+        """What rebuilds the network and what its tensors mean, as plain Python."""
+        return {
+            "version": __version__,
+            "network": self.network.settings,
+            "patch_size": list(self.patch_size),
+            "spacing_mm": list(self.spacing_mm),
+            "channels": [modality.value for modality in Modality],
+            "regions": [region.value for region in Region],
+            "normalisation": NORMALISATION,
+            "checkpoint_sha256": self.identity,
+        }
+
+
+def load_portable(checkpoint: Path) -> PortableNetwork:
+    """Take the segmentation path out of a checkpoint: no classifier, no heads but the full-size one.
+
+    Raises:
+        PedsegError: the checkpoint cannot be used (`pedseg.inference.load_network`).
+    """
+    loaded = load_network(checkpoint)
+    network = UNet(**loaded.network.settings | {"deep_supervision": False})
+    weights = loaded.network.state_dict()
+    network.load_state_dict({name: weights[name] for name in network.state_dict()})
+    return PortableNetwork(network.eval(), loaded.patch_size, loaded.spacing_mm, loaded.identity)
+
+
+def check_output_file(output: Path, *, suffix: str, overwrite: bool) -> None:
+    """Refuse a name that is no `suffix` file, and a file that would be replaced without `overwrite`.
+
+    Raises:
+        PedsegError: either is so.
+    """
+    if output.suffix != suffix or output.is_dir():
+        raise PedsegError(f"{output} is no name for a {suffix} file; give --output {output.with_suffix(suffix).name}")
+    if output.exists() and not overwrite:
+        raise PedsegError(f"{output} exists; give another --output, or --overwrite")

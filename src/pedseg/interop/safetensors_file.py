@@ -1,0 +1,75 @@
+"""Weights as safetensors: tensors that any framework reads, with what rebuilds their network in the header."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from pedseg.errors import PedsegError
+from pedseg.files import atomic_path
+from pedseg.inference import LoadedNetwork
+from pedseg.interop.portable import check_output_file, load_portable
+from pedseg.labels import Region
+from pedseg.networks import UNet
+
+SUFFIX = ".safetensors"
+INSTALL = "safetensors is not installed; pip install 'pedseg[export]'"
+
+
+def export_safetensors(checkpoint: Path, output: Path, *, overwrite: bool = False) -> Path:
+    """Write the weights of a checkpoint's segmentation network, bit for bit.
+
+    The header's metadata hold ``format`` ("pt") and, each as JSON, the entries of
+    `pedseg.interop.portable.PortableNetwork.description`.
+
+    Returns:
+        `output`.
+
+    Raises:
+        PedsegError: safetensors is not installed, the output exists or is no ``.safetensors`` file, or the checkpoint
+            cannot be used.
+    """
+    try:
+        from safetensors.torch import save_file  # noqa: PLC0415  (an optional dependency)
+    except ImportError as error:
+        raise PedsegError(INSTALL) from error
+    check_output_file(output, suffix=SUFFIX, overwrite=overwrite)
+    portable = load_portable(checkpoint)
+    description = {key: json.dumps(value) for key, value in portable.description().items()}
+    weights = {name: tensor.contiguous() for name, tensor in portable.network.state_dict().items()}
+    with atomic_path(output) as temporary:
+        save_file(weights, temporary, metadata={"format": "pt", **description})
+    return output
+
+
+def load_safetensors(path: Path) -> LoadedNetwork:
+    """Rebuild the network of a file that `export_safetensors` wrote; ``Predictor(..., load=load_safetensors)`` uses it.
+
+    Raises:
+        PedsegError: safetensors is not installed, or the file is absent, damaged or of other origin.
+    """
+    try:
+        from safetensors import SafetensorError, safe_open  # noqa: PLC0415  (an optional dependency)
+    except ImportError as error:
+        raise PedsegError(INSTALL) from error
+    if not path.is_file():
+        raise PedsegError(f"{path}: no such file; write it with python -m pedseg.convert to-safetensors")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+    except SafetensorError as error:
+        raise PedsegError(f"{path}: is damaged or no safetensors file ({error}); export it again") from error
+    try:
+        settings, patch_size, spacing, regions = (
+            json.loads(header[key]) for key in ("network", "patch_size", "spacing_mm", "regions")
+        )
+        network = UNet(**settings)
+        network.load_state_dict(weights)
+        z, y, x = spacing
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise PedsegError(f"{path}: does not describe a network of pedseg ({error}); export it again") from error
+    if regions != [region.value for region in Region]:
+        raise PedsegError(f"{path}: predicts {regions}, not {[region.value for region in Region]}; export it again")
+    with path.open("rb") as stream:
+        identity = hashlib.file_digest(stream, "sha256").hexdigest()
+    return LoadedNetwork(network.eval(), tuple(patch_size), (z, y, x), identity)

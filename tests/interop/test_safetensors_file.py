@@ -1,0 +1,83 @@
+"""Weights as safetensors: every bit kept, nothing but the segmentation path, and the network rebuilt."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from pedseg.convert import main
+from pedseg.errors import PedsegError
+from pedseg.inference import Predictor, load_network
+from pedseg.interop.safetensors_file import export_safetensors, load_safetensors
+from tests.builders import write_checkpoint
+from tests.exactness import Exact
+
+safetensors = pytest.importorskip("safetensors")
+
+
+@pytest.mark.exact(
+    "Weights of a run's segmentation network written as safetensors and read back by the library itself: bits that "
+    "differ",
+    section="Interoperation",
+    peer="safetensors",
+    tolerance=0,
+)
+def test_bits_are_kept(tmp_path: Path, exact: Exact) -> None:
+    from safetensors.torch import load_file
+
+    checkpoint = write_checkpoint(tmp_path / "a run" / "checkpoints" / "last.ckpt", seed=3)
+    output = tmp_path / "a b" / "network.safetensors"
+    assert main(["to-safetensors", str(tmp_path / "a run"), "--output", str(output)]) == 0
+    expected = load_network(checkpoint).network.state_dict()
+    weights = load_file(output)
+    assert weights.keys() == expected.keys()  # no classifier
+    different = sum(
+        int((weights[name].view(torch.int32) ^ expected[name].view(torch.int32)).count_nonzero()) for name in expected
+    )
+    exact(different)
+
+
+def test_header(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "last.ckpt", patch_size=(16, 16, 32))
+    path = export_safetensors(checkpoint, tmp_path / "network.safetensors")
+    with safetensors.safe_open(path, framework="pt") as file:
+        header = file.metadata()
+    assert header["format"] == "pt"
+    assert json.loads(header["patch_size"]) == [16, 16, 32]
+    assert json.loads(header["spacing_mm"]) == [1.0, 1.0, 1.0]
+    assert json.loads(header["channels"]) == ["t1n", "t1c", "t2w", "t2f"]
+    assert json.loads(header["regions"]) == ["wt", "tc", "et"]
+    assert json.loads(header["network"]) == load_network(checkpoint).network.settings
+
+
+def test_network_comes_back_and_predicts(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "last.ckpt")
+    path = export_safetensors(checkpoint, tmp_path / "network.safetensors")
+    device = torch.device("cpu")
+    image = torch.rand(4, 18, 17, 16)
+    expected = Predictor([checkpoint], device=device).logits(image)
+    assert torch.equal(Predictor([path], device=device, load=load_safetensors).logits(image), expected)
+
+
+def test_refusals(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "last.ckpt")
+    with pytest.raises(PedsegError, match=r"give --output network\.safetensors"):
+        export_safetensors(checkpoint, tmp_path / "network.bin")
+    output = tmp_path / "network.safetensors"
+    output.write_text("mine")
+    with pytest.raises(PedsegError, match="exists"):
+        export_safetensors(checkpoint, output)
+    assert output.read_text() == "mine"
+    with pytest.raises(PedsegError, match="damaged"):
+        load_safetensors(output)
+    export_safetensors(checkpoint, output, overwrite=True)
+    assert load_safetensors(output)
+    with pytest.raises(PedsegError, match="no such checkpoint"):
+        export_safetensors(tmp_path / "absent.ckpt", tmp_path / "x.safetensors")
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.ones(1)}, output)
+    with pytest.raises(PedsegError, match="does not describe"):
+        load_safetensors(output)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt", "network.safetensors"]
