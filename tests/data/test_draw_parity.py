@@ -139,5 +139,5 @@ def test_values(ours: Drawn, peer: dict[str, Any], exact: Exact) -> None:
     theirs = values(peer["drawn"])
     for name, mine in values(ours).items():
         n, m = len(mine), len(theirs[name])
-        assert min(n, m) > 1000
+        assert min(n, m) > 500
         exact(ks_2samp(mine, theirs[name]).statistic * np.sqrt(n * m / (n + m)))
