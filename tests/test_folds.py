@@ -1,6 +1,7 @@
 """Folds: the published ones exactly, folds that keep patients together, and nnU-Net's files of them."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,15 @@ import pytest
 from pedseg.cases import patient_of
 from pedseg.errors import PedsegError
 from pedseg.folds import Fold, make_folds, patient_overlap, read_nnunet_splits, write_nnunet_splits
+from tests.exactness import Exact
 
+PEER_PROGRAM = """
+import json, sys
+import numpy as np
+from nnunetv2.utilities.crossval_split import generate_crossval_split
+folds = generate_crossval_split(np.sort(json.loads(sys.argv[1])).tolist())
+print(json.dumps([{part: [str(case) for case in fold[part]] for part in fold} for fold in folds]))
+"""
 SINGLE = [f"BraTS-PED-{number:05d}-000" for number in range(13)]
 REPEATED = [f"BraTS-GLI-{number:05d}-{session:03d}" for number in range(11) for session in range(1 + number % 3)]
 
@@ -24,13 +33,47 @@ def ids_of(path: Path, cohort: str) -> list[str]:
     return [case for part in ("val", "train") for case in first[part] if case.startswith(cohort)]
 
 
-@pytest.mark.parametrize(("cohort", "count"), [("BraTS-GLI", 1251), ("BraTS-PED", 99)])
-def test_published_folds_are_reproduced_in_order(published: Path, cohort: str, count: int) -> None:
+def misplaced(fold: Fold, expected: dict[str, list[str]]) -> int:
+    """Cases that are not in the same part, or not in the same place of it."""
+    parts = ((fold.train, expected["train"]), (fold.validation, expected["val"]))
+    assert all(len(ours) == len(theirs) for ours, theirs in parts)
+    return sum(a != b for ours, theirs in parts for a, b in zip(ours, theirs, strict=True))
+
+
+def published_row(cases: str) -> pytest.MarkDecorator:
+    """Row of the page on exactness."""
+    subject = f"Five folds of {cases}: cases in another part or place"
+    return pytest.mark.exact(subject, section="Published results", peer="published folds of Fu et al.", tolerance=0)
+
+
+@pytest.mark.parametrize(
+    ("cohort", "count"),
+    [
+        pytest.param("BraTS-GLI", 1251, marks=published_row("1,251 adult cases")),
+        pytest.param("BraTS-PED", 99, marks=published_row("99 paediatric cases")),
+    ],
+)
+def test_published_folds_are_reproduced_in_order(published: Path, cohort: str, count: int, exact: Exact) -> None:
     ids = ids_of(published, cohort)
     assert len(ids) == count
-    for fold, expected in zip(make_folds(ids, grouping="published"), json.loads(published.read_text()), strict=True):
-        assert list(fold.train) == [case for case in expected["train"] if case.startswith(cohort)]
-        assert list(fold.validation) == [case for case in expected["val"] if case.startswith(cohort)]
+    for fold, mixed in zip(make_folds(ids, grouping="published"), json.loads(published.read_text()), strict=True):
+        exact(misplaced(fold, {part: [case for case in mixed[part] if case.startswith(cohort)] for part in mixed}))
+
+
+@pytest.mark.exact(
+    "Five folds of 99 and of 21 cases: cases in another part or place",
+    section="Published results",
+    peer="nnunetv2",
+    tolerance=0,
+)
+def test_folds_equal_nnunets(peers_python: Path, exact: Exact) -> None:
+    """With grouping "published"; by default the sessions of a patient are kept together, as nnU-Net does not."""
+    for ids in ([f"BraTS-PED-{17 * number:05d}-000" for number in range(99)], REPEATED):
+        command = [str(peers_python), "-c", PEER_PROGRAM, json.dumps(ids)]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        theirs = json.loads(output.splitlines()[-1])
+        for fold, expected in zip(make_folds(ids, grouping="published"), theirs, strict=True):
+            exact(misplaced(fold, expected))
 
 
 @pytest.mark.parametrize("cohort", ["BraTS-GLI", "BraTS-PED"])

@@ -20,6 +20,7 @@ from pedseg.imaging import (
     restore_regions,
 )
 from pedseg.labels import get_convention, regions_from_labels
+from tests.exactness import Exact
 
 BRATS = get_convention("brats2023")
 NNUNET = """
@@ -117,21 +118,38 @@ def nnunet(python: Path, folder: Path, out: Path, spacing: tuple[float, ...]) ->
     return dict(np.load(out))
 
 
+def rows(grid: str, *, image: float, label: float) -> list[pytest.MarkDecorator]:
+    """Rows of the page on exactness for a grid, with their tolerances."""
+    kind = {"section": "Preprocessing", "peer": "nnunetv2"}
+    return [
+        pytest.mark.exact(f"{CROP}, {grid}", **kind, tolerance=0, unit="voxels"),
+        pytest.mark.exact(f"{Z_SCORES}, {grid}", **kind, tolerance=image),
+        pytest.mark.exact(f"{LABEL}, {grid}", **kind, tolerance=label, unit="of the voxels"),
+    ]
+
+
+CROP, Z_SCORES, LABEL = "Real case: crop box", "Real case: z-scores", "Real case: region masks"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("spacing", "tolerance"), [((1.0, 1.0, 1.0), 1e-4), ((1.5, 1.5, 1.5), 1e-3)])
+@pytest.mark.parametrize(
+    ("millimetres", "grid"),
+    [
+        pytest.param(1.0, "at its own 1 mm", marks=rows("at its own 1 mm", image=1e-5, label=0)),
+        pytest.param(1.5, "resampled to 1.5 mm", marks=rows("resampled to 1.5 mm", image=1e-5, label=1e-5)),
+    ],
+)
 def test_equal_to_nnunet_on_a_real_case(
-    shared: Path, peers_python: Path, tmp_path: Path, spacing: tuple[float, float, float], tolerance: float
+    shared: Path, peers_python: Path, tmp_path: Path, millimetres: float, grid: str, exact: Exact
 ) -> None:
-    folder = shared / "real" / "UPENN-GBM-00006_11"
+    folder, spacing = shared / "real" / "UPENN-GBM-00006_11", (millimetres,) * 3
     theirs = nnunet(peers_python, folder, tmp_path / "nnunet.npz", spacing)
     (case,) = find_cases(folder, cohort="adult", labelled=True).cases
     assert case.label
-    prepared = prepare_image(read_images(case.images), spacing_mm=spacing)
-    assert [[s.start, s.stop] for s in prepared.crop] == theirs["box"].tolist()
-    difference = float(np.abs(prepared.normalised() - theirs["data"]).max())
-    print(f"largest difference of a z-score at {spacing} mm: {difference:.2e}")  # noqa: T201
-    assert difference < tolerance
+    prepared = prepare_image(read_images(case.images), spacing_mm=(millimetres, millimetres, millimetres))
+    box = np.array([[side.start, side.stop] for side in prepared.crop])
+    exact(np.abs(box - theirs["box"]).max(), f"{CROP}, {grid}")
+    exact(np.abs(prepared.normalised() - theirs["data"]).max(), f"{Z_SCORES}, {grid}")
     ours = prepare_label(read_label(case.label), prepared, get_convention("brats2021"))
     label = np.maximum(theirs["seg"][0], 0).astype(np.uint8)
-    differing = (ours != regions_from_labels(label, BRATS)).mean()
-    assert differing == 0 if spacing == (1.0, 1.0, 1.0) else differing < 1e-5
+    exact((ours != regions_from_labels(label, BRATS)).mean(), f"{LABEL}, {grid}")

@@ -9,7 +9,9 @@ import pytest
 from scipy.ndimage import map_coordinates
 
 from pedseg.imaging.resampling import SplineOrder, coarse_axis, resample_image, resample_label, resampled_shape
+from tests.exactness import Exact
 
+PEER = {"section": "Preprocessing", "peer": "nnunetv2"}
 GRIDS = [  # shape, its voxel size, the new one: isotropic, each axis coarse, two coarse axes, coarse in the new grid
     ((20, 22, 24), (1.0, 1.0, 1.0), (1.5, 1.3, 0.8)),
     ((8, 30, 28), (5.0, 1.0, 1.0), (2.0, 1.0, 1.0)),
@@ -72,7 +74,10 @@ def test_a_coarse_axis_is_not_interpolated() -> None:
 
 
 @pytest.mark.slow
-def test_equal_to_nnunet(peers_python: Path, tmp_path: Path) -> None:
+@pytest.mark.exact("Resampling to six grids: images, order 3", **PEER, tolerance=1e-6)
+@pytest.mark.exact("Resampling to six grids: logits, order 1", **PEER, tolerance=1e-6)
+@pytest.mark.exact("Resampling to six grids: label maps", **PEER, tolerance=0, unit="of the voxels")
+def test_equal_to_nnunet(peers_python: Path, tmp_path: Path, exact: Exact) -> None:
     rng = np.random.default_rng(0)
     given: dict[str, Any] = {}
     for i, (shape, old, new) in enumerate(GRIDS):
@@ -89,6 +94,7 @@ def test_equal_to_nnunet(peers_python: Path, tmp_path: Path) -> None:
         orders: dict[str, SplineOrder] = {"image": 3, "logits": 1}
         for name, order in orders.items():
             ours = resample_image(given[f"image{i}"], size, spacing_mm=old, new_spacing_mm=new, order=order)
-            assert np.allclose(ours, theirs[f"{name}{i}"], rtol=0, atol=1e-6), (name, i)
+            subject = f"Resampling to six grids: {name.removesuffix('s')}s, order {order}"
+            exact(np.abs(ours - theirs[f"{name}{i}"]).max(), subject)
         ours = resample_label(given[f"label{i}"][0].astype(np.int8), size, spacing_mm=old, new_spacing_mm=new)
-        assert np.array_equal(ours, theirs[f"label{i}"][0]), i
+        exact((ours != theirs[f"label{i}"][0]).mean(), "Resampling to six grids: label maps")
