@@ -14,7 +14,8 @@ from torch import Tensor
 
 from pedseg.errors import PedsegError
 from pedseg.files import atomic_path
-from pedseg.interop.portable import PortableNetwork, check_output_file, load_portable
+from pedseg.inference import LoadedNetwork
+from pedseg.interop.portable import check_output_file, describe, load_portable
 from pedseg.labels import Modality
 
 SUFFIX = ".onnx"
@@ -30,7 +31,7 @@ def export_onnx(checkpoint: Path, output: Path, *, overwrite: bool = False) -> f
 
     The model maps ``image`` (batch, 4, z, y, x), float32 and normalised, of the checkpoint's patch size, to ``logits``
     (batch, 3, z, y, x). Its metadata hold, each as JSON, the entries of
-    `pedseg.interop.portable.PortableNetwork.description`.
+    `pedseg.interop.portable.describe`.
 
     Returns:
         Largest difference between onnxruntime on the CPU and the network on a random patch, as a part of the largest
@@ -54,7 +55,7 @@ def export_onnx(checkpoint: Path, output: Path, *, overwrite: bool = False) -> f
         return _check(temporary, portable)
 
 
-def _convert(portable: PortableNetwork) -> Any:  # noqa: ANN401  (onnx has no types)
+def _convert(portable: LoadedNetwork) -> Any:  # noqa: ANN401  (onnx has no types)
     """Trace the network and describe it. What torch notes about each node, such as paths of sources, is left out."""
     from onnx.helper import set_model_props  # noqa: PLC0415  (an optional dependency)
 
@@ -76,11 +77,11 @@ def _convert(portable: PortableNetwork) -> Any:  # noqa: ANN401  (onnx has no ty
         part.ClearField("doc_string")
     for weight in model.graph.initializer:
         weight.ClearField("metadata_props")
-    set_model_props(model, {key: json.dumps(value) for key, value in portable.description().items()})
+    set_model_props(model, {key: json.dumps(value) for key, value in describe(portable).items()})
     return model
 
 
-def _check(path: Path, portable: PortableNetwork) -> float | None:
+def _check(path: Path, portable: LoadedNetwork) -> float | None:
     import onnx  # noqa: PLC0415  (an optional dependency)
 
     onnx.checker.check_model(str(path), full_check=True)
@@ -106,7 +107,7 @@ def run_onnx(path: Path, image: Tensor) -> Tensor:
     return torch.from_numpy(session.run([OUTPUT], {INPUT: image.numpy()})[0])
 
 
-def _noise(portable: PortableNetwork, *, batch: int) -> Tensor:
+def _noise(portable: LoadedNetwork, *, batch: int) -> Tensor:
     """Patches of noise, the same each time."""
     generator = torch.Generator().manual_seed(0)
     return torch.randn(batch, len(Modality), *portable.patch_size, generator=generator)

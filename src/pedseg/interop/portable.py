@@ -1,12 +1,12 @@
 """What every export shares: the segmentation network of a checkpoint alone, and how it is described to others."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from pedseg import __version__
 from pedseg.errors import PedsegError
-from pedseg.inference import load_network
+from pedseg.inference import LoadedNetwork, load_network
 from pedseg.labels import Modality, Region
 from pedseg.networks import UNet
 
@@ -16,37 +16,7 @@ NORMALISATION: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PortableNetwork:
-    """The segmentation path of a trained network.
-
-    Attributes:
-        network: in evaluation mode, on the CPU, with the full-size head only.
-        patch_size: voxels (z, y, x) of its windows.
-        spacing_mm: voxel size (z, y, x) of its training images.
-        identity: SHA-256 of the checkpoint it comes from.
-    """
-
-    network: UNet
-    patch_size: tuple[int, ...]
-    spacing_mm: tuple[float, float, float]
-    identity: str
-
-    def description(self) -> dict[str, Any]:
-        """What rebuilds the network and what its tensors mean, as plain Python."""
-        return {
-            "version": __version__,
-            "network": self.network.settings,
-            "patch_size": list(self.patch_size),
-            "spacing_mm": list(self.spacing_mm),
-            "channels": [modality.value for modality in Modality],
-            "regions": [region.value for region in Region],
-            "normalisation": NORMALISATION,
-            "checkpoint_sha256": self.identity,
-        }
-
-
-def load_portable(checkpoint: Path) -> PortableNetwork:
+def load_portable(checkpoint: Path) -> LoadedNetwork:
     """Take the segmentation path out of a checkpoint: no classifier, no heads but the full-size one.
 
     Raises:
@@ -56,7 +26,22 @@ def load_portable(checkpoint: Path) -> PortableNetwork:
     network = UNet(**loaded.network.settings | {"deep_supervision": False})
     weights = loaded.network.state_dict()
     network.load_state_dict({name: weights[name] for name in network.state_dict()})
-    return PortableNetwork(network.eval(), loaded.patch_size, loaded.spacing_mm, loaded.identity)
+    return replace(loaded, network=network.eval())
+
+
+def describe(portable: LoadedNetwork) -> dict[str, Any]:
+    """What rebuilds a network and what its tensors mean, as plain Python."""
+    return {
+        "version": __version__,
+        "network": portable.network.settings,
+        "patch_size": list(portable.patch_size),
+        "spacing_mm": list(portable.spacing_mm),
+        "mirror_axes": list(portable.mirror_axes),
+        "channels": [modality.value for modality in Modality],
+        "regions": [region.value for region in Region],
+        "normalisation": NORMALISATION,
+        "checkpoint_sha256": portable.identity,
+    }
 
 
 def check_output_file(output: Path, *, suffix: str, overwrite: bool) -> None:

@@ -1,17 +1,18 @@
 """Weights as safetensors: tensors that any framework reads, with what rebuilds their network in the header."""
 
-import hashlib
 import json
 from pathlib import Path
 
 from pedseg.errors import PedsegError
 from pedseg.files import atomic_path
 from pedseg.inference import LoadedNetwork
-from pedseg.interop.portable import check_output_file, load_portable
+from pedseg.inference.checkpoint import sha256
+from pedseg.interop.portable import check_output_file, describe, load_portable
 from pedseg.labels import Region
 from pedseg.networks import UNet
 
 SUFFIX = ".safetensors"
+DESCRIBED = ("network", "patch_size", "spacing_mm", "mirror_axes", "regions")  # in the header, as JSON
 INSTALL = "safetensors is not installed; pip install 'pedseg[export]'"
 
 
@@ -19,7 +20,7 @@ def export_safetensors(checkpoint: Path, output: Path, *, overwrite: bool = Fals
     """Write the weights of a checkpoint's segmentation network, bit for bit.
 
     The header's metadata hold ``format`` ("pt") and, each as JSON, the entries of
-    `pedseg.interop.portable.PortableNetwork.description`.
+    `pedseg.interop.portable.describe`.
 
     Returns:
         `output`.
@@ -34,7 +35,7 @@ def export_safetensors(checkpoint: Path, output: Path, *, overwrite: bool = Fals
         raise PedsegError(INSTALL) from error
     check_output_file(output, suffix=SUFFIX, overwrite=overwrite)
     portable = load_portable(checkpoint)
-    description = {key: json.dumps(value) for key, value in portable.description().items()}
+    description = {key: json.dumps(value) for key, value in describe(portable).items()}
     weights = {name: tensor.contiguous() for name, tensor in portable.network.state_dict().items()}
     with atomic_path(output) as temporary:
         save_file(weights, temporary, metadata={"format": "pt", **description})
@@ -60,9 +61,7 @@ def load_safetensors(path: Path) -> LoadedNetwork:
     except SafetensorError as error:
         raise PedsegError(f"{path}: is damaged or no safetensors file ({error}); export it again") from error
     try:
-        settings, patch_size, spacing, regions = (
-            json.loads(header[key]) for key in ("network", "patch_size", "spacing_mm", "regions")
-        )
+        settings, patch_size, spacing, mirror_axes, regions = (json.loads(header[key]) for key in DESCRIBED)
         network = UNet(**settings)
         network.load_state_dict(weights)
         z, y, x = spacing
@@ -70,6 +69,4 @@ def load_safetensors(path: Path) -> LoadedNetwork:
         raise PedsegError(f"{path}: does not describe a network of pedseg ({error}); export it again") from error
     if regions != [region.value for region in Region]:
         raise PedsegError(f"{path}: predicts {regions}, not {[region.value for region in Region]}; export it again")
-    with path.open("rb") as stream:
-        identity = hashlib.file_digest(stream, "sha256").hexdigest()
-    return LoadedNetwork(network.eval(), tuple(patch_size), (z, y, x), identity)
+    return LoadedNetwork(network.eval(), tuple(patch_size), (z, y, x), sha256(path), tuple(mirror_axes))
