@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import time
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -22,6 +23,7 @@ from pedseg.data.augmentation import Augmentation
 from pedseg.data.datasets import LabelledPatches
 from pedseg.data.sampling import SampleKey
 from pedseg.data.store import CohortStore
+from pedseg.files import write_json
 from pedseg.labels import Domain, Region
 
 SHAPE = (140, 175, 145)
@@ -133,23 +135,40 @@ def time_peer(python: str, patch: int, samples: int) -> NDArray[np.float64]:
     return 1e3 * np.array(times[3:])
 
 
+def compare(patch: int, samples: int, python: str | None) -> dict[str, Any]:
+    """Mean seconds per patch of both sides and their ratio, printed with the medians; the peer's may be missing."""
+    ours = time_ours(patch, samples)
+    line = f"{patch}³: ours mean {ours.mean():.1f} ms, median {np.median(ours):.1f} ms"
+    name, peer_ms = "nnunetv2", None
+    if python:
+        peer = time_peer(python, patch, samples)
+        peer_ms = float(peer.mean())
+        line += f"; nnU-Net mean {peer_ms:.1f} ms, median {np.median(peer):.1f} ms"
+    elif patch == 128:
+        name, peer_ms = "nnunetv2 (recorded)", RECORDED_MS
+        line += f"; nnU-Net (recorded) mean {peer_ms:.0f} ms"
+    ratio = None if peer_ms is None else float(ours.mean()) / peer_ms
+    print(line if ratio is None else f"{line}; ratio of means {ratio:.2f}")
+    return {
+        "what": f"Read and augment one labelled patch of {patch}³, mean of {samples}",
+        "ours_s": float(ours.mean()) / 1e3,
+        "peer": name,
+        "peer_s": None if peer_ms is None else peer_ms / 1e3,
+        "ratio": ratio,
+    }
+
+
 def main() -> None:
-    """Print milliseconds per patch, ours and nnU-Net's, and their ratio."""
+    """Print milliseconds per patch, ours and nnU-Net's, and their ratio; write them as JSON if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--patch", type=int, nargs="+", default=[128, 48], help="voxels per axis")
     parser.add_argument("--samples", type=int, default=60, help="patches per side")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured, in seconds")
     arguments = parser.parse_args()
     python = os.environ.get("PEDSEG_PEERS_PYTHON")
-    for patch in arguments.patch:
-        ours = time_ours(patch, arguments.samples)
-        line = f"{patch}³: ours mean {ours.mean():.1f} ms, median {np.median(ours):.1f} ms"
-        if python:
-            peer = time_peer(python, patch, arguments.samples)
-            line += f"; nnU-Net mean {peer.mean():.1f} ms, median {np.median(peer):.1f} ms"
-            line += f"; ratio of means {ours.mean() / peer.mean():.2f}"
-        elif patch == 128:
-            line += f"; nnU-Net (recorded) mean {RECORDED_MS:.0f} ms; ratio {ours.mean() / RECORDED_MS:.2f}"
-        print(line)
+    rows = [compare(patch, arguments.samples, python) for patch in arguments.patch]
+    if arguments.json:
+        write_json(arguments.json, [row for row in rows if row["ratio"] is not None])
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ blur, brightness, contrast, low resolution, inverted gamma, gamma, mirror, and 0
 whatever device the samples are on: in the loader's workers, or on the GPU that trains.
 
 Two deliberate differences. Each region is interpolated and cut at one half, where batchgeneratorsv2 takes the most
-likely of the exclusive labels (the two differ where three tissues meet). And the part of a scaled patch that nnU-Net's
-205³ box does not reach is filled with the volume instead of 0.
+likely of the exclusive labels (the two differ where three tissues meet; besides, labels whose weights differ by less
+than about 1/1000 tie in its half precision). And the part of a scaled patch that nnU-Net's 205³ box does not reach is
+filled with the volume instead of 0.
 """
 
 from collections.abc import Mapping, Sequence
