@@ -132,8 +132,8 @@ def _topology(settings: Mapping[str, Any], *, where: str) -> Topology:
         name, arguments = str(architecture["network_class_name"]), architecture["arch_kwargs"]
     else:
         name, arguments = str(settings["UNet_class_name"]), _old_arguments(settings)
-    if name.rpartition(".")[2] != "PlainConvUNet":
-        raise PedsegError(f"{where}: is a {name.rpartition('.')[2]}; pedseg has PlainConvUNet alone; {OWN_TRAINING}")
+    if _name(name) != "PlainConvUNet":
+        raise PedsegError(f"{where}: is a {_name(name)}; pedseg has PlainConvUNet alone; {OWN_TRAINING}")
     _check_layers(arguments, where=where)
     stages = int(arguments["n_stages"])
     features = arguments["features_per_stage"]
@@ -155,20 +155,18 @@ def _old_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
         "strides": settings["pool_op_kernel_sizes"],
         "n_conv_per_stage": convolutions,
         "n_conv_per_stage_decoder": settings["n_conv_per_stage_decoder"],
+        "norm_op_kwargs": {"eps": EPSILON, "affine": True},
     }
 
 
 def _check_layers(arguments: Mapping[str, Any], *, where: str) -> None:
     """Refuse layers that compute something else than pedseg's; the norm itself is told by the weights."""
-    norm, kwargs = str(arguments.get("norm_op", "InstanceNorm3d")).rpartition(".")[2], arguments.get("norm_op_kwargs")
-    kwargs, nonlin = kwargs or {}, str(arguments.get("nonlin", "LeakyReLU")).rpartition(".")[2]
+    norm, kwargs = _name(arguments.get("norm_op", "InstanceNorm3d")), arguments.get("norm_op_kwargs") or {}
+    nonlin = _name(arguments.get("nonlin", "LeakyReLU"))
     slope = (arguments.get("nonlin_kwargs") or {}).get("negative_slope", SLOPE)
     faults = {
-        f"conv_op {arguments.get('conv_op')}": str(arguments.get("conv_op", "Conv3d")).endswith("Conv3d"),
-        f"norm_op {norm}": norm in ("InstanceNorm3d", "BatchNorm3d"),
-        f"norm_op_kwargs {kwargs}": kwargs.get("eps", EPSILON) == EPSILON
-        and kwargs.get("affine", norm == "BatchNorm3d")
-        and kwargs.get("track_running_stats", norm == "BatchNorm3d") == (norm == "BatchNorm3d"),
+        f"conv_op {arguments.get('conv_op')}": _name(arguments.get("conv_op", "Conv3d")) == "Conv3d",
+        f"norm_op {norm} {kwargs}": _computes_norm(norm, kwargs),
         f"nonlin {nonlin} with slope {slope}": nonlin == "LeakyReLU" and slope == SLOPE,
         "nonlin_first": not arguments.get("nonlin_first"),
         "a first stride above 1": _triples(arguments["strides"], int(arguments["n_stages"]))[0] == [1] * len(AXES),
@@ -182,6 +180,23 @@ def _check_layers(arguments: Mapping[str, Any], *, where: str) -> None:
             f"{where}: has {', '.join(wrong)}; pedseg's network has {CONVOLUTIONS} Conv3d a stage, affine instance or "
             f"batch norms with eps {EPSILON}, LeakyReLU {SLOPE} after the norm; {OWN_TRAINING}"
         )
+
+
+def _computes_norm(norm: str, kwargs: Mapping[str, Any]) -> bool:
+    """Whether it is one of pedseg's norms; what the arguments leave out is as in torch."""
+    batch = norm == "BatchNorm3d"
+    affine, tracks = kwargs.get("affine", batch), kwargs.get("track_running_stats", batch)
+    return (
+        norm in ("InstanceNorm3d", "BatchNorm3d")
+        and affine
+        and tracks == batch
+        and kwargs.get("eps", EPSILON) == EPSILON
+    )
+
+
+def _name(path: object) -> str:
+    """Last part of a dotted name."""
+    return str(path).rpartition(".")[2]
 
 
 def _triples(sizes: int | Sequence[int | Sequence[int]], stages: int) -> list[list[int]]:
