@@ -59,7 +59,7 @@ out["spatial_label"] = spatial._apply_to_segmentation(label, grid=grid)
 
 axes = given["mirror"].tolist()
 mirror = MirrorTransform((0, 1, 2))
-end = {"image": mirror._apply_to_image(image, axes=axes).clone(),
+end = {"image": mirror._apply_to_image(image + 1, axes=axes).clone(),
        "segmentation": mirror._apply_to_segmentation(label, axes=axes).clone()}
 for step in (MaskImageTransform([0, 1, 2, 3]), RemoveLabelTansform(-1, 0),
              ConvertSegmentationToRegionsTransform([(1, 2, 3), (1, 3), (3,)], channel_in_seg=0)):
@@ -135,9 +135,10 @@ def test_noise(peer: Arrays, exact: Exact) -> None:
 @row("Augmentation: mirroring, 0 outside the brain", tolerance=0)
 @row("Augmentation: regions from voxel labels", tolerance=0, unit="of the voxels")
 def test_end_of_the_chain(peer: Arrays, exact: Exact) -> None:
+    """The image is 1 outside the brain, as blur or noise may leave it, so that the mask has something to take back."""
     label = nested_label()
     masks = np.concatenate([np.isin(label, values) for values in REGIONS]).astype(np.uint8)
-    tensors = [torch.from_numpy(array) for array in (half_empty_image(), label >= 0, masks)]
+    tensors = [torch.from_numpy(array) for array in (half_empty_image() + 1, label >= 0, masks)]
     sample = Sample(tensors[0], tensors[1], tensors[2], None, mirrored_only()[0])
     batch = Augmentation(patch_size=SHAPE[1:], seed=1)([sample])
     exact(np.abs(batch["image"][0].numpy() - peer["end"]).max(), "Augmentation: mirroring, 0 outside the brain")
