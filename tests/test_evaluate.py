@@ -65,6 +65,18 @@ def test_means_and_medians(world: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert et[0] == "et"
 
 
+def test_definition_and_tolerance(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(world / "the predictions" / "b.nii.gz", value=2)
+    assert main(arguments(world, "--definition", "brats2025", "--surface-tolerance", "1.5")) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "definition brats2025, surface Dice within 1.5 mm"
+    scores = pd.read_csv(world / "the scores.csv").set_index(["case", "region"])
+    assert list(scores.loc[("b", "tc"), ["dice", "hd95_mm", "raw_hd95_mm"]]) == [0.0, 373.0, float("inf")]
+    assert set(scores["definition"]) == {"brats2025"}
+    assert main(arguments(world, "--overwrite")) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "definition brats2023, surface Dice within 1 mm"
+
+
 def test_an_existing_output_is_kept(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = world / "the scores.csv"
     output.write_text("precious")
@@ -97,6 +109,8 @@ def test_nothing_can_be_scored(world: Path, capsys: pytest.CaptureFixture[str]) 
 def test_usage_errors(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(world, "--convention", "nonsense")) == 2
     assert "nonsense" in capsys.readouterr().err
+    assert main(arguments(world, "--definition", "nonsense")) == 2
+    assert "use one of brats2023, brats2025" in capsys.readouterr().err
     assert main([*arguments(world), "--output", str(world)]) == 2
     assert "is a folder" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):

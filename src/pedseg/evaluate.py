@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SOME_FAILED = 1
-METRICS = ("dice", "hd95_mm", "sensitivity", "specificity")
+METRICS = ("dice", "hd95_mm", "sensitivity", "specificity", "surface_dice")
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
         prog="python -m pedseg.evaluate",
-        description="Dice, HD95 (mm), sensitivity and specificity of WT, TC and ET, by the BraTS 2023 definitions.",
+        description="Dice, HD95 (mm), sensitivity, specificity and surface Dice of WT, TC and ET, also by lesion.",
         epilog="Exit code: 0; 1 if some cases could not be scored (the others are); 2 if nothing was.",
     )
     p.add_argument("--predictions", type=Path, required=True, metavar="DIR", help="folder of <case id>.nii.gz")
@@ -34,6 +34,19 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--output", type=Path, required=True, metavar="CSV", help="written with a row per case and region")
     p.add_argument("--convention", default="brats2023", help="voxel labels of the labels (default: %(default)s)")
     p.add_argument("--prediction-convention", help="voxel labels of the predictions (default: as the labels)")
+    p.add_argument(
+        "--definition",
+        default="brats2023",
+        help="of the metrics: brats2023 (the paper's), or brats2025 as brats-evaluation computes them "
+        "(default: %(default)s)",
+    )
+    p.add_argument(
+        "--surface-tolerance",
+        type=float,
+        metavar="MM",
+        help="distance up to which surfaces count as the same in the surface Dice (default: the definition's, 1 mm in "
+        "brats2023)",
+    )
     p.add_argument("--subset", action="store_true", help="leave out labels that have no prediction")
     p.add_argument("--workers", type=_positive, help="processes (default: one per core)")
     p.add_argument("--overwrite", action="store_true", help="replace an existing output")
@@ -51,10 +64,18 @@ def evaluate(arguments: argparse.Namespace) -> int:
     label = get_convention(arguments.convention)
     prediction = get_convention(arguments.prediction_convention or arguments.convention)
     pairs = pair_folder(arguments.predictions, arguments.labels, subset=arguments.subset)
-    table, problems = score_pairs(pairs, Conventions(prediction, label), workers=arguments.workers)
+    table, problems = score_pairs(
+        pairs,
+        Conventions(prediction, label),
+        definition=arguments.definition,
+        tolerance_mm=arguments.surface_tolerance,
+        workers=arguments.workers,
+    )
     if table.empty:
         raise ProblemsError(f"none of {len(pairs)} cases can be scored:", problems)
     write_scores(table, arguments.output)
+    tolerance = table["surface_tolerance_mm"].iloc[0]
+    print(f"definition {arguments.definition}, surface Dice within {tolerance:g} mm")
     print(summarise(table))
     print(f"{table['case'].nunique()} of {len(pairs)} cases in {arguments.output}")
     report(problems)

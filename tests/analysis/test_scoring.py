@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from pedseg.analysis.pairing import pair_folder
 from pedseg.analysis.scoring import Conventions, score_cases, score_folder, score_pairs
 from pedseg.cases import find_cases
-from pedseg.errors import ProblemsError
+from pedseg.errors import PedsegError, ProblemsError
 from pedseg.labels import get_convention
-from pedseg.metrics.empty import resolve
+from pedseg.metrics import Counts
+from pedseg.metrics.empty import EMPTY_2023
 
 BRATS = get_convention("brats2023")
 AFFINE = np.diag([-1.0, -1.0, 2.0, 1.0])
@@ -151,13 +152,48 @@ def test_raw_values_survive_the_file(tmp_path: Path) -> None:
     assert scores.loc[("b", "et"), ["raw_dice", "raw_hd95_mm"]].isna().all()
 
 
+def test_every_value_that_the_table_of_empty_masks_changes_is_kept(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    table = score_folder(*folders, output=tmp_path / "s.csv", convention=BRATS)
+    changed = {metric for values in (EMPTY_2023.both, EMPTY_2023.one, EMPTY_2023.apart) for metric in values}
+    assert {f"raw_{metric}" for metric in changed} <= set(table)
+
+
+def test_definition_and_tolerance_reach_every_process_and_the_file(tmp_path: Path) -> None:
+    write(tmp_path / "p" / "near.nii.gz", corner=(3, 2, 2))
+    write(tmp_path / "p" / "apart.nii.gz", corner=(6, 2, 2))
+    for name in ("near", "apart"):
+        write(tmp_path / "l" / f"{name}.nii.gz")
+    for settings, apart_mm, tolerance_mm in (
+        ({"workers": 1}, 4.0, 1.0),
+        ({"definition": "brats2025", "workers": 1}, 373.0, 0.5),
+        ({"definition": "brats2025", "tolerance_mm": 99, "workers": 2}, 373.0, 99),
+    ):
+        output = tmp_path / "scores.csv"
+        score_folder(tmp_path / "p", tmp_path / "l", output=output, convention=BRATS, **settings)
+        table = pd.read_csv(output)
+        assert list(table.columns)[-1] == "definition"
+        assert set(table["definition"]) == {settings.get("definition", "brats2023")}
+        assert set(table["surface_tolerance_mm"]) == {tolerance_mm}
+        assert set(table.loc[table["case"] == "apart", "hd95_mm"]) == {apart_mm}
+        assert (set(table.loc[table["case"] == "near", "surface_dice"]) == {1.0}) is (tolerance_mm >= 1)
+
+
+def test_wrong_rules_are_told_before_anything_is_read(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    for path in folders[0].iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(PedsegError, match="use one of brats2023, brats2025"):
+        score_folder(*folders, output=tmp_path / "s.csv", convention=BRATS, definition="brats2024")
+    with pytest.raises(PedsegError, match="tolerance of -1 mm"):
+        score_folder(*folders, output=tmp_path / "s.csv", convention=BRATS, tolerance_mm=-1)
+
+
 def test_absent_regions_are_scored_as_published(shared: Path) -> None:
     """Dice, HD95 and sensitivity of ET where the children have none, in the published scores of all models."""
     sizes = pd.read_csv(shared / "reference" / "ped_tumor_sizes.csv")
     without = set(sizes.loc[(sizes["Region"] == "ET") & (sizes["Number of voxels"] == 0), "ID"])
     ours = {
-        tuple(resolve(metric, np.nan, label_empty=True, prediction_empty=empty) for metric in METRICS)
-        for empty in (True, False)
+        tuple(EMPTY_2023.resolve(metric, np.nan, Counts(tp=0, fp=fp, fn=0, tn=9)) for metric in METRICS)
+        for fp in (0, 1)
     }
     for path in sorted((shared / "reference" / "per_case").glob("*.csv")):
         scores = pd.read_csv(path)

@@ -1,7 +1,7 @@
 """Label maps against labels: files in, one row per case and region out."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -22,7 +22,7 @@ from pedseg.errors import PedsegError, Problem, ProblemsError
 from pedseg.files import atomic_path
 from pedseg.imaging.nifti import Volume, integer_label, read_volume
 from pedseg.labels import LabelConvention, Region, regions_from_labels
-from pedseg.metrics import score_case
+from pedseg.metrics import check_rules, score_case
 from pedseg.metrics.overlap import bounding_box
 
 AFFINE_TOLERANCE_MM = 1e-2
@@ -47,6 +47,8 @@ def score_cases(
     output: Path,
     convention: LabelConvention,
     prediction_convention: LabelConvention | None = None,
+    definition: str = "brats2023",
+    tolerance_mm: float | None = None,
     workers: int | None = None,
 ) -> pd.DataFrame:
     """Score ``<predictions>/<case id>.nii.gz`` of every case against its label and write the rows to `output`.
@@ -57,17 +59,22 @@ def score_cases(
         output: CSV to write, atomically; columns are those of `pedseg.metrics.RegionScore` after ``case``.
         convention: voxel labels of the labels.
         prediction_convention: of the predictions; the same if None.
+        definition: name of the definition of the metrics, see `pedseg.metrics.definitions`; a column of the rows.
+        tolerance_mm: of the surface Dice; None for the definition's.
         workers: processes; None for one per core (fewer for few cases), 1 for this process.
 
     Returns:
         The rows, one per case and region.
 
     Raises:
+        PedsegError: the definition is unknown.
         ProblemsError: label maps are missing (told before anything is computed) or cannot be scored. Nothing is written
             then: a table without some of its cases would pass for a whole one.
     """
     pairs = pair_cases(predictions, cases)
-    return _score_all(pairs, Conventions(prediction_convention or convention, convention), output, workers)
+    conventions = Conventions(prediction_convention or convention, convention)
+    result = score_pairs(pairs, conventions, definition=definition, tolerance_mm=tolerance_mm, workers=workers)
+    return _write_whole(*result, output)
 
 
 def score_folder(
@@ -77,26 +84,37 @@ def score_folder(
     output: Path,
     convention: LabelConvention,
     prediction_convention: LabelConvention | None = None,
+    definition: str = "brats2023",
+    tolerance_mm: float | None = None,
     subset: bool = False,
     workers: int | None = None,
 ) -> pd.DataFrame:
     """Score a folder of label maps against a folder of labels, see `pair_folder`; otherwise as `score_cases`."""
     pairs = pair_folder(predictions, labels, subset=subset)
-    return _score_all(pairs, Conventions(prediction_convention or convention, convention), output, workers)
+    conventions = Conventions(prediction_convention or convention, convention)
+    result = score_pairs(pairs, conventions, definition=definition, tolerance_mm=tolerance_mm, workers=workers)
+    return _write_whole(*result, output)
 
 
 def score_pairs(
-    pairs: Sequence[Pair], conventions: Conventions, *, workers: int | None = None
+    pairs: Sequence[Pair],
+    conventions: Conventions,
+    *,
+    definition: str = "brats2023",
+    tolerance_mm: float | None = None,
+    workers: int | None = None,
 ) -> tuple[pd.DataFrame, list[Problem]]:
-    """Score pairs of files.
+    """Score pairs of files; arguments as of `score_cases`.
 
     Returns:
         The rows of the cases that could be scored, and what was wrong with the others.
 
     Raises:
-        PedsegError: a worker process was ended from outside.
+        PedsegError: the definition is unknown, the tolerance negative, or a worker process was ended from outside.
     """
-    results = list(_results(pairs, conventions, workers))
+    check_rules(definition, tolerance_mm)
+    job = partial(_score_pair, conventions=conventions, definition=definition, tolerance_mm=tolerance_mm)
+    results = list(_results(pairs, job, workers))
     rows = [row for result in results if not isinstance(result, Problem) for row in result]
     return pd.DataFrame(rows), [result for result in results if isinstance(result, Problem)]
 
@@ -107,17 +125,18 @@ def write_scores(table: pd.DataFrame, output: Path) -> None:
         table.to_csv(temporary, index=False)
 
 
-def _score_all(pairs: Sequence[Pair], conventions: Conventions, output: Path, workers: int | None) -> pd.DataFrame:
-    table, problems = score_pairs(pairs, conventions, workers=workers)
+def _write_whole(table: pd.DataFrame, problems: Sequence[Problem], output: Path) -> pd.DataFrame:
     if problems:
-        raise ProblemsError(f"{len(problems)} of {len(pairs)} cases cannot be scored:", problems)
+        total = len(problems) + (table["case"].nunique() if len(table) else 0)
+        raise ProblemsError(f"{len(problems)} of {total} cases cannot be scored:", problems)
     write_scores(table, output)
     return table
 
 
-def _results(pairs: Sequence[Pair], conventions: Conventions, workers: int | None) -> Iterator[Rows | Problem]:
+def _results(
+    pairs: Sequence[Pair], job: Callable[[Pair], Rows | Problem], workers: int | None
+) -> Iterator[Rows | Problem]:
     """Rows or problem of each pair, in their order, with a progress bar where somebody looks."""
-    job = partial(_score_pair, conventions=conventions)
     console = Console(stderr=True)
     show = partial(
         track, description="scoring", total=len(pairs), console=console, disable=not console.is_terminal, transient=True
@@ -133,7 +152,7 @@ def _results(pairs: Sequence[Pair], conventions: Conventions, workers: int | Non
         raise PedsegError("a scoring process was ended from outside (memory?); use fewer workers") from error
 
 
-def _score_pair(pair: Pair, *, conventions: Conventions) -> Rows | Problem:
+def _score_pair(pair: Pair, *, conventions: Conventions, definition: str, tolerance_mm: float | None) -> Rows | Problem:
     """Rows of one case, or what is wrong with it."""
     try:
         label, prediction = read_volume(pair.label), read_volume(pair.prediction)
@@ -144,7 +163,8 @@ def _score_pair(pair: Pair, *, conventions: Conventions) -> Rows | Problem:
         )
     except PedsegError as error:
         return Problem(pair.case, pair.prediction.name, str(error), "mend the file and score again")
-    return [{"case": pair.case, **asdict(score)} for score in score_case(*masks, spacing_mm=label.spacing_mm)]
+    scores = score_case(*masks, spacing_mm=label.spacing_mm, definition=definition, tolerance_mm=tolerance_mm)
+    return [{"case": pair.case, **asdict(score)} for score in scores]
 
 
 def _check_grid(prediction: Volume, label: Volume, pair: Pair) -> None:

@@ -1,179 +1,147 @@
-"""Distance between the surfaces of two masks, as the BraTS 2023 evaluation measures it.
+"""Distances between the surfaces of two masks, and the metrics that are made of them.
 
-The surface of a mask runs between voxels: where the eight voxels around a grid point are not all alike, a piece of
-surface goes through, and its area follows from which of them are inside (marching cubes: Lorensen and Cline 1987). The
-Hausdorff distance weights distances by these areas (Nikolov et al. 2021, "Clinically applicable segmentation of head
-and neck anatomy"; their package ``surface-distance`` is what BraTS 2023 runs and what the tests compare with).
+Two notions of a surface are in use. `surface_distances` follows the BraTS 2023 evaluation, which runs the package
+``surface-distance`` (Nikolov et al. 2021, "Clinically applicable segmentation of head and neck anatomy"): elements of
+surface between voxels, weighted by their areas. `border_distances` follows ``brats-evaluation`` of 2025: voxels of the
+mask that have a face neighbour outside it, all of one weight.
 """
 
-import itertools
-import math
-from collections import defaultdict
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from pedseg.metrics.areas import ALL_INSIDE, neighbourhood_codes, surface_area_table
 from pedseg.metrics.overlap import bounding_box
 
-Corner = tuple[int, int, int]
-Edge = tuple[Corner, Corner]
-Loop = tuple[Edge, ...]
-Triangle = tuple[int, int, int]
-Vector = tuple[float, ...]
-
-CORNERS: tuple[Corner, ...] = tuple(itertools.product((0, 1), repeat=3))  # type: ignore[arg-type]
-EDGES: tuple[Edge, ...] = tuple(
-    (a, b) for a, b in itertools.combinations(CORNERS, 2) if sum(i != j for i, j in zip(a, b, strict=True)) == 1
-)
-ALL_INSIDE = (1 << len(CORNERS)) - 1
-AMBIGUOUS = 4  # crossed edges of a face whose inside corners lie diagonally
-POINTS_OF_TRIANGLE = 3
+Mask = NDArray[np.bool_]
+Values = NDArray[np.float64]
 
 
-def hausdorff_distance_mm(
-    prediction: NDArray[np.bool_],
-    label: NDArray[np.bool_],
-    *,
-    spacing_mm: Sequence[float],
-    percentile: float = 95.0,
-) -> float:
-    """Robust Hausdorff distance in mm: the larger of the two directed, area-weighted percentiles.
+@dataclass(frozen=True, slots=True)
+class SurfaceDistances:
+    """Distances between two surfaces in both directions.
+
+    Attributes:
+        prediction_mm: distance of each element of the prediction's surface to the label's; infinite if it has none.
+        label_mm: the other direction.
+        prediction_areas: weight of each element of the prediction's surface.
+        label_areas: the same of the label.
+    """
+
+    prediction_mm: Values
+    label_mm: Values
+    prediction_areas: Values
+    label_areas: Values
+
+    @property
+    def directions(self) -> tuple[tuple[Values, Values], ...]:
+        """Distances and weights, by direction; a mask that is empty has none."""
+        both = ((self.prediction_mm, self.prediction_areas), (self.label_mm, self.label_areas))
+        return tuple(pair for pair in both if len(pair[0]))
+
+
+def surface_distances(prediction: Mask, label: Mask, *, spacing_mm: Sequence[float]) -> SurfaceDistances:
+    """Distances between elements of surface, weighted by their areas in mm².
 
     Args:
         prediction: mask (Z, Y, X).
         label: mask of the same shape.
         spacing_mm: voxel size (z, y, x).
+    """
+    z, y, x = (float(side) for side in spacing_mm)
+    codes = [neighbourhood_codes(mask) for mask in _padded(prediction, label)]
+    surfaces = [(code != 0) & (code != ALL_INSIDE) for code in codes]
+    areas = surface_area_table((z, y, x))
+    p, g = (areas[code[surface]] for code, surface in zip(codes, surfaces, strict=True))
+    return SurfaceDistances(*_both_ways(*surfaces, spacing_mm=(z, y, x)), p, g)
+
+
+def border_distances(prediction: Mask, label: Mask, *, spacing_mm: Sequence[float]) -> SurfaceDistances:
+    """Distances between border voxels, each of weight 1; arguments as of `surface_distances`."""
+    p, g = _both_ways(*(_border(mask) for mask in _padded(prediction, label)), spacing_mm=spacing_mm)
+    return SurfaceDistances(p, g, np.ones(len(p)), np.ones(len(g)))
+
+
+def hausdorff_mm(distances: SurfaceDistances, *, percentile: float = 95.0) -> float:
+    """Robust Hausdorff distance: the larger of the two directed, weighted percentiles.
+
+    Args:
+        distances: between the two surfaces.
         percentile: of the distances from one surface to the other, 0-100.
 
     Returns:
         NaN if both masks are empty, infinity if one is.
     """
-    box = bounding_box(prediction | label)
-    if box is None:
-        return float("nan")
-    masks = [np.pad(mask[box], 1) for mask in (prediction, label)]
-    if not all(mask.any() for mask in masks):
-        return float("inf")
-    spacing = tuple(float(s) for s in spacing_mm)
-    codes = [neighbourhood_codes(mask) for mask in masks]
-    surfaces = [(code != 0) & (code != ALL_INSIDE) for code in codes]
-    areas = surface_area_table(spacing)
-    return max(
-        _weighted_percentile(_distances_mm(here, there, spacing), areas[code[here]], percentile)
-        for code, here, there in zip(codes, surfaces, reversed(surfaces), strict=True)
-    )
+    return max((_weighted_percentile(*way, percentile) for way in distances.directions), default=float("nan"))
 
 
-def neighbourhood_codes(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Code of the eight voxels around every inner grid point of a mask: bit i is set if corner i of `CORNERS` is in.
+def pooled_hausdorff_mm(distances: SurfaceDistances, *, percentile: float = 95.0) -> float:
+    """Percentile of the distances of both directions together, interpolated between elements, without weights.
 
     Returns:
-        Array one shorter than the mask along each axis.
+        NaN if both masks are empty, infinity if one is.
     """
-    d, h, w = (n - 1 for n in mask.shape)
-    voxels = mask.view(np.uint8)
-    codes = np.zeros((d, h, w), dtype=np.uint8)
-    for bit, (z, y, x) in enumerate(CORNERS):
-        codes |= voxels[z : z + d, y : y + h, x : x + w] << bit
-    return codes
+    pooled = np.concatenate([distances.prediction_mm, distances.label_mm])
+    if not np.isfinite(pooled).all():
+        return float("inf")
+    return float(np.percentile(pooled, percentile)) if len(pooled) else float("nan")
 
 
-@lru_cache(maxsize=16)
-def surface_area_table(spacing_mm: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Area in mm² of the surface through each of the 256 neighbourhoods.
+def surface_dice(distances: SurfaceDistances, *, tolerance_mm: float) -> float:
+    """Normalised surface Dice: share of the area of both surfaces that lies within `tolerance_mm` of the other one.
 
-    The surface crosses edges in their middle. Of four crossed edges in one face, those at the same corner of the
-    minority (inside or outside) are connected, so that single corners are cut off one by one. Loops that are not flat
-    are divided into the triangles that have the largest area at unit spacing, which are the flat pieces of the loop.
+    Returns:
+        A value from 0 to 1; NaN if both masks are empty, 0 if one is.
     """
-    z, y, x = spacing_mm
-    table = np.zeros(ALL_INSIDE + 1)
-    for code, normals in enumerate(_area_vectors()):
-        table[code] = np.linalg.norm(normals * np.array([y * x, z * x, z * y]), axis=1).sum()
-    table.setflags(write=False)
-    return table
+    near = sum(float(areas[mm <= tolerance_mm].sum()) for mm, areas in distances.directions)
+    area = sum(float(areas.sum()) for _, areas in distances.directions)
+    return near / area if distances.directions else float("nan")
 
 
-@cache
-def _area_vectors() -> tuple[NDArray[np.float64], ...]:
-    """Of each neighbourhood the normals (n, 3) of its triangles at unit spacing, as long as the triangles are large."""
-    return tuple(
-        np.array([n for loop in _loops(code) for n in _flat_pieces(loop)]).reshape(-1, 3)
-        for code in range(ALL_INSIDE + 1)
-    )
+def mean_surface_dice(distances: SurfaceDistances, *, tolerance_mm: float) -> float:
+    """Mean of the two shares, that of each surface within `tolerance_mm` of the other one; otherwise as `surface_dice`.
+
+    A small surface counts as much as a large one here.
+    """
+    shares = [float(areas[mm <= tolerance_mm].sum() / areas.sum()) for mm, areas in distances.directions]
+    return sum(shares) / len(shares) if shares else float("nan")
 
 
-def _loops(code: int) -> list[Loop]:
-    """Closed loops of crossed edges around one grid point."""
-    inside = {corner for bit, corner in enumerate(CORNERS) if code >> bit & 1}
-    few_inside = len(inside) <= len(CORNERS) // 2
-    neighbours: dict[Edge, list[Edge]] = defaultdict(list)
-    for axis, side in itertools.product(range(3), (0, 1)):
-        corners = [c for c in CORNERS if c[axis] == side]
-        crossed = [e for e in EDGES if set(e) <= set(corners) and (e[0] in inside) != (e[1] in inside)]
-        minority = [c for c in corners if (c in inside) == few_inside]
-        pairs = [[e for e in crossed if c in e] for c in minority] if len(crossed) == AMBIGUOUS else [crossed]
-        for pair in filter(None, pairs):
-            neighbours[pair[0]].append(pair[1])
-            neighbours[pair[1]].append(pair[0])
-    return _walk(neighbours)
+def _padded(prediction: Mask, label: Mask) -> tuple[Mask, Mask]:
+    """Both masks in the box around them, with a voxel of background on every side."""
+    box = bounding_box(prediction | label) or tuple(slice(0) for _ in label.shape)
+    return np.pad(prediction[box], 1), np.pad(label[box], 1)
 
 
-def _walk(neighbours: dict[Edge, list[Edge]]) -> list[Loop]:
-    loops: list[Loop] = []
-    waiting = set(neighbours)
-    for first in neighbours:
-        loop: list[Edge] = []
-        following: Edge | None = first if first in waiting else None
-        while following is not None:
-            loop.append(following)
-            waiting.discard(following)
-            following = next((edge for edge in neighbours[following] if edge in waiting), None)
-        if loop:
-            loops.append(tuple(loop))
-    return loops
+def _border(mask: Mask) -> Mask:
+    """Voxels with a face neighbour outside the mask, which does not reach the sides of the array."""
+    core = mask[1:-1, 1:-1, 1:-1].copy()
+    for axis in range(mask.ndim):
+        for step in (slice(0, -2), slice(2, None)):
+            core &= mask[tuple(step if a == axis else slice(1, -1) for a in range(mask.ndim))]
+    border = mask.copy()
+    border[1:-1, 1:-1, 1:-1] &= ~core
+    return border
 
 
-def _flat_pieces(loop: Loop) -> list[Vector]:
-    """Normals of the triangles of a loop."""
-    points = [tuple((i + j) / 2 for i, j in zip(a, b, strict=True)) for a, b in loop]
-    divisions = (
-        [_area_vector(points[a], points[b], points[c]) for a, b, c in triangles]
-        for triangles in _triangulations(0, len(loop) - 1)
-    )
-    return max(divisions, key=lambda normals: sum(map(math.hypot, *zip(*normals, strict=True))))
+def _both_ways(prediction: Mask, label: Mask, *, spacing_mm: Sequence[float]) -> tuple[Values, Values]:
+    """Distance of each point of one grid mask, in array order, to the nearest one of the other, in both directions."""
+    return _distances_mm(prediction, label, spacing_mm), _distances_mm(label, prediction, spacing_mm)
 
 
-@cache
-def _triangulations(first: int, last: int) -> tuple[tuple[Triangle, ...], ...]:
-    """All ways to divide the polygon of points `first` to `last` into triangles."""
-    if last - first < POINTS_OF_TRIANGLE - 1:
-        return ((),)
-    return tuple(
-        (*before, *after, (first, apex, last))
-        for apex in range(first + 1, last)
-        for before in _triangulations(first, apex)
-        for after in _triangulations(apex, last)
-    )
-
-
-def _area_vector(a: Vector, b: Vector, c: Vector) -> Vector:
-    """Half the cross product of two sides of a triangle."""
-    (u, v, w), (p, q, r) = ([j - i for i, j in zip(a, end, strict=True)] for end in (b, c))
-    return (v * r - w * q) / 2, (w * p - u * r) / 2, (u * q - v * p) / 2
-
-
-def _distances_mm(here: NDArray[np.bool_], there: NDArray[np.bool_], spacing: Sequence[float]) -> NDArray[np.float64]:
-    """Distance of each grid point of `here`, in array order, to the nearest one of `there`.
+def _distances_mm(here: Mask, there: Mask, spacing_mm: Sequence[float]) -> Values:
+    """Distance of each point of `here` to the nearest one of `there`, infinite if there is none.
 
     A k-d tree finds the neighbours: in double precision, where a distance transform in float32 is off by 1e-5 mm if the
     spacing differs between axes, and faster, since surfaces have few points and most lie close to the other one.
     """
-    step = np.asarray(spacing, dtype=np.float64)
+    step = np.asarray(spacing_mm, dtype=np.float64)
     points, others = np.argwhere(here), np.argwhere(there)
+    if not len(others):
+        return np.full(len(points), np.inf)
     apart = np.flatnonzero(~there[here])
     tree = cKDTree(others * step, balanced_tree=False, compact_nodes=False)
     _, nearest = tree.query(points[apart] * step)
@@ -182,7 +150,7 @@ def _distances_mm(here: NDArray[np.bool_], there: NDArray[np.bool_], spacing: Se
     return distances
 
 
-def _weighted_percentile(distances: NDArray[np.float64], areas: NDArray[np.float64], percentile: float) -> float:
+def _weighted_percentile(distances: Values, areas: Values, percentile: float) -> float:
     """Smallest distance below which at least `percentile` percent of the area lies."""
     order = np.lexsort((areas, distances))
     share = np.cumsum(areas[order]) / areas.sum()
