@@ -6,10 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from pedseg.analysis.postprocessing import postprocess_folder
+from pedseg.analysis.scoring import score_cases
+from pedseg.cases import find_cases
 from pedseg.files import write_json
+from pedseg.inference.postprocessing import RULE_SETS
+from pedseg.labels import get_convention
 from pedseg.report import main
+from pedseg.runs import RunFolder
 from tests.analysis.worlds import write_children, write_run
 
 MODELS = ("UDA", "3_star")
@@ -64,6 +71,35 @@ def test_report_of_runs(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         assert (output / "figures" / name).stat().st_size > 2_000
     assert {path.name for path in output.iterdir()} >= TABLES
     assert all("SYNTHETIC" in (output / name).read_text() for name in TABLES)
+
+
+def test_post_processing_stands_beside_the_raw_result(runs: Path, children: Path, tmp_path: Path) -> None:
+    """The rule turns the oedema of every child into core, so TC changes and WT does not; Tables 2 and 3 do not."""
+    convention = get_convention("brats2023")
+    copied = tmp_path / "runs"
+    shutil.copytree(runs / "uda", copied / "uda", ignore=shutil.ignore_patterns("metrics.csv"))
+    assert main([str(copied), "--output", str(tmp_path / "before")]) == 0
+    run = RunFolder(copied / "uda" / "fold_0")
+    output = run.postprocessed / "peds2023_ed"
+    postprocess_folder(run.predictions, output, RULE_SETS["peds2023_ed"], convention=convention, workers=1)
+    cases = find_cases(children, cohort="ped", labelled=True).cases
+    score_cases(output, cases, output=output / "scores.csv", convention=convention, workers=1)
+    assert main([str(copied), "--output", str(tmp_path / "after")]) == 0
+    for name in sorted(TABLES):
+        assert (tmp_path / "after" / name).read_text() == (tmp_path / "before" / name).read_text()
+    assert not (tmp_path / "before" / "postprocessing.csv").exists()
+    table = pd.read_csv(tmp_path / "after" / "postprocessing.csv")
+    assert list(table["rules"]) == ["raw", "peds2023_ed"]
+    assert list(table["changed"]) == [0, 5]
+    assert (table["difference dice wt"] == 0).all()
+    assert table["difference dice tc"][1] < -0.1
+    assert table["caption"].str.contains("SYNTHETIC").all()
+    page = (tmp_path / "after" / "report.md").read_text()
+    assert "## Post-processing (SYNTHETIC data)" in page
+    assert "Tables 2 and 3 and the comparisons are of the raw result. (SYNTHETIC data)" in page
+    assert r"| peds2023\_ed | 5 of 5 |" in page
+    assert main([str(runs / "uda"), "--output", str(tmp_path / "after")]) == 0
+    assert not (tmp_path / "after" / "postprocessing.csv").exists()
 
 
 def test_again_into_the_same_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:  # heavy imports wait until --help is answered
     from pedseg.analysis.pictures import Pictures
 
 TEXTS = ("report.md", "statistics.json", "statistics.md")
-FILES = (*TEXTS, *(f"table{number}.{ending}" for number in (2, 3) for ending in ("md", "tex", "csv")))
+POSTPROCESSING = "postprocessing.csv"  # only where runs have been post-processed
+FILES = (*TEXTS, POSTPROCESSING, *(f"table{number}.{ending}" for number in (2, 3) for ending in ("md", "tex", "csv")))
 FIRST_TABLE = 2  # its second-best values are not marked, as in the paper
 
 
@@ -23,7 +24,8 @@ def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
         prog="python -m pedseg.report",
-        description="The paper's Tables 2 and 3, paired statistics, box plots, training curves and example slices.",
+        description="The paper's Tables 2 and 3, paired statistics, box plots, training curves and example slices; and "
+        "a table of post-processing beside them.",
     )
     p.add_argument(
         "sources",
@@ -85,6 +87,7 @@ def compute(models: "Sequence[Model]", arguments: argparse.Namespace) -> "Conten
 
     from pedseg.analysis.models import runs_without_scores
     from pedseg.analysis.pages import Contents, table_captions
+    from pedseg.analysis.postprocessing_table import postprocessing_table
     from pedseg.analysis.sizes import small_cases
     from pedseg.analysis.statistics import compare_models
     from pedseg.analysis.tables import escape, summarise
@@ -106,12 +109,14 @@ def compute(models: "Sequence[Model]", arguments: argparse.Namespace) -> "Conten
     if small:
         comparisons.append(compare_models(models, without=small, population=f"ET ≥ {limit:g} mm³"))
     captions = table_captions(models, small=len(small), min_et_mm3=limit)
-    return Contents(models, tables, captions, pd.concat(comparisons, ignore_index=True), sizes, small, notes)
+    paired = pd.concat(comparisons, ignore_index=True)
+    return Contents(models, tables, captions, paired, sizes, small, notes, *postprocessing_table(models))
 
 
 def write(contents: "Contents", pictures: "Pictures", output: Path) -> list[Path]:
     """Write tables, statistics and the page, and return the paths."""
     from pedseg.analysis.pages import comparisons_table, write_page
+    from pedseg.analysis.postprocessing_table import postprocessing_csv
     from pedseg.analysis.statistics import to_records
     from pedseg.analysis.tables import write_table
     from pedseg.files import write_json, write_text
@@ -127,6 +132,10 @@ def write(contents: "Contents", pictures: "Pictures", output: Path) -> list[Path
         output / "statistics.json",
         {"synthetic": contents.synthetic, "comparisons": to_records(contents.comparisons)},
     )
+    if len(contents.postprocessing):
+        text = postprocessing_csv(contents.postprocessing, caption=contents.postprocessing_caption)
+        write_text(output / POSTPROCESSING, text)
+        written.append(output / POSTPROCESSING)
     title = "SYNTHETIC data\n\n" if contents.synthetic else ""
     write_text(output / "statistics.md", f"{title}{comparisons_table(contents.comparisons)}\n")
     write_text(output / "report.md", write_page(contents, pictures, folder=output))

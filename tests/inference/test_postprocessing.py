@@ -87,6 +87,18 @@ def test_corners_connect() -> None:
     assert not small_components(masks(label), fewer_than=3).any()
 
 
+def test_masks_one_voxel_thick() -> None:
+    """cc3d gives up on some of these without a rim."""
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        shape = rng.permutation([1, int(rng.integers(1, 3)), int(rng.integers(1, 9))])
+        label = np.where(rng.random(shape) < rng.choice([0.3, 0.7]), ED, 0).astype(np.uint8)
+        components, _ = ndimage.label(label, structure=EVERYWHERE)
+        sizes = np.bincount(components.ravel())
+        largest = label * (sizes[components] == sizes[1:].max(initial=0))
+        np.testing.assert_array_equal(tissues(keep_largest(masks(label), Region.WT)), largest)
+
+
 @pytest.mark.parametrize("fewer_than", [1, 5, 130])
 def test_small_components_by_slow_flood(fewer_than: int) -> None:
     for seed in range(4):

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.analysis.pairing import Pair
-from pedseg.analysis.postprocessing import read_checked_label
+from pedseg.analysis.postprocessing import read_checked_label, worthwhile
 from pedseg.data.parallel import run_parallel
 from pedseg.errors import PedsegError, Problem, ProblemsError
 from pedseg.files import read_json
@@ -99,7 +99,7 @@ def choose(held_out: Sequence[HeldOut], *, target: Sequence[str], workers: int) 
     Args:
         held_out: cases of each cohort.
         target: cohorts whose labels must not be used.
-        workers: processes.
+        workers: most processes; few cases get fewer.
 
     Raises:
         PedsegError: there is no case, or a cohort is a target of the adaptation. No file has been read then.
@@ -113,7 +113,8 @@ def choose(held_out: Sequence[HeldOut], *, target: Sequence[str], workers: int) 
     jobs = [(pair, one.convention) for one in held_out for pair in one.pairs]
     if not jobs:
         raise PedsegError("there is no held-out source case to choose the post-processing on")
-    results = list(run_parallel(_measure, jobs, workers=workers, description="choosing"))
+    processes = worthwhile(workers, len(jobs))
+    results = list(run_parallel(_measure, jobs, workers=processes, description="choosing"))
     problems = [result for result in results if isinstance(result, Problem)]
     if problems:
         raise ProblemsError(f"{len(problems)} of {len(jobs)} source cases cannot be used:", problems)

@@ -119,7 +119,7 @@ def _from_folder(root: Path) -> list[Model]:
 
 
 def _from_folds(folder: Path, runs: Sequence[RunFolder], *, root: Path) -> Model:
-    scores = pd.concat([_read(run.scores) for run in runs], ignore_index=True)
+    scores = pd.concat([read_scores(run.scores) for run in runs], ignore_index=True)
     repeated = scores[scores.duplicated(["case", "region"])]
     if len(repeated):
         raise PedsegError(f"{folder}: case {repeated['case'].iloc[0]} is scored by two folds; move one of them away")
@@ -142,7 +142,7 @@ def _from_csv(path: Path) -> Model:
         raise PedsegError(f"{path}: no such file or folder; {HOW_TO_RUN}")
     if path.name == "scores.csv" and path.resolve().parent.name.startswith("fold_"):
         return _from_folder(path.parent)[0]
-    return Model(model_name(path.resolve().parent.name if path.name == "scores.csv" else path.stem), _read(path))
+    return Model(model_name(path.resolve().parent.name if path.name == "scores.csv" else path.stem), read_scores(path))
 
 
 def _is_scores(path: Path) -> bool:
@@ -153,8 +153,12 @@ def _is_scores(path: Path) -> bool:
     return columns >= set(NEEDED) or columns >= set(WIDE_NEEDED)
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """Read scores, long or one column per metric and region (``Dice-ET``, …, ``ID``)."""
+def read_scores(path: Path) -> pd.DataFrame:
+    """Read scores, long or one column per metric and region (``Dice-ET``, …, ``ID``).
+
+    Raises:
+        PedsegError: the file is no table, has other columns, or lists a case twice.
+    """
     try:
         table = pd.read_csv(path)
     except (ValueError, OSError) as error:

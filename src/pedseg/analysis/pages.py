@@ -11,6 +11,7 @@ import pandas as pd
 from pedseg.analysis.models import N_FOLDS, Model
 from pedseg.analysis.paper import GROUPS, TABLES, group_of
 from pedseg.analysis.pictures import Pictures, marked
+from pedseg.analysis.postprocessing_table import CAPTION, postprocessing_markdown
 from pedseg.analysis.sizes import TISSUES
 from pedseg.analysis.statistics import MARGINS
 from pedseg.analysis.tables import agreement, beside_paper, escape, to_markdown
@@ -39,6 +40,8 @@ class Contents:
         sizes: of the tissues by case; may be empty.
         small: cases that Table 3 leaves out.
         notes: sentences on what is missing.
+        postprocessing: rows of `pedseg.analysis.postprocessing_table.postprocessing_table`; may be empty.
+        postprocessing_notes: its sentences.
     """
 
     models: Sequence[Model]
@@ -48,6 +51,13 @@ class Contents:
     sizes: pd.DataFrame
     small: frozenset[str] = frozenset()
     notes: Sequence[str] = field(default=())
+    postprocessing: pd.DataFrame = field(default_factory=pd.DataFrame)
+    postprocessing_notes: Sequence[str] = field(default=())
+
+    @property
+    def postprocessing_caption(self) -> str:
+        """Caption of the table of post-processing."""
+        return marked(self.models, CAPTION)
 
     @property
     def synthetic(self) -> bool:
@@ -103,6 +113,10 @@ def write_page(contents: Contents, pictures: Pictures, *, folder: Path) -> str:
             parts += [f"{same} of {total} numbers of the paper are the same; what differs is bold."]
             parts += [beside_paper(table, number=number)]
     parts += [_groups(models), *_absent(contents.sizes), *contents.notes, *pictures.notes]
+    if len(contents.postprocessing) or contents.postprocessing_notes:
+        parts += [f"## {marked(models, 'Post-processing')}", *contents.postprocessing_notes]
+    if len(contents.postprocessing):
+        parts += [postprocessing_markdown(contents.postprocessing, caption=contents.postprocessing_caption)]
     if len(contents.comparisons):
         parts += [f"## {marked(models, 'Paired comparisons')}", _comparisons(contents.comparisons)]
     parts.append(f"## {marked(models, 'Pictures')}")

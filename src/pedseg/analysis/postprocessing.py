@@ -20,6 +20,7 @@ from pedseg.labels import LabelConvention, Region, regions_from_labels
 from pedseg.metrics.overlap import bounding_box
 
 RECORD = "rules.json"
+CASES_WORTH_A_PROCESS = 20  # starting one takes as long as processing so many
 Change = Mapping[str, int]  # region → voxels that differ from the raw label map
 
 
@@ -90,7 +91,7 @@ def postprocess_folder(
         output: folder to write; its rules.json tells how the label maps were made.
         rules: to apply in this order; with none the label maps are copied.
         convention: voxel labels of the label maps.
-        workers: processes.
+        workers: most processes; few cases get fewer.
         overwrite: replace label maps of these cases, whatever they are.
 
     Returns:
@@ -105,7 +106,7 @@ def postprocess_folder(
     kept = prepare_output(predictions, output, applied, overwrite=overwrite)
     waiting = [(path, output / path.name) for case, path in files.items() if case not in kept]
     job = partial(_postprocess, rules=tuple(rules), convention=convention)
-    results = list(run_parallel(job, waiting, workers=workers, description="post-processing"))
+    results = list(run_parallel(job, waiting, workers=worthwhile(workers, len(waiting)), description="post-processing"))
     problems = [result for result in results if isinstance(result, Problem)]
     made = zip(waiting, results, strict=True)
     changes = kept | {_case(path): result for (path, _), result in made if not isinstance(result, Problem)}
@@ -166,6 +167,11 @@ def prepare_output(predictions: Path, output: Path, planned: Applied, *, overwri
     kept = {case: before.changes[case] for case in staying if before and case in before.changes}
     Applied(planned.rules, planned.convention, planned.inputs, kept).write(output)
     return kept
+
+
+def worthwhile(workers: int, cases: int) -> int:
+    """How many of so many processes pay for so many cases."""
+    return max(1, min(workers, cases // CASES_WORTH_A_PROCESS))
 
 
 def read_checked_label(path: Path, convention: LabelConvention) -> NDArray[np.integer]:

@@ -176,9 +176,12 @@ def relabel(
 
 
 def _components(tissues: NDArray[np.generic]) -> NDArray[np.integer]:
-    """Number the components of each value but 0."""
-    components: NDArray[np.integer] = cc3d.connected_components(tissues, connectivity=CONNECTIVITY)
-    return components
+    """Number the components of each value but 0.
+
+    A rim of background goes around, as cc3d fails on some masks that are one voxel thick.
+    """
+    found: NDArray[np.integer] = cc3d.connected_components(np.pad(tissues, 1), connectivity=CONNECTIVITY)
+    return found[1:-1, 1:-1, 1:-1]
 
 
 def _sizes(components: NDArray[np.integer]) -> NDArray[np.int64]:

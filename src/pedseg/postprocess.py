@@ -1,0 +1,190 @@
+"""Clear up label maps, beside the raw ones: ``python -m pedseg.postprocess runs/uda --rules peds2023 keep_largest``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pedseg.configuration import exit_code
+from pedseg.errors import PedsegError
+
+if TYPE_CHECKING:  # heavy imports wait until --help is answered
+    from pedseg.analysis.experiments import Experiment
+    from pedseg.cases import Case
+    from pedseg.inference.postprocessing import Rule
+    from pedseg.runs import RunFolder
+
+# Keys of pedseg.inference.postprocessing.RULE_SETS, which is slow to import, and the one that is chosen.
+CHOSEN = "keep_largest"
+RULES = ("peds2023", "peds2023_et", "peds2023_ed", "peds2023_components", CHOSEN)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m pedseg.postprocess",
+        description="Apply rules to predicted label maps. The raw label maps and their scores stay as they are; each "
+        "rule set gets label maps, and where there are labels scores, in a folder of its own.",
+        epilog="peds2023: as the winner of BraTS-PEDs 2023 did, all ET becomes NC where ET/WT < 0.04 (by itself: "
+        "peds2023_et), all ED becomes NC where ED/WT < 1.0 (peds2023_ed), and components of fewer than 130 voxels go "
+        "(peds2023_components). keep_largest: nnU-Net's rule, used only where it raises the Dice of held-out source "
+        "cases, which are predicted first; labels of the target cohort are not read for it.",
+    )
+    p.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="experiment, folder of experiments, or one fold_*")
+    p.add_argument("--rules", nargs="+", choices=RULES, required=True, metavar="RULES", help=", ".join(RULES))
+    folder = p.add_argument_group("label maps of a folder, instead of runs")
+    folder.add_argument("--predictions", type=Path, metavar="DIR", help="folder of <case id>.nii.gz")
+    folder.add_argument("--output", type=Path, metavar="DIR", help="for <rules>/<case id>.nii.gz")
+    folder.add_argument("--convention", default="brats2023", help="their voxel labels (default: %(default)s)")
+    folder.add_argument("--choice", type=Path, metavar="JSON", help="postprocessing.json of a run, for keep_largest")
+    p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="for source cases: %(default)s")
+    p.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
+    p.add_argument("--overwrite", action="store_true", help="replace what other rules or predictions have left")
+    return p
+
+
+def postprocess(arguments: argparse.Namespace) -> None:
+    """Apply the rules to runs or to a folder."""
+    in_folder = bool(arguments.predictions or arguments.output)
+    if in_folder == bool(arguments.runs):
+        raise PedsegError("give runs, or --predictions DIR with --output DIR")
+    if arguments.workers is not None and arguments.workers < 1:
+        raise PedsegError(f"--workers {arguments.workers} is no number of processes; give 1 or more")
+    if in_folder:
+        postprocess_folders(arguments)
+    else:
+        postprocess_runs(arguments)
+
+
+def postprocess_folders(arguments: argparse.Namespace) -> None:
+    """Apply each rule set to a folder of label maps."""
+    if not (arguments.predictions and arguments.output):
+        raise PedsegError("--predictions DIR and --output DIR belong together; give both")
+    if CHOSEN in arguments.rules and not arguments.choice:
+        raise PedsegError(
+            f"{CHOSEN} needs to know which regions: give --choice JSON, the postprocessing.json that "
+            f"`python -m pedseg.postprocess RUN --rules {CHOSEN}` has written beside the folds of a run"
+        )
+
+    from pedseg.analysis.keep_largest import read_choice
+    from pedseg.analysis.postprocessing import postprocess_folder
+    from pedseg.data.parallel import default_workers
+    from pedseg.labels import get_convention
+
+    convention = get_convention(arguments.convention)
+    rules = _rule_sets(arguments.rules, read_choice(arguments.choice) if CHOSEN in arguments.rules else ())
+    for name, rule_set in rules.items():
+        applied = postprocess_folder(
+            arguments.predictions,
+            arguments.output / name,
+            rule_set,
+            convention=convention,
+            workers=arguments.workers or default_workers(),
+            overwrite=arguments.overwrite,
+        )
+        changed = f"{applied.changed_cases} of {len(applied.inputs)} label maps changed"
+        print(f"{name}: {changed}, in {arguments.output / name}")
+
+
+def postprocess_runs(arguments: argparse.Namespace) -> None:
+    """Apply each rule set to the predictions of every finished fold, and score the result."""
+    from pedseg.analysis.experiments import find_experiments, postprocess_fold
+    from pedseg.data.parallel import default_workers
+
+    experiments, left_out = find_experiments(arguments.runs)
+    for fold, reason in left_out:
+        sys.stderr.write(f"pedseg: {fold} is left out: {reason}\n")
+    if not experiments:
+        raise PedsegError("there is no finished run with predictions; train one, or finish it")
+    workers = arguments.workers or default_workers()
+    chosen = choose(experiments, arguments, workers=workers) if CHOSEN in arguments.rules else {}
+    for experiment in experiments:
+        for name, rules in _rule_sets(arguments.rules, chosen.get(experiment.path, ())).items():
+            done = [
+                postprocess_fold(fold, name, rules, workers=workers, overwrite=arguments.overwrite)
+                for fold in experiment.folds
+            ]
+            changed = f"{sum(d.changed_cases for d in done)} of {sum(len(d.inputs) for d in done)} label maps changed"
+            print(f"{experiment.path} · {name}: {changed}, in fold_*/postprocessed/{name}")
+
+
+def choose(
+    experiments: "Sequence[Experiment]", arguments: argparse.Namespace, *, workers: int
+) -> "dict[Path, Sequence[Rule]]":
+    """Choose for each experiment which largest components to keep, on its held-out source cases.
+
+    Raises:
+        PedsegError: an experiment has no held-out source case, or only one of its folds was given (no case has been
+            predicted then); or another choice is there.
+    """
+    import torch
+
+    from pedseg.analysis import keep_largest
+    from pedseg.analysis.experiments import pool, predict_held_out, write_choice
+    from pedseg.files import read_json
+    from pedseg.inference import best_device
+
+    device = best_device() if arguments.device == "auto" else torch.device(arguments.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise PedsegError("--device cuda: this machine has no CUDA device; use --device cpu")
+    cases = {fold: held_out_cases(fold) for experiment in experiments for fold in _all_folds(experiment)}
+    chosen: dict[Path, Sequence[Rule]] = {}
+    for experiment in experiments:
+        parts = [part for fold in experiment.folds for part in predict_held_out(fold, cases[fold], device=device)]
+        target = read_json(experiment.folds[0].config)["data"]["target"]
+        choice = keep_largest.choose(pool(parts), target=target, workers=workers)
+        write_choice(experiment, choice, overwrite=arguments.overwrite)
+        chosen[experiment.path] = choice.rules
+        regions = ", ".join(rule.region.upper() for rule in choice.rules) or "none, as none gains"
+        counted = ", ".join(f"{count} held-out cases of {cohort}" for cohort, count in choice.cases.items())
+        print(f"{experiment.path} · {CHOSEN}: {regions} (chosen on {counted}: {experiment.folds[0].choice})")
+    return chosen
+
+
+def held_out_cases(fold: "RunFolder") -> "dict[str, list[Case]]":
+    """Labelled source cases, by cohort, that a run was not trained on.
+
+    Raises:
+        PedsegError: there is none, or they are not where the run has found them.
+    """
+    from pedseg.assembly import select
+    from pedseg.data.cohorts import cases_of
+    from pedseg.files import read_json
+
+    config = read_json(fold.config)
+    data = config["data"]
+    parts = {} if config["fold"] == "all" else data["source"]
+    cohorts = [cohort for cohort, part in parts.items() if part == "fold"]
+    if not cohorts:
+        raise PedsegError(
+            f"{fold.path}: was trained on every source case (fold=all, or all of each cohort), so none is held out to "
+            f"choose {CHOSEN} on; leave {CHOSEN} out for this run, or train folds"
+        )
+    held_out = select(config).source_validation
+    folders = {cohort: data["cohorts"][cohort]["folder"] for cohort in cohorts}
+    return {c: cases_of(folder, held_out[c], cohort=c, labelled=True) for c, folder in folders.items()}
+
+
+def _all_folds(experiment: "Experiment") -> "Sequence[RunFolder]":
+    if not experiment.whole:
+        raise PedsegError(
+            f"{experiment.folds[0].path} is one fold, and {CHOSEN} is chosen over all folds; give {experiment.path}"
+        )
+    return experiment.folds
+
+
+def _rule_sets(names: "Sequence[str]", chosen: "Sequence[Rule]") -> "dict[str, Sequence[Rule]]":
+    from pedseg.inference.postprocessing import RULE_SETS
+
+    return {name: chosen if name == CHOSEN else RULE_SETS[name] for name in dict.fromkeys(names)}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code: 0, or 2 if something could not be done."""
+    arguments = parser().parse_args(argv)
+    return exit_code(lambda: postprocess(arguments))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
