@@ -16,6 +16,7 @@ from pedseg.imaging import restore_regions
 from pedseg.inference import Predictor, Settings
 from pedseg.networks import UNet
 from pedseg.networks.nnunet_keys import nnunet_keys
+from tests.exactness import Exact
 
 CASE = "UPENN-GBM-00006_11"
 PATCH = (64, 96, 80)  # an axis mixed up would show
@@ -102,9 +103,30 @@ def predict_here(folder: Path, case: Case, network: UNet, settings: Settings) ->
     return logits, restore_regions(logits.numpy(), prepared)
 
 
+LOGITS = "Logits of a real case, random network, {}: reading, cropping, z-score, windows, weights"
+REGIONS = "Region masks of a real case, random network, {}"
+WAYS = {"windows overlap by half": (False, 0.5), "mirrored, windows side by side": (True, 1.0)}
+HALF = REGIONS.format("windows overlap by half, its sums in half precision as they are")
+
+
+def _rows(way: str) -> list[pytest.MarkDecorator]:
+    rows = [(LOGITS, 1e-3, ""), (REGIONS, 1e-5, "of the voxels")]
+    marks = [
+        pytest.mark.exact(text.format(way), section="Prediction", peer="nnunetv2", tolerance=tolerance, unit=unit)
+        for text, tolerance, unit in rows
+    ]
+    if not WAYS[way][0]:
+        marks.append(
+            pytest.mark.exact(HALF, section="Prediction", peer="nnunetv2", tolerance=2e-3, unit="of the voxels")
+        )
+    return marks
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("mirror", "step"), [(False, 0.5), (True, 1.0)])
-def test_regions_equal_nnunets(peers_python: Path, tmp_path: Path, case: Case, mirror: bool, step: float) -> None:
+@pytest.mark.parametrize("way", [pytest.param(way, marks=_rows(way)) for way in WAYS])
+def test_regions_equal_nnunets(peers_python: Path, tmp_path: Path, case: Case, way: str, exact: Exact) -> None:
+    """In float32; its own half-precision sums round logits, so that voxels next to 0 change sides."""
+    mirror, step = WAYS[way]
     accumulators = ["float32"] if mirror else ["half", "float32"]
     network = random_network()
     theirs = predict_with_nnunet(
@@ -112,7 +134,7 @@ def test_regions_equal_nnunets(peers_python: Path, tmp_path: Path, case: Case, m
     )
     logits, regions = predict_here(tmp_path, case, network, Settings(mirror=mirror, step=step))
     assert 0.01 < regions.mean() < 0.99  # neither nothing nor everything
-    assert torch.allclose(logits, theirs["float32 logits"], atol=1e-3)
-    assert np.mean(regions != theirs["float32"].numpy()) <= 1e-5
-    if "half" in accumulators:  # its own sums round logits, so that voxels next to 0 change sides
-        assert np.mean(regions != theirs["half"].numpy()) <= 2e-3
+    exact((logits - theirs["float32 logits"]).abs().max(), LOGITS.format(way))
+    exact(np.mean(regions != theirs["float32"].numpy()), REGIONS.format(way))
+    if "half" in accumulators:
+        exact(np.mean(regions != theirs["half"].numpy()), HALF)

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pedseg.errors import PedsegError
 from pedseg.networks import DomainClassifier, UNet
-from pedseg.networks.nnunet_keys import weights_from_nnunet
-
-RELEASED_BLOCKS = ("doubleConvsMaxPool", "doubleConvsMaxPool2", "doubleConvs2")
+from pedseg.networks.nnunet_keys import classifier_from_released, weights_from_nnunet
+from tests.exactness import Exact
 
 
 def parameters(module: nn.Module) -> int:
@@ -50,7 +49,13 @@ def test_logits_by_hand() -> None:
     assert expected.shape == (2, 2)
 
 
-def test_reference_weights(shared: Path) -> None:
+@pytest.mark.exact(
+    "Logits of the domain classifier in the released form: batch norms, shared blocks",
+    section="Network",
+    peer="released network of Fu et al.",
+    tolerance=1e-5,
+)
+def test_reference_weights(shared: Path, exact: Exact) -> None:
     """The reference puts the target first."""
     folder = shared / "fixtures"
     settings = json.loads((folder / "da_nnunet_small.json").read_text())
@@ -62,25 +67,10 @@ def test_reference_weights(shared: Path) -> None:
     stage = settings["classifier"]["decoder_stage"]
     channels, size = network.decoder_shapes[stage - 1]
     classifier = DomainClassifier(in_channels=channels, input_size=size, shared_blocks=True, norm="batch").eval()
-    classifier.load_state_dict(released_weights(weights))
+    classifier.load_state_dict(classifier_from_released(classifier, weights))
     with torch.no_grad():
         logits = classifier(network.forward_features(expected["image"]).decoder[stage - 1])
-    torch.testing.assert_close(logits, expected["domain_logits"].flip(1), atol=1e-5, rtol=0)
-
-
-def released_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """State dict of the classifier from the released code's names, rows of the last layer swapped."""
-    modules = {"domain_classifier.Dense1.0": "hidden", "domain_classifier.Dense2": "output"}
-    for block, name in enumerate(RELEASED_BLOCKS):
-        for i in (0, 1):
-            modules[f"domain_classifier.{name}.{i}.conv"] = f"blocks.{block}.{3 * i}"
-            modules[f"domain_classifier.{name}.{i}.norm"] = f"blocks.{block}.{3 * i + 1}"
-    found = {}
-    for key, tensor in weights.items():
-        module, _, name = key.rpartition(".")
-        if module in modules:
-            found[f"{modules[module]}.{name}"] = tensor.flip(0) if modules[module] == "output" else tensor
-    return found
+    exact((logits - expected["domain_logits"].flip(1)).abs().max())
 
 
 def test_average_pooling_takes_any_size() -> None:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from pedseg.errors import PedsegError
 from pedseg.networks import UNet
 from pedseg.networks.nnunet_keys import nnunet_keys, weights_from_nnunet
+from tests.exactness import Exact
 
 PEER_PROGRAM = """
 import sys, torch
@@ -93,8 +94,14 @@ def test_brats_preset_has_nnunets_parameters(deep_supervision: bool, parameters:
     assert network.decoder_shapes[3] == (64, (64, 64, 64))
 
 
+@pytest.mark.exact(
+    "Logits of every head, random weights, as a part of the largest: both memory layouts, patch 32³",
+    section="Network",
+    peer="independent implementation in the tests",
+    tolerance=1e-5,
+)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
-def test_logits_equal_the_forward_by_hand(layout: torch.memory_format) -> None:
+def test_logits_equal_the_forward_by_hand(layout: torch.memory_format, exact: Exact) -> None:
     network = randomised(UNet(patch_size=(32,) * 3, base_features=4, deep_supervision=True))
     weights = {other: network.state_dict()[own] for own, other in nnunet_keys(network).items()}
     network.to(memory_format=layout)  # type: ignore[call-overload]
@@ -105,12 +112,28 @@ def test_logits_equal_the_forward_by_hand(layout: torch.memory_format) -> None:
         assert torch.equal(network(image.contiguous(memory_format=layout)), output.logits[0])
     assert [tuple(head.shape[2:]) for head in output.logits] == [(32,) * 3, (16,) * 3, (8,) * 3]
     for head, reference in zip(output.logits, expected, strict=True):
-        scale = reference.abs().max()
-        torch.testing.assert_close(head.double() / scale, reference / scale, atol=1e-5, rtol=0)
+        exact((head.double() - reference).abs().max() / reference.abs().max())
 
 
-@pytest.mark.parametrize("plan", ["cube", "flat"])
-def test_logits_equal_nnunets_network(peer: dict[str, Any], plan: str) -> None:
+@pytest.mark.parametrize(
+    "plan",
+    [
+        pytest.param(
+            plan,
+            marks=pytest.mark.exact(
+                f"Logits of every head, random weights, as a part of the largest: {described}",
+                section="Network",
+                peer="nnunetv2",
+                tolerance=1e-5,
+            ),
+        )
+        for plan, described in (
+            ("cube", "cubic kernels, patch 32³"),
+            ("flat", "flat kernels and strides, patch 8×16×24"),
+        )
+    ],
+)
+def test_logits_equal_nnunets_network(peer: dict[str, Any], plan: str, exact: Exact) -> None:
     saved = peer[plan]
     shape = {key: saved[key] for key in ("features", "kernels", "strides")}
     network = UNet(patch_size=saved["image"].shape[2:], deep_supervision=True, **shape)
@@ -118,15 +141,29 @@ def test_logits_equal_nnunets_network(peer: dict[str, Any], plan: str) -> None:
     with torch.no_grad():
         output = network.forward_features(saved["image"])
     for head, reference in zip(output.logits, saved["logits"], strict=True):
-        scale = reference.abs().max().clamp_min(1)
-        torch.testing.assert_close(head / scale, reference / scale, atol=1e-5, rtol=0)
+        exact((head - reference).abs().max() / reference.abs().max().clamp_min(1))
 
 
-def test_parameter_count_equals_nnunets_network(peer: dict[str, Any]) -> None:
+@pytest.mark.exact(
+    "Number of parameters of the BraTS network (patch 128³, five heads): 31,198,991",
+    section="Network",
+    peer="nnunetv2",
+    tolerance=0,
+)
+def test_parameter_count_equals_nnunets_network(peer: dict[str, Any], exact: Exact) -> None:
+    with torch.device("meta"):
+        network = UNet(patch_size=(128,) * 3, deep_supervision=True)
+    exact(abs(peer["parameters"] - sum(p.numel() for p in network.parameters())))
     assert peer["parameters"] == 31_198_991
 
 
-def test_reference_weights_with_batch_norm(shared: Path) -> None:
+@pytest.mark.exact(
+    "Logits of the segmentation network with batch norms, released layout",
+    section="Network",
+    peer="released network of Fu et al.",
+    tolerance=1e-5,
+)
+def test_reference_weights_with_batch_norm(shared: Path, exact: Exact) -> None:
     folder = shared / "fixtures"
     settings = json.loads((folder / "da_nnunet_small.json").read_text())
     weights = torch.load(folder / "da_nnunet_small.pth", weights_only=True)["network_weights"]
@@ -140,7 +177,7 @@ def test_reference_weights_with_batch_norm(shared: Path) -> None:
     )
     network.load_state_dict(weights_from_nnunet(network, weights))
     with torch.no_grad():
-        torch.testing.assert_close(network.eval()(expected["image"]), expected["seg_logits"], atol=1e-5, rtol=0)
+        exact((network.eval()(expected["image"]) - expected["seg_logits"]).abs().max())
 
 
 def test_gradients_agree_between_layouts_and_batch_sizes() -> None:
