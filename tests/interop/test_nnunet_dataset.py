@@ -41,6 +41,8 @@ def test_ten_channels_are_counted_as_numbers() -> None:
 def test_other_channels_are_refused(names: list[str]) -> None:
     with pytest.raises(PedsegError, match="cannot tell t1n, t1c, t2w, t2f"):
         channel_order({"channel_names": {str(i): name for i, name in enumerate(names)}}, where="d")
+    with pytest.raises(PedsegError, match="not numbered from 0"):
+        channel_order({"channel_names": dict(zip(names, names, strict=True))}, where="d")
     with pytest.raises(PedsegError, match="no channel_names"):
         channel_order({}, where="d")
 
@@ -58,6 +60,8 @@ def test_regions_are_known_by_name() -> None:
 def test_labels_in_place_of_regions_are_refused() -> None:
     with pytest.raises(PedsegError, match=r"one label per voxel \(edema, necrosis, enhancing\), by a softmax"):
         region_order(dataset(("edema", 1), ("necrosis", 2), ("enhancing", 3)), where="d")
+    with pytest.raises(PedsegError, match="no whole numbers"):
+        region_order(dataset(("edema", None)), where="d")
     with pytest.raises(PedsegError, match="has no labels"):
         region_order({}, where="d")
 

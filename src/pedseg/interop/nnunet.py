@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
+from pedseg import __version__
 from pedseg.errors import PedsegError
 from pedseg.files import read_json
 from pedseg.inference.checkpoint import sha256
@@ -70,9 +73,7 @@ def _checkpoints(source: Path, name: str) -> list[Path]:
         return [source]
     found = [path for path in (source / name, *sorted(source.glob(f"fold_*/{name}"))) if path.is_file()]
     if not found:
-        others = sorted(
-            {path.name for path in source.glob("fold_*/*.pth")} | {path.name for path in source.glob("*.pth")}
-        )
+        others = sorted({path.name for pattern in ("*.pth", "fold_*/*.pth") for path in source.glob(pattern)})
         hint = f"; there is --checkpoint {', '.join(others)}" if others else "; give nnU-Net's folder of fold_*"
         raise PedsegError(f"{source}: has no {name} and no fold_*/{name}{hint}")
     return found
@@ -82,8 +83,10 @@ def _read(path: Path, output: Path, *, plans: Path | None, trust: bool) -> Impor
     """Read a checkpoint and what belongs to it."""
     content = read_foreign_checkpoint(path, trust=trust)
     weights, arguments = content.get("network_weights"), content.get("init_args") or {}
-    if not isinstance(weights, Mapping) or not isinstance(arguments, Mapping):
+    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise PedsegError(f"{path}: has no network_weights, so it is no checkpoint of nnU-Net v2; give one")
+    if not isinstance(arguments, Mapping):
+        raise PedsegError(f"{path}: its init_args are damaged; download or copy it again")
     texts = _find_texts(path, arguments, plans)
     plan = read_plan(texts.plans, str(arguments.get("configuration") or FULL_RESOLUTION), where=texts.plans_from)
     channels = channel_order(texts.dataset, where=texts.dataset_from)
@@ -96,6 +99,7 @@ def _read(path: Path, output: Path, *, plans: Path | None, trust: bool) -> Impor
     fold = named.group(1) if named else str(arguments.get("fold", "all"))
     mirror_axes = _mirror_axes(content, plan)
     stated = {
+        "pedseg": __version__,
         "source": str(path.resolve()),
         "sha256": sha256(path),
         "plans": texts.plans_from,

@@ -32,7 +32,10 @@ def channel_order(dataset: Mapping[str, Any], *, where: str) -> list[int]:
     names = dataset.get("channel_names") or dataset.get("modality")
     if not isinstance(names, Mapping):
         raise PedsegError(f"{where}: has no channel_names; {HOW_TO_NAME} (such as T1, T1ce, T2, FLAIR)")
-    ordered = [str(names[key]) for key in sorted(names, key=int)]
+    try:
+        ordered = [str(names[key]) for key in sorted(names, key=int)]
+    except ValueError as error:
+        raise PedsegError(f"{where}: channel_names {dict(names)} are not numbered from 0; {HOW_TO_NAME}") from error
     known = {modality.value: names for modality, names in MODALITY_NAMES.items()}
     return _positions(ordered, known, "channel", where=where)
 
@@ -47,11 +50,14 @@ def region_order(dataset: Mapping[str, Any], *, where: str) -> list[int]:
     labels = dataset.get("labels")
     if not isinstance(labels, Mapping):
         raise PedsegError(f"{where}: has no labels; give the dataset.json that nnU-Net trained with")
-    values = {
-        str(name): frozenset(map(int, value if isinstance(value, list | tuple) else [value]))
-        for name, value in labels.items()
-        if name != "ignore"
-    }
+    try:
+        values = {
+            str(name): frozenset(map(int, value if isinstance(value, list | tuple) else [value]))
+            for name, value in labels.items()
+            if name != "ignore"
+        }
+    except (TypeError, ValueError) as error:
+        raise PedsegError(f"{where}: labels {dict(labels)} are no whole numbers; {HOW_TO_NAME}") from error
     values = {name: value for name, value in values.items() if value != {0}}
     if not any(len(value) > 1 for value in values.values()):  # nnU-Net's own test
         raise PedsegError(

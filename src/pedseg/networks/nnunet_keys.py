@@ -10,6 +10,7 @@ from pedseg.networks.unet import UNet
 
 WRAPPERS = ("module.", "_orig_mod.")  # put before names by DistributedDataParallel and torch.compile
 CLASSIFIER = "domain_classifier."
+ALIASES = ("decoder.encoder.", f"{CLASSIFIER}decoder.", f"{CLASSIFIER}encoder.")
 RELEASED_BLOCKS = ("doubleConvsMaxPool", "doubleConvsMaxPool2", "doubleConvs2")  # first, shared middle, last
 
 
@@ -44,14 +45,14 @@ def distinct_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """`weights` without wrappers' prefixes and without nnU-Net's aliases.
 
     The aliases are each convolution and norm under ``all_modules``, the encoder within the decoder, and, in the
-    released code, the decoder within the classifier.
+    released code, the decoder or the encoder within the classifier.
     """
     distinct: dict[str, Tensor] = {}
     for name, tensor in weights.items():
         plain = name
         while plain.startswith(WRAPPERS):
             plain = plain.partition(".")[2]
-        if not (".all_modules." in plain or plain.startswith(("decoder.encoder.", f"{CLASSIFIER}decoder."))):
+        if not (".all_modules." in plain or plain.startswith(ALIASES)):
             distinct[plain] = tensor
     return distinct
 
