@@ -1,6 +1,7 @@
 """Weights as safetensors: every bit kept, nothing but the segmentation path, and the network rebuilt."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,13 @@ def test_network_comes_back_and_predicts(tmp_path: Path) -> None:
     image = torch.rand(4, 18, 17, 16)
     expected = Predictor([checkpoint], device=device).logits(image)
     assert torch.equal(Predictor([path], device=device, load=load_safetensors).logits(image), expected)
+
+
+def test_without_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = write_checkpoint(tmp_path / "last.ckpt")
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    with pytest.raises(PedsegError, match=r"pip install 'pedseg\[export\]'"):
+        export_safetensors(checkpoint, tmp_path / "network.safetensors")
 
 
 def test_refusals(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def export_safetensors(checkpoint: Path, output: Path, *, overwrite: bool = Fals
             cannot be used.
     """
     try:
-        from safetensors.torch import save_file  # noqa: PLC0415  (an optional dependency)
+        from safetensors.torch import save  # noqa: PLC0415  (an optional dependency)
     except ImportError as error:
         raise PedsegError(INSTALL) from error
     check_output_file(output, suffix=SUFFIX, overwrite=overwrite)
@@ -38,7 +38,7 @@ def export_safetensors(checkpoint: Path, output: Path, *, overwrite: bool = Fals
     description = {key: json.dumps(value) for key, value in describe(portable).items()}
     weights = {name: tensor.contiguous() for name, tensor in portable.network.state_dict().items()}
     with atomic_path(output) as temporary:
-        save_file(weights, temporary, metadata={"format": "pt", **description})
+        temporary.write_bytes(save(weights, metadata={"format": "pt", **description}))
     return output
 
 
