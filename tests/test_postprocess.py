@@ -10,11 +10,13 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from pedseg import postprocess as entry
 from pedseg import train
 from pedseg.files import read_json, write_json
 from pedseg.inference.postprocessing import RULE_SETS
+from pedseg.labels import get_convention
 from pedseg.runs import RunFolder
 
 EVERY = list(entry.RULES)
@@ -97,6 +99,43 @@ def test_again_keeps_what_is_there_and_refuses_what_others_made(
     write_json(choice, read_json(choice) | {"folds": ["fold_0"]})
     assert run(experiment, "--rules", "keep_largest") == 2
     assert "chosen on other folds" in capsys.readouterr().err
+
+
+def test_a_gain_on_source_cases_is_used_on_the_target(world: Path) -> None:
+    """Source predictions that differ from their labels by a stray voxel ask for the largest component."""
+    experiment = world / "runs" / "uda"
+    for fold in map(RunFolder, (experiment / "fold_0", experiment / "fold_1")):
+        cohort = Path(read_json(fold.config)["data"]["cohorts"]["adult"]["folder"])
+        for path in (fold.source_validation / "adult").glob("*.nii.gz"):
+            case = path.name.removesuffix(".nii.gz")
+            image = nib.load(cohort / case / f"{case}-seg.nii.gz")
+            label = np.asarray(image.dataobj).astype(np.uint8)
+            label[0, 0, 0] = 2
+            nib.save(nib.Nifti1Image(label, image.affine), path)
+        path = min(fold.predictions.glob("*.nii.gz"))
+        raw = np.asarray(nib.load(path).dataobj).copy()
+        raw[0, 0, 0] = 2
+        nib.save(nib.Nifti1Image(raw, nib.load(path).affine), path)
+    assert run(experiment, "--rules", "keep_largest", "--overwrite") == 0
+    choice = read_json(experiment / "postprocessing.json")
+    assert choice["keep_largest"] == ["wt"]
+    before, after = choice["steps"][0]["before"], choice["steps"][0]["after"]
+    assert before["tc"] == after["tc"] == 1.0
+    assert 0.8 < before["wt"] < after["wt"] <= 1.0
+    changes = [read_json(path)["changes"] for path in experiment.glob("fold_*/postprocessed/keep_largest/rules.json")]
+    assert sum(change["wt"] > 0 for fold_changes in changes for change in fold_changes.values()) == 2
+    for path in experiment.glob("fold_*/postprocessed/keep_largest/*.nii.gz"):
+        raw, kept = (np.asarray(nib.load(p).dataobj) > 0 for p in (path.parents[2] / "predictions" / path.name, path))
+        components, _ = ndimage.label(raw, structure=np.ones((3, 3, 3)))
+        sizes = np.bincount(components.ravel())[1:]
+        np.testing.assert_array_equal(kept, np.isin(components, np.flatnonzero(sizes == max(sizes, default=0)) + 1))
+
+
+def test_label_maps_of_another_convention_are_refused(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = RunFolder(world / "runs" / "uda" / "fold_0").predictions / "predictions.json"
+    write_json(record, read_json(record) | {"convention": str(get_convention("brats2021"))})
+    assert run(world / "runs" / "uda", "--rules", "peds2023") == 2
+    assert "holds label maps in brats2021" in capsys.readouterr().err
 
 
 def test_labels_of_the_target_have_no_say(trained: Path, world: Path, tmp_path: Path) -> None:
