@@ -140,6 +140,19 @@ def test_mirrored_prediction_does_not_care_which_way_the_volume_lies() -> None:
     assert not torch.allclose(plain, logits, atol=1e-3)
 
 
+def test_windows_are_mirrored_along_the_axes_named_only() -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Conv3d(4, 3, 3, padding=1).eval()
+    image = torch.rand(4, 8, 8, 8)  # one window, so that the importance cancels
+    logits = sliding_window_logits(network, image, patch_size=(8, 8, 8), mirror_axes=(0, 2))
+    flips: list[tuple[int, ...]] = [(), (1,), (3,), (1, 3)]
+    with torch.no_grad():
+        expected = torch.stack([network(image.flip(axes)[None])[0].flip(axes) for axes in flips]).mean(0)
+    assert torch.allclose(logits, expected, atol=1e-5)
+    none = sliding_window_logits(network, image, patch_size=(8, 8, 8), mirror_axes=())
+    assert torch.equal(none, sliding_window_logits(network, image, patch_size=(8, 8, 8), mirror=False))
+
+
 def test_memory_is_one_volume_of_logits() -> None:
     """The largest tensor made is the sum of the logits; the weights take none of that size."""
     image = torch.rand(4, 24, 40, 40)
