@@ -1,24 +1,48 @@
-"""Time the scores of one case of 240 × 240 × 155 voxels and three regions against surface-distance.
+"""Time the scores of cases of 240 × 240 × 155 voxels and three regions against the packages of two challenges.
 
-Run: ``python tests/benchmarks/bench_metrics.py``. Both compute Dice and HD95 of the same nested blobs; they take turns
-and medians are compared. The time of all scores of a case, lesion-wise ones included, is shown besides; the reference
-has no such thing.
+Run: ``python tests/benchmarks/bench_metrics.py``. One case is a tumour of median size with rough borders, the other
+hundreds of small lesions. surface-distance computes Dice and HD95 of the same masks. With PEDSEG_PEERS_PYTHON set,
+brats-evaluation scores the same label maps in a process of that interpreter, which takes the time of each call itself;
+it starts from label maps in memory, so ours does there too, and the three regions are all it is asked for. Both sides
+take turns and medians are compared. Lesion-wise scores by brats2023 have no peer on PyPI: the line with all scores
+sets them beside Dice and HD95 of surface-distance.
 """
 
 import argparse
+import os
 import statistics
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from pedseg.metrics import count_voxels, dice, hausdorff_distance_mm, score_case
+from pedseg.files import write_json
+from pedseg.labels import get_convention, labels_from_regions, regions_from_labels
+from pedseg.metrics import count_voxels, dice, hausdorff_mm, score_case, surface_distances
 
 SHAPE = (155, 240, 240)
 SPACING_MM = (1.0, 1.0, 1.0)
 RADII_MM = {"wt": 32.0, "tc": 22.0, "et": 13.0}
+CONVENTION = get_convention("brats_ped2024")  # that of brats-evaluation's settings for BraTS-PEDs
+PEER_PROGRAM = """
+import contextlib, io, sys, time
+import numpy as np
+from brats_evaluation import config_path
+from panoptica import Panoptica_Evaluator
+evaluator = Panoptica_Evaluator.load_from_config(str(config_path("ped")))
+prediction, label = np.load(sys.argv[1] + "/prediction.npy"), np.load(sys.argv[1] + "/label.npy")
+for _ in sys.stdin:
+    start = time.perf_counter()
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluator.evaluate(prediction, label, voxelspacing=(1.0, 1.0, 1.0), skip_groups=["netc", "cc", "ed"])
+    print("TIME", time.perf_counter() - start, flush=True)
+"""
 
 Masks = NDArray[np.bool_]
 Figures = list[tuple[float, float]]
@@ -33,10 +57,20 @@ def tumour(seed: int) -> Masks:
     return np.stack([distance + 60 * noise < radius for radius in RADII_MM.values()])
 
 
+def scattered(seed: int) -> Masks:
+    """Nested region masks (3, Z, Y, X) of hundreds of small lesions, most of which all seeds share."""
+    shape = (120, 160, 160)
+    common, own = (gaussian_filter(np.random.default_rng(s).standard_normal(shape), 2) for s in (99, seed))
+    masks = np.zeros((len(RADII_MM), *SHAPE), dtype=bool)
+    for mask, threshold in zip(masks, (0.135, 0.145, 0.155), strict=True):
+        mask[20:140, 40:200, 40:200] = common + 0.3 * own > threshold
+    return masks
+
+
 def ours(prediction: Masks, label: Masks) -> Figures:
     """Dice and HD95 of each region by pedseg."""
     return [
-        (dice(count_voxels(p, g)), hausdorff_distance_mm(p, g, spacing_mm=SPACING_MM))
+        (dice(count_voxels(p, g)), hausdorff_mm(surface_distances(p, g, spacing_mm=SPACING_MM)))
         for p, g in zip(prediction, label, strict=True)
     ]
 
@@ -53,6 +87,43 @@ def theirs(prediction: Masks, label: Masks) -> Figures:
     return figures
 
 
+def from_label_maps(prediction: NDArray[np.uint8], label: NDArray[np.uint8]) -> None:
+    """All scores of each region by the definition of brats-evaluation."""
+    masks = (regions_from_labels(side, CONVENTION) for side in (prediction, label))
+    score_case(*masks, spacing_mm=SPACING_MM, definition="brats2025")
+
+
+class BratsEvaluation:
+    """A process of the peer that scores one case as often as it is asked to."""
+
+    def __init__(self, python: str, prediction: NDArray[np.uint8], label: NDArray[np.uint8], folder: Path) -> None:
+        for name, data in (("prediction", prediction), ("label", label)):
+            np.save(folder / f"{name}.npy", data)
+        self.process = subprocess.Popen(
+            [python, "-c", PEER_PROGRAM, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def seconds(self) -> float:
+        """Time of one call, taken in that process."""
+        stdin, stdout = _pipe(self.process.stdin), _pipe(self.process.stdout)
+        stdin.write("go\n")
+        stdin.flush()
+        for line in stdout:
+            if line.startswith("TIME"):
+                return float(line.split()[1])
+        raise RuntimeError(f"brats-evaluation ended with exit code {self.process.wait()}")
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.communicate()
+
+
+def _pipe(stream: IO[str] | None) -> IO[str]:
+    if stream is None:
+        raise RuntimeError("the process has no pipe")
+    return stream
+
+
 def seconds(function: Callable[[], object]) -> float:
     """Wall time of one call."""
     start = time.perf_counter()
@@ -60,25 +131,66 @@ def seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def main() -> None:
-    """Print both times, their ratio and the largest difference of the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=7)
-    repeats = parser.parse_args().repeats
-    prediction, label = tumour(0), tumour(4)
+def compare(
+    what: str, peer: str, our_seconds: Callable[[], float], peer_seconds: Callable[[], float], *, repeats: int
+) -> dict[str, Any]:
+    """Let both sides take turns, after one round to warm up; print and return the medians and their ratio."""
+    times = [(our_seconds(), peer_seconds()) for _ in range(repeats + 1)][1:]
+    ours_s, peer_s = (statistics.median(side) for side in zip(*times, strict=True))
+    print(f"{what}: pedseg {1e3 * ours_s:.0f} ms, {peer} {1e3 * peer_s:.0f} ms, ratio {ours_s / peer_s:.2f}")
+    return {"what": what, "ours_s": ours_s, "peer": peer, "peer_s": peer_s, "ratio": ours_s / peer_s}
+
+
+def compare_case(
+    name: str, prediction: Masks, label: Masks, *, repeats: int, python: str | None
+) -> list[dict[str, Any]]:
+    """All lines of one case."""
     difference = np.abs(np.subtract(ours(prediction, label), theirs(prediction, label))).max()
-    times: dict[str, list[float]] = {"pedseg": [], "surface-distance": [], "all scores": []}
-    for _ in range(repeats):
-        times["pedseg"].append(seconds(lambda: ours(prediction, label)))
-        times["surface-distance"].append(seconds(lambda: theirs(prediction, label)))
-        times["all scores"].append(seconds(lambda: score_case(prediction, label, spacing_mm=SPACING_MM)))
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    volumes = " ".join(f"{name} {int(mask.sum())}" for name, mask in zip(RADII_MM, label, strict=True))
-    print(f"case {SHAPE[::-1]}, label voxels {volumes}")
-    for name, value in medians.items():
-        print(f"{name:>16}: {1000 * value:7.1f} ms (median of {repeats})")
-    ratio = medians["surface-distance"] / medians["pedseg"]
-    print(f"ratio {ratio:.1f} times faster; largest difference of Dice and HD95 {difference:.1e}")
+    voxels = " ".join(f"{region} {int(mask.sum())}" for region, mask in zip(RADII_MM, label, strict=True))
+    print(f"{name}, label voxels {voxels}; largest difference of Dice and HD95 to surface-distance {difference:.1e}")
+
+    def ours_once() -> float:
+        return seconds(lambda: ours(prediction, label))
+
+    def theirs_once() -> float:
+        return seconds(lambda: theirs(prediction, label))
+
+    def everything() -> float:
+        return seconds(lambda: score_case(prediction, label, spacing_mm=SPACING_MM))
+
+    lines = [
+        compare(f"Dice and HD95 of WT, TC, ET; {name}", "surface-distance", ours_once, theirs_once, repeats=repeats),
+        compare(
+            f"All scores by brats2023, by lesion too (the peer: Dice and HD95 only); {name}",
+            "surface-distance",
+            everything,
+            theirs_once,
+            repeats=repeats,
+        ),
+    ]
+    if python:
+        maps = [labels_from_regions(regions, CONVENTION) for regions in (prediction, label)]
+        with tempfile.TemporaryDirectory() as folder:
+            process = BratsEvaluation(python, maps[0], maps[1], Path(folder))
+            what = f"All scores by brats2025, by lesion too; {name}"
+            once = lambda: seconds(lambda: from_label_maps(maps[0], maps[1]))  # noqa: E731
+            lines.append(compare(what, "brats-evaluation", once, process.seconds, repeats=repeats))
+            process.close()
+    return lines
+
+
+def main() -> None:
+    """Print both times and their ratio for each comparison; write them as JSON if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured, in seconds")
+    arguments = parser.parse_args()
+    python = os.environ.get("PEDSEG_PEERS_PYTHON")
+    lines = []
+    for name, make in (("a tumour of median size", tumour), ("hundreds of lesions", scattered)):
+        lines += compare_case(name, make(0), make(4), repeats=arguments.repeats, python=python)
+    if arguments.json:
+        write_json(arguments.json, lines)
 
 
 if __name__ == "__main__":

@@ -43,16 +43,16 @@ def write_case(folder: Path, number: int, prediction: Regions, label: Regions, s
         nib.save(nib.Nifti1Image(data, np.diag([*spacing_mm[::-1], 1.0])), folder / name / f"{number:05d}.nii.gz")
 
 
-def evaluate(python: Path, folder: Path) -> pd.DataFrame:
-    """Score all cases of the folder by its two commands: a row per case and region, with our names of the columns."""
+def evaluate(python: Path, folder: Path) -> dict[tuple[int, str], dict[str, float]]:
+    """Score all cases of the folder by its two commands: metrics under our names, by number of the case and region."""
     done = subprocess.run([python, "-c", COMMANDS, folder], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    table = pd.read_csv(folder / "scores.csv").set_index("subject_id")
-    table = table.drop(index=["mean", "std", "median"])
-    rows = [
-        {"case": int(str(case).partition(".")[0]), "region": region}
-        | {ours: row[f"{theirs}_{region}"] for ours, theirs in COLUMNS.items()}
-        for case, row in table.iterrows()
+    table = pd.read_csv(folder / "scores.csv")
+    return {
+        (int(row["subject_id"].partition(".")[0]), region): {
+            ours: float(row[f"{theirs}_{region}"]) for ours, theirs in COLUMNS.items()
+        }
+        for row in table.to_dict("records")
+        if row["subject_id"].endswith(".nii.gz")  # and not the mean, standard deviation and median below
         for region in ("wt", "tc", "et")
-    ]
-    return pd.DataFrame(rows).set_index(["case", "region"])
+    }

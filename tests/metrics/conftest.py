@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.metrics.masks import tumour
+from tests.benchmarks.bench_metrics import tumour
 
 
 @pytest.fixture(scope="session")

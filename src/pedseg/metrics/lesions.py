@@ -79,9 +79,8 @@ def pair_one_to_one(prediction: Mask, label: Mask, *, spacing_mm: Sequence[float
     lesions, predicted = _components(label), _components(prediction)
     sizes = [np.bincount(lesions[label])[1:], np.bincount(predicted[prediction])[1:]]
     common = np.zeros([len(side) for side in sizes])
-    both = prediction & label
-    pairs, voxels = np.unique(np.stack([lesions[both], predicted[both]]), axis=1, return_counts=True)
-    common[pairs[0].astype(int) - 1, pairs[1].astype(int) - 1] = voxels
+    rows, columns, voxels = _overlaps(lesions, predicted)
+    common[rows - 1, columns - 1] = voxels
     dice = 2 * common / np.add.outer(*sizes)
     dice[dice < SMALLEST_DICE] = -SMALLEST_DICE
     rows, columns = linear_sum_assignment(1.0 - dice)
@@ -121,12 +120,19 @@ def _components(mask: Mask) -> Labels:
 
 def _owned(surroundings: Labels, predicted: Labels) -> dict[int, list[int]]:
     """Predicted components that touch the surroundings of each lesion that has any."""
-    touching = (predicted > 0) & (surroundings > 0)
-    pairs = np.unique(np.stack([surroundings[touching], predicted[touching]]), axis=1)
     owned: dict[int, list[int]] = {}
-    for lesion, component in pairs.T.tolist():
+    lesions, components, _ = _overlaps(surroundings, predicted)
+    for lesion, component in zip(lesions.tolist(), components.tolist(), strict=True):
         owned.setdefault(lesion, []).append(component)
     return owned
+
+
+def _overlaps(lesions: Labels, predicted: Labels) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of components with a common voxel: number on either side, and how many voxels they share."""
+    both = (lesions > 0) & (predicted > 0)
+    several = int(predicted.max(initial=0)) + 1
+    codes, voxels = np.unique(lesions[both].astype(np.int64) * several + predicted[both], return_counts=True)
+    return codes // several, codes % several, voxels
 
 
 def _cut(predicted: Labels, lesions: Labels, partners: dict[int, list[int]]) -> list[tuple[Mask, Mask]]:

@@ -129,24 +129,24 @@ def _border(mask: Mask) -> Mask:
 
 def _both_ways(prediction: Mask, label: Mask, *, spacing_mm: Sequence[float]) -> tuple[Values, Values]:
     """Distance of each point of one grid mask, in array order, to the nearest one of the other, in both directions."""
-    return _distances_mm(prediction, label, spacing_mm), _distances_mm(label, prediction, spacing_mm)
+    step = np.asarray(spacing_mm, dtype=np.float64)
+    p, g = np.argwhere(prediction), np.argwhere(label)
+    return _distances_mm(p, g, ~label[prediction], step), _distances_mm(g, p, ~prediction[label], step)
 
 
-def _distances_mm(here: Mask, there: Mask, spacing_mm: Sequence[float]) -> Values:
-    """Distance of each point of `here` to the nearest one of `there`, infinite if there is none.
+def _distances_mm(points: NDArray[np.int64], others: NDArray[np.int64], apart: Mask, step: Values) -> Values:
+    """Distance of each point to the nearest other one, infinite if there is none; 0 where they are not `apart`.
 
     A k-d tree finds the neighbours: in double precision, where a distance transform in float32 is off by 1e-5 mm if the
     spacing differs between axes, and faster, since surfaces have few points and most lie close to the other one.
     """
-    step = np.asarray(spacing_mm, dtype=np.float64)
-    points, others = np.argwhere(here), np.argwhere(there)
     if not len(others):
         return np.full(len(points), np.inf)
-    apart = np.flatnonzero(~there[here])
-    tree = cKDTree(others * step, balanced_tree=False, compact_nodes=False)
-    _, nearest = tree.query(points[apart] * step)
     distances = np.zeros(len(points))
-    distances[apart] = np.sqrt((((points[apart] - others[nearest]) * step) ** 2).sum(axis=1))
+    if apart.any():
+        tree = cKDTree(others * step, balanced_tree=False, compact_nodes=False)
+        _, nearest = tree.query(points[apart] * step)
+        distances[apart] = np.sqrt((((points[apart] - others[nearest]) * step) ** 2).sum(axis=1))
     return distances
 
 
