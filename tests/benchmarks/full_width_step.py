@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
+from pedseg.adaptation import DomainAdversary
 from pedseg.modules import AdaptationModule
 from pedseg.modules.segmentation import Batch
 from pedseg.networks import DomainClassifier, UNet
@@ -45,11 +46,13 @@ def build(*, channels_last: bool) -> AdaptationModule:
     """Make the paper's model."""
     network = UNet(patch_size=PATCH)
     channels, size = network.decoder_shapes[DECODER_STAGE - 1]
+    adversary = DomainAdversary(
+        classifiers={DECODER_STAGE: DomainClassifier(in_channels=channels, input_size=size)},
+        alpha_schedule=partial(linear_ramp, start=-0.2, end=0.7, maximum=3),
+    )
     return AdaptationModule(
         network=network,
-        classifier=DomainClassifier(in_channels=channels, input_size=size),
-        decoder_stage=DECODER_STAGE,
-        alpha_schedule=partial(linear_ramp, start=-0.2, end=0.7, maximum=3),
+        methods={"dann": adversary},
         optimizer=partial(torch.optim.SGD, lr=1e-2, momentum=0.99, nesterov=True, weight_decay=3e-5),
         lr_schedule=inverse_decay,
         channels_last=channels_last,

@@ -204,15 +204,15 @@ def test_the_released_network(tmp_path: Path, shared: Path, exact: Exact) -> Non
     expected = torch.load(shared / "fixtures" / "da_nnunet_small_expected.pt", weights_only=True)
     network = load_network(RunFolder(run).checkpoint).network
     content = torch.load(RunFolder(run).checkpoint, weights_only=True)
-    adaptation = content["pedseg"]["adaptation"]
-    classifier = DomainClassifier(**adaptation["classifier"]).eval()
-    prefix = "classifier."
+    ((stage, settings),) = content["pedseg"]["adaptation"]["dann"]["classifiers"].items()
+    classifier = DomainClassifier(**settings).eval()
+    prefix = f"methods.dann.classifiers.{stage}."
     weights = {k.removeprefix(prefix): v for k, v in content["state_dict"].items() if k.startswith(prefix)}
     classifier.load_state_dict(weights)
-    assert (adaptation["decoder_stage"], adaptation["classifier"]["blocks"]) == (3, 4)
+    assert (stage, settings["blocks"]) == ("3", 4)
     with torch.no_grad():
         output = network.forward_features(expected["image"])
-        domain_logits = classifier(output.decoder[adaptation["decoder_stage"] - 1])
+        domain_logits = classifier(output.decoder[int(stage) - 1])
     exact((output.logits[0] - expected["seg_logits"]).abs().max(), SEGMENTATION)
     exact((domain_logits - expected["domain_logits"].flip(1)).abs().max(), DOMAIN)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import SGD
 
+from pedseg.adaptation import DomainAdversary
 from pedseg.errors import PedsegError
 from pedseg.losses import DiceBCELoss
 from pedseg.modules import AdaptationModule
@@ -20,19 +21,40 @@ from pedseg.schedules import constant, linear_ramp, poly_decay
 STAGE = 1
 ALPHA = 0.7
 LAMBDA = 0.3
+TO_ALPHA = partial(linear_ramp, start=-1, end=1 / ALPHA - 1, maximum=1)  # ALPHA at progress 0
 
 
-def adaptation(network: UNet, optimizer: Any, **settings: Any) -> AdaptationModule:
+def adaptation(
+    network: UNet,
+    optimizer: Any,
+    *,
+    classifier: DomainClassifier | None = None,
+    alpha_schedule: Any = TO_ALPHA,
+    lambda_domain: float = LAMBDA,
+    lr_schedule: Any = constant,
+    **settings: Any,
+) -> AdaptationModule:
     torch.manual_seed(5)
     channels, size = network.decoder_shapes[STAGE - 1]
-    defaults: dict[str, Any] = {
-        "classifier": DomainClassifier(in_channels=channels, input_size=size, channels=20, blocks=2),
-        "alpha_schedule": partial(linear_ramp, start=-1, end=1 / ALPHA - 1, maximum=1),  # ALPHA at progress 0
-        "decoder_stage": STAGE,
-        "lambda_domain": LAMBDA,
-        "lr_schedule": constant,
-    }
-    return AdaptationModule(network=network, optimizer=optimizer, **(defaults | settings))
+    classifier = classifier or DomainClassifier(in_channels=channels, input_size=size, channels=20, blocks=2)
+    adversary = DomainAdversary(
+        classifiers={STAGE: classifier}, alpha_schedule=alpha_schedule, lambda_domain=lambda_domain
+    )
+    return AdaptationModule(
+        network=network, methods={"dann": adversary}, optimizer=optimizer, lr_schedule=lr_schedule, **settings
+    )
+
+
+def dann(module: AdaptationModule) -> DomainAdversary:
+    method = module.methods["dann"]
+    assert isinstance(method, DomainAdversary)
+    return method
+
+
+def classifier_of(module: AdaptationModule) -> DomainClassifier:
+    classifier = dann(module).classifiers[str(STAGE)]
+    assert isinstance(classifier, DomainClassifier)
+    return classifier
 
 
 def clone(module: nn.Module) -> Any:
@@ -65,24 +87,24 @@ def step(module: AdaptationModule, batch: Any) -> Tensor:
     """One training step's loss outside a trainer's loop."""
     module.trainer = Trainer(logger=False, accelerator="cpu", enable_checkpointing=False, enable_progress_bar=False)
     module.log = lambda *_, **__: None  # type: ignore[method-assign]
-    module.reversal.set_alpha(ALPHA)
+    dann(module).reversal.set_alpha(ALPHA)
     return module.training_step(batch, 0)
 
 
 def test_gradients_equal_those_by_hand(network: UNet, sgd: partial[SGD], make_batch: Any) -> None:
     batch = make_batch(source=2, target=2)
     module = adaptation(network, sgd)
-    ours, theirs, norms = gradients_by_hand(clone(network), clone(module.classifier), batch, alpha=ALPHA)
+    ours, theirs, norms = gradients_by_hand(clone(network), clone(classifier_of(module)), batch, alpha=ALPHA)
     torch.autograd.backward(step(module, batch))
     assert norms["domain"] > 0
     for parameter, expected in zip(network.parameters(), ours, strict=True):
         assert parameter.grad is not None
         torch.testing.assert_close(parameter.grad, expected, atol=1e-6, rtol=1e-4)
-    for parameter, expected in zip(module.classifier.parameters(), theirs, strict=True):
+    for parameter, expected in zip(classifier_of(module).parameters(), theirs, strict=True):
         assert parameter.grad is not None
         torch.testing.assert_close(parameter.grad, expected, atol=1e-6, rtol=1e-4)
-    assert module.gradient_norms["seg"].item() == pytest.approx(norms["seg"], rel=1e-4)
-    assert module.gradient_norms["domain"].item() == pytest.approx(norms["domain"], rel=1e-4)
+    assert dann(module).gradient_norms["seg"].item() == pytest.approx(norms["seg"], rel=1e-4)
+    assert dann(module).gradient_norms["domain"].item() == pytest.approx(norms["domain"], rel=1e-4)
 
 
 def test_weights_equal_a_loop_by_hand(network: UNet, sgd: partial[SGD], make_batch: Any, fit: Any) -> None:
@@ -90,7 +112,7 @@ def test_weights_equal_a_loop_by_hand(network: UNet, sgd: partial[SGD], make_bat
     batches = [make_batch(source=2, target=2, seed=s) for s in (1, 2)]
     ramp = partial(linear_ramp, start=0, end=0.5, maximum=2)  # alpha 0, then 2
     module = adaptation(network, sgd, alpha_schedule=ramp, lr_schedule=poly_decay)
-    backbone, classifier = clone(network), clone(module.classifier)
+    backbone, classifier = clone(network), clone(classifier_of(module))
     weights = [*backbone.parameters(), *classifier.parameters()]
     optimizer = sgd(weights)
     for epoch, alpha in ((0, 0.0), (1, 2.0)):
@@ -101,8 +123,8 @@ def test_weights_equal_a_loop_by_hand(network: UNet, sgd: partial[SGD], make_bat
                 weight.grad = gradient
             optimizer.step()
     fit(module, batches, epochs=2)
-    assert module.reversal.alpha.item() == 2.0
-    trained = [*network.parameters(), *module.classifier.parameters()]
+    assert dann(module).reversal.alpha.item() == 2.0
+    trained = [*network.parameters(), *classifier_of(module).parameters()]
     for own, expected in zip(trained, weights, strict=True):
         torch.testing.assert_close(own, expected, atol=1e-6, rtol=0)
 
@@ -167,7 +189,9 @@ def test_frozen_parts_stay_while_the_classifier_learns(sgd: partial[SGD], make_b
     for name, tensor in module.state_dict().items():
         if name.startswith(("network.encoder", "network.decoder")):
             assert torch.equal(tensor, before[name]), name
-    assert not torch.equal(module.classifier.output.weight, before["classifier.output.weight"])
+    assert not torch.equal(
+        classifier_of(module).output.weight, before[f"methods.dann.classifiers.{STAGE}.output.weight"]
+    )
 
 
 def test_checkpoint_describes_the_classifier_and_inference_does_not_run_it(
@@ -177,16 +201,16 @@ def test_checkpoint_describes_the_classifier_and_inference_does_not_run_it(
     trainer = fit(module, [make_batch(source=1, target=1)], epochs=1)
     trainer.save_checkpoint(tmp_path / "a.ckpt")
     checkpoint = torch.load(tmp_path / "a.ckpt", weights_only=True)
-    described = checkpoint["pedseg"]["adaptation"]
-    assert (described["decoder_stage"], described["lambda_domain"]) == (STAGE, LAMBDA)
-    DomainClassifier(**described["classifier"])
-    assert "reversal.alpha" in checkpoint["state_dict"]
-    module.classifier.forward = None
+    described = checkpoint["pedseg"]["adaptation"]["dann"]
+    assert (list(described["classifiers"]), described["lambda_domain"]) == ([str(STAGE)], LAMBDA)
+    DomainClassifier(**described["classifiers"][str(STAGE)])
+    assert "methods.dann.reversal.alpha" in checkpoint["state_dict"]
+    classifier_of(module).forward = None  # type: ignore[assignment, method-assign]
     assert module(torch.zeros(1, 4, 16, 16, 16)).shape == (1, 3, 16, 16, 16)
 
 
 def test_bad_settings_are_refused(network: UNet, sgd: partial[SGD]) -> None:
-    with pytest.raises(PedsegError, match=r"decoder_stage 3 is not in 1 \(deepest\) to 2"):
-        adaptation(network, sgd, decoder_stage=3)
-    with pytest.raises(PedsegError, match="has 4 channels, the domain classifier reads 8"):
-        adaptation(network, sgd, decoder_stage=2)
+    with pytest.raises(PedsegError, match="adaptation without a method"):
+        AdaptationModule(network=network, methods={}, optimizer=sgd, lr_schedule=constant)
+    with pytest.raises(PedsegError, match="no decoder_stage to read"):
+        DomainAdversary(classifiers={}, alpha_schedule=constant)

@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
+from pedseg.adaptation import DomainAdversary
 from pedseg.modules import AdaptationModule
 from pedseg.networks import DomainClassifier, UNet
 from pedseg.schedules import linear_ramp, poly_decay
@@ -34,9 +35,11 @@ world, path = int(sys.argv[1]), sys.argv[2]
 torch.manual_seed(0)
 torch.set_num_threads(1)
 network = UNet(patch_size=PATCH, base_features=4, deep_supervision=True)
+dann = DomainAdversary(
+    classifiers={1: DomainClassifier(in_channels=8, input_size=(8, 8, 8), channels=16, blocks=2)},
+    alpha_schedule=partial(linear_ramp, start=-0.5, end=0.5, maximum=2), lambda_domain=0.3)
 module = AdaptationModule(
-    network=network, classifier=DomainClassifier(in_channels=8, input_size=(8, 8, 8), channels=16, blocks=2),
-    decoder_stage=1, alpha_schedule=partial(linear_ramp, start=-0.5, end=0.5, maximum=2), lambda_domain=0.3,
+    network=network, methods={"dann": dann},
     optimizer=partial(torch.optim.SGD, lr=0.01, momentum=0.99, nesterov=True), lr_schedule=poly_decay)
 strategy = DDPStrategy(process_group_backend="gloo") if world > 1 else "auto"
 trainer = Trainer(max_epochs=2, accelerator="cpu", devices=world, strategy=strategy, logger=False,

@@ -15,7 +15,7 @@ from pedseg.labels import Region
 from pedseg.runs import RunFolder
 
 ORIGIN = "imported"  # key of config.json that only imported runs have
-CLASSIFIER_PREFIX = "classifier."  # as `pedseg.modules.AdaptationModule` names it
+CLASSIFIER_PREFIX = "methods.dann.classifiers"  # as `pedseg.modules.AdaptationModule` names it, then the decoder stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +76,14 @@ class ImportedRun:
             "mirror_axes": list(self.mirror_axes),
         }
         if self.networks.classifier:
-            description["adaptation"] = {
-                "decoder_stage": self.networks.decoder_stage,
-                "classifier": self.networks.classifier.settings,
-            }
+            classifiers = {str(self.networks.decoder_stage): self.networks.classifier.settings}
+            description["adaptation"] = {"dann": {"classifiers": classifiers}}
         return description
 
     def _state_dict(self) -> dict[str, torch.Tensor]:
         state = {f"{PREFIX}{name}": value for name, value in self.networks.network.state_dict().items()}
         if self.networks.classifier:
             classifier = self.networks.classifier.state_dict()
-            state |= {f"{CLASSIFIER_PREFIX}{name}": value for name, value in classifier.items()}
+            prefix = f"{CLASSIFIER_PREFIX}.{self.networks.decoder_stage}."
+            state |= {f"{prefix}{name}": value for name, value in classifier.items()}
         return state

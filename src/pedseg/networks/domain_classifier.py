@@ -13,7 +13,7 @@ from pedseg.errors import PedsegError
 from pedseg.networks.normalisation import InstanceNorm
 
 Norm = Literal["instance", "batch"]
-Pooling = Literal["flatten", "average"]
+Pooling = Literal["flatten", "average", "none"]
 
 NEGATIVE_SLOPE = 0.01  # of every LeakyReLU, as in the segmentation network
 FEWEST_SHARED = 3  # first, middle and last block
@@ -40,7 +40,7 @@ class DomainClassifier(nn.Module):
         blocks: number of blocks.
         shared_blocks: share the middle blocks and leave the last one unpooled.
         pooling: "flatten" as in the paper, which ties the classifier to `input_size`; "average" over space, which
-            takes any size.
+            takes any size; "none": fully convolutional, every place of the pooled map has domain logits of its own.
         norm: "instance" or "batch".
 
     Attributes:
@@ -92,7 +92,7 @@ class DomainClassifier(nn.Module):
         self.apply(_initialise)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Domain logits (B, 2), source first, of features (B, in_channels, D, H, W).
+        """Domain logits (B, 2), source first, of features (B, in_channels, D, H, W); (B, 2, d, h, w) without pooling.
 
         Raises:
             PedsegError: with pooling "flatten", the features have another size than `input_size`.
@@ -101,7 +101,9 @@ class DomainClassifier(nn.Module):
             features = _in_safe_precision(self.blocks[position], features)
             if step < self.pools:
                 features = F.max_pool3d(features, 2)
-        if self.pooling == "average":
+        if self.pooling == "none":
+            vector = features.movedim(1, -1)
+        elif self.pooling == "average":
             vector = features.mean((2, 3, 4))
         elif tuple(features.shape[2:]) == self.flattened_size:
             vector = features.flatten(1)
@@ -111,7 +113,7 @@ class DomainClassifier(nn.Module):
                 f"{tuple(features.shape[2:])}; train with the patch size it was built for or with pooling=average"
             )
         logits: Tensor = self.output(F.relu(self.hidden(vector)))
-        return logits
+        return logits.movedim(-1, 1)
 
 
 def _in_safe_precision(block: nn.Module, features: Tensor) -> Tensor:
@@ -127,8 +129,8 @@ def _in_safe_precision(block: nn.Module, features: Tensor) -> Tensor:
 
 
 def _check(*, blocks: int, shared_blocks: bool, pooling: str, norm: str, channels: int) -> None:
-    if pooling not in ("flatten", "average"):
-        raise PedsegError(f"pooling {pooling!r} is unknown; use 'flatten' or 'average'")
+    if pooling not in ("flatten", "average", "none"):
+        raise PedsegError(f"pooling {pooling!r} is unknown; use 'flatten', 'average' or 'none'")
     if norm not in ("instance", "batch"):
         raise PedsegError(f"norm {norm!r} is unknown; use 'instance' or 'batch'")
     if channels < 1:

@@ -25,10 +25,12 @@ class UNetOutput(NamedTuple):
         logits: (B, out_channels, D, H, W) at full size, then with deep supervision the smaller heads at the size of
             their own decoder stage.
         decoder: feature maps of the decoder stages, stage 1 (deepest) first.
+        bottleneck: feature maps of the last encoder stage.
     """
 
     logits: list[Tensor]
     decoder: list[Tensor]
+    bottleneck: Tensor
 
 
 class UNet(nn.Module):
@@ -144,6 +146,12 @@ class UNet(nn.Module):
         return self.topology.divisor
 
     @property
+    def bottleneck_shape(self) -> tuple[int, Triple]:
+        """Channels and spatial size of the last encoder stage for a training patch."""
+        last = len(self.encoder) - 1
+        return self.topology.features[last], self.topology.stage_size(self._settings["patch_size"], last)
+
+    @property
     def decoder_shapes(self) -> list[tuple[int, Triple]]:
         """Channels and spatial size of each decoder stage for a training patch, stage 1 (deepest) first."""
         patch_size, topology = self._settings["patch_size"], self.topology
@@ -156,7 +164,8 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, out_channels, D, H, W) of images (B, in_channels, D, H, W)."""
-        logits: Tensor = self.seg_layers[0](self._decode(x)[-1])
+        _, decoder = self._decode(x)
+        logits: Tensor = self.seg_layers[0](decoder[-1])
         return logits
 
     def forward_features(self, x: Tensor) -> UNetOutput:
@@ -165,11 +174,11 @@ class UNet(nn.Module):
         Raises:
             PedsegError: an axis of `x` is no multiple of the network's total stride.
         """
-        decoder = self._decode(x)
+        bottleneck, decoder = self._decode(x)
         logits = [head(features) for head, features in zip(self.seg_layers, reversed(decoder), strict=False)]
-        return UNetOutput(logits=logits, decoder=decoder)
+        return UNetOutput(logits=logits, decoder=decoder, bottleneck=bottleneck)
 
-    def _decode(self, x: Tensor) -> list[Tensor]:
+    def _decode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         for axis, size, divisor in zip(AXES, x.shape[2:], self.divisor, strict=True):
             if size % divisor:
                 raise PedsegError(
@@ -179,12 +188,12 @@ class UNet(nn.Module):
         for stage in self.encoder:
             x = stage(x)
             skips.append(x)
-        skips.pop()
+        bottleneck = skips.pop()
         features: list[Tensor] = []
         for stage in self.decoder:
             x = stage(x, skips.pop())
             features.append(x)
-        return features
+        return bottleneck, features
 
 
 def _finish(module: nn.Module, *, conv_bias: bool) -> None:

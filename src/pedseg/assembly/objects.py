@@ -1,8 +1,7 @@
-"""From the composed configuration of a run to its objects. Everything below takes plain arguments."""
+"""Selection, data, module and loggers of a run."""
 
 import os
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from hydra.utils import instantiate
 from lightning.pytorch.loggers.logger import Logger
 from omegaconf import DictConfig
 
+from pedseg.assembly.methods import build_methods
 from pedseg.callbacks import MetricsCsv
 from pedseg.callbacks.tracking import tensorboard_logger, wandb_logger
 from pedseg.data.datamodule import PatchDataModule
@@ -19,9 +19,8 @@ from pedseg.errors import PedsegError
 from pedseg.inference import load_network
 from pedseg.losses import DiceBCELoss
 from pedseg.modules import AdaptationModule, SegmentationModule
-from pedseg.networks import DomainClassifier, UNet
+from pedseg.networks import UNet
 from pedseg.runs import RunFolder, required_checkpoint
-from pedseg.schedules import linear_ramp
 
 MOST_WORKERS = 12  # of the loader when data.num_workers=auto
 SHAPE_SETTINGS = ("norm", "conv_bias", "deep_supervision")  # of the model, beside its plan
@@ -83,29 +82,14 @@ def build_module(
         "trainable_parts": config["trained_parts"],
         "channels_last": config["channels_last"],
     }
-    if config["adaptation"]["method"] == "none":
+    methods = build_methods(config["adaptation"], network)
+    if not methods:
         return SegmentationModule(**training)
     if not config["data"]["target"]:
-        raise PedsegError("adaptation needs an unlabelled cohort: data.target=[ped]")
-    return _adaptation_module(config["adaptation"], network, training)
-
-
-def _adaptation_module(adaptation: Mapping[str, Any], network: UNet, training: Mapping[str, Any]) -> AdaptationModule:
-    """Add the domain classifier at the chosen decoder stage; negative numbers count from the full-size one."""
-    stages = network.decoder_shapes
-    chosen = adaptation["decoder_stage"]
-    stage = chosen if chosen > 0 else len(stages) + 1 + chosen
-    if not 1 <= stage <= len(stages):
-        raise PedsegError(f"adaptation.decoder_stage={chosen}: this network has {len(stages)}; use 1 to {len(stages)}")
-    channels, size = stages[stage - 1]
-    ramp = {"start": adaptation["alpha_start"], "end": adaptation["alpha_end"], "maximum": adaptation["alpha_max"]}
-    return AdaptationModule(
-        classifier=DomainClassifier(in_channels=channels, input_size=size, **adaptation["classifier"]),
-        alpha_schedule=partial(linear_ramp, **ramp),
-        decoder_stage=stage,
-        lambda_domain=adaptation["lambda_domain"],
-        **training,
-    )
+        needing = [name for name, method in methods.items() if method.needs_target]
+        if needing:
+            raise PedsegError(f"adaptation={needing[0]} needs an unlabelled cohort: data.target=[ped]")
+    return AdaptationModule(methods=methods, seed=config["seed"], **training)
 
 
 def _initialise(network: UNet, init: Mapping[str, Any]) -> None:

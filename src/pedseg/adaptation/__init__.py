@@ -1,0 +1,23 @@
+"""Methods of unsupervised domain adaptation: terms of the training loss that never see a target label."""
+
+from pedseg.adaptation.adversary import DomainAdversary
+from pedseg.adaptation.entropy import EntropyMinimisation
+from pedseg.adaptation.mean_teacher import MeanTeacher
+from pedseg.adaptation.method import Draw, Images, Method, Step
+from pedseg.adaptation.prior import SizePrior
+from pedseg.adaptation.strong import StrongAugmentation
+from pedseg.adaptation.style import FourierStyle, HistogramStyle
+
+__all__ = [
+    "DomainAdversary",
+    "Draw",
+    "EntropyMinimisation",
+    "FourierStyle",
+    "HistogramStyle",
+    "Images",
+    "MeanTeacher",
+    "Method",
+    "SizePrior",
+    "Step",
+    "StrongAugmentation",
+]

@@ -1,0 +1,46 @@
+"""Confident predictions on the target: entropy minimisation (Grandvalet and Bengio 2005; MinEnt of Vu et al. 2019)."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from pedseg.adaptation.adversary import self_information
+from pedseg.adaptation.method import Method, Step, inside
+from pedseg.labels import Domain
+
+
+class EntropyMinimisation(Method):
+    """Weight times the mean binary entropy, in nats, of the target's probabilities over brain voxels and regions.
+
+    Alone it tends to the trivial answer that there is no tumour; a `SizePrior` beside it does not.
+
+    Logged per epoch: ``loss_entropy``, ``entropy_weight``.
+
+    Args:
+        weight_schedule: weight as a function of progress in [0, 1).
+    """
+
+    def __init__(self, *, weight_schedule: Callable[[float], float]) -> None:
+        super().__init__()
+        self.weight_schedule = weight_schedule
+        self.weight = 0.0
+
+    def start_epoch(self, progress: float) -> dict[str, float]:
+        """Set the weight."""
+        self.weight = self.weight_schedule(progress)
+        return {"entropy_weight": self.weight}
+
+    def loss(self, step: Step) -> Tensor | None:
+        """Weighted entropy of the target's part of the batch."""
+        logits = step.target_logits()
+        if logits is None:
+            return None
+        brain = inside(step.images[Domain.TARGET])
+        entropy = (self_information(logits) * brain).sum() / (brain.sum() * logits.shape[1]).clamp(min=1)
+        step.log("loss_entropy", entropy, len(logits))
+        return self.weight * entropy
+
+    def description(self) -> dict[str, Any]:
+        """Weight of the last epoch."""
+        return {"weight": self.weight}

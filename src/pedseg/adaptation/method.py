@@ -1,0 +1,122 @@
+"""What an adaptation method is, and what it sees of a training step: images and outputs, never a label."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pedseg.labels import Domain
+from pedseg.networks import UNet
+from pedseg.networks.unet import UNetOutput
+
+Images = Mapping[Domain, Tensor]  # (n, modalities, D, H, W); a side that is absent from a batch is left out
+Log = Callable[[str, Tensor, int], None]  # name below "train/", value, samples that it is a mean of
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Where in a run a random number is drawn; the same place gives the same number, whatever was drawn before.
+
+    Samples are numbered over all processes, so that two processes draw what one with the whole batch does, and a
+    resumed run what an uninterrupted one does.
+
+    Attributes:
+        seed: of the run.
+        epoch: counted from 0.
+        batch: index in the epoch.
+        rank: of the process.
+    """
+
+    seed: int
+    epoch: int
+    batch: int
+    rank: int = 0
+
+    def stream(self, purpose: str, *, sample: int = 0, samples: int = 1) -> np.random.Generator:
+        """Random numbers for one sample of this process's `samples`."""
+        number = self.rank * samples + sample
+        key = [self.seed, self.epoch, self.batch, number, *purpose.encode()]
+        return np.random.default_rng(key)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One training step as a method sees it.
+
+    Attributes:
+        network: the segmentation network.
+        images: what it was given, by domain.
+        output: what it made of them, source before target.
+        draw: source of random numbers.
+        log: notes a value for the dashboard.
+        watched: whether gradient norms of this step are asked for.
+        scale: what the loss will be multiplied with before the backward (mixed precision).
+    """
+
+    network: UNet
+    images: Images
+    output: UNetOutput
+    draw: Draw
+    log: Log
+    watched: bool = False
+    scale: float = 1.0
+
+    @property
+    def domain(self) -> Tensor:
+        """Index of the domain of each sample: 0 source, 1 target."""
+        indices = [list(Domain).index(domain) for domain, image in self.images.items() for _ in image]
+        return torch.tensor(indices, device=self.output.logits[0].device)
+
+    def target_logits(self) -> Tensor | None:
+        """Full-size logits (n, regions, D, H, W) of the target, float32; None if the batch holds none."""
+        if Domain.TARGET not in self.images:
+            return None
+        return self.output.logits[0][-len(self.images[Domain.TARGET]) :].float()
+
+
+class Method(nn.Module):
+    """A term of the loss or a change of the images. What a method learns or remembers is in its state dict.
+
+    Attributes:
+        needs_target: whether it does anything without target images.
+        gradient_norms: what the hooks of a watched step have left, by name.
+    """
+
+    needs_target = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gradient_norms: dict[str, Tensor] = {}
+
+    def start(self, network: UNet) -> None:
+        """Look at the network once, with the weights that it starts from."""
+
+    def start_epoch(self, progress: float) -> dict[str, float]:
+        """Follow the schedules; return what the dashboard shows of them."""
+        del progress
+        return {}
+
+    def change(self, images: Images, draw: Draw) -> Images:
+        """Images to train on; labels of the source stay as they are."""
+        del draw
+        return images
+
+    def loss(self, step: Step) -> Tensor | None:
+        """Weighted term of the loss, a scalar; None if there is none in this step."""
+        del step
+        return None
+
+    def finish_step(self, network: UNet) -> None:
+        """Follow the network after its update."""
+
+    def description(self) -> dict[str, Any]:
+        """What a checkpoint says of the method, in plain Python."""
+        return {}
+
+
+def inside(images: Tensor) -> Tensor:
+    """Brain (n, 1, D, H, W) of images (n, modalities, D, H, W): outside it all modalities are exactly 0."""
+    return (images != 0).any(1, keepdim=True)

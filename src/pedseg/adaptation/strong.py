@@ -1,0 +1,89 @@
+"""Intensity changes far beyond nnU-Net's: the grey values of other scanners and contrasts, the same anatomy."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pedseg.adaptation.method import Draw, Images, Method, inside
+from pedseg.labels import Domain
+
+KNOTS = 6  # of the random tone curve
+RANGE = 3.0  # z-scores that the curve spans on either side of 0; beyond it is continued
+
+
+class StrongAugmentation(Method):
+    """Random tone curves, gains and noise on the images of both domains, modality by modality.
+
+    The tone curve is monotone with probability one half, else any continuous map of grey values: then even the order
+    of tissues may change (in the manner of the Bézier curves of Zhou et al. 2019, Models Genesis).
+
+    Args:
+        probability: that a modality of a sample is changed.
+        strength: 0 changes nothing; 1 draws knots with a standard deviation of one z-score.
+        sides: domains whose images are changed.
+    """
+
+    needs_target = False
+
+    def __init__(
+        self,
+        *,
+        probability: float = 0.8,
+        strength: float = 0.5,
+        sides: tuple[Domain, ...] = (Domain.SOURCE, Domain.TARGET),
+    ) -> None:
+        super().__init__()
+        self.probability = probability
+        self.strength = strength
+        self.sides = sides
+
+    def change(self, images: Images, draw: Draw) -> Images:
+        """Change the images of the chosen domains."""
+        return {
+            domain: strongly_augmented(
+                image, draw, purpose=f"strong {domain}", probability=self.probability, strength=self.strength
+            )
+            if domain in self.sides
+            else image
+            for domain, image in images.items()
+        }
+
+    def description(self) -> dict[str, Any]:
+        """Probability and strength."""
+        return {"probability": self.probability, "strength": self.strength}
+
+
+@torch.no_grad()
+def strongly_augmented(images: Tensor, draw: Draw, *, purpose: str, probability: float, strength: float) -> Tensor:
+    """Changed copy of z-scored images (n, modalities, D, H, W), 0 outside the brain.
+
+    What happens to a sample is a function of its place in the run alone (`Draw`).
+    """
+    changed = images.clone()
+    for index, sample in enumerate(changed):
+        rng = draw.stream(purpose, sample=index, samples=len(images))
+        for values in sample:
+            fires = rng.random() < probability
+            curve, noise, seed = tone_curve(rng, strength=strength), rng.uniform(0, 0.2 * strength), rng.integers(2**62)
+            if fires:
+                values.copy_(apply_curve(values, curve))
+                generator = torch.Generator(values.device).manual_seed(int(seed))
+                values.add_(torch.empty_like(values).normal_(generator=generator), alpha=noise)
+    return changed.mul_(inside(images))
+
+
+def tone_curve(rng: np.random.Generator, *, strength: float) -> list[float]:
+    """New values of `KNOTS` evenly spaced grey values from -`RANGE` to `RANGE`; sorted half of the time."""
+    knots = np.linspace(-RANGE, RANGE, KNOTS) + strength * rng.standard_normal(KNOTS)
+    return [float(v) for v in (np.sort(knots) if rng.random() < 0.5 else knots)]  # noqa: PLR2004  (one half)
+
+
+def apply_curve(values: Tensor, curve: list[float]) -> Tensor:
+    """Map grey values through the piecewise linear curve; its ends are continued with slope 1."""
+    knots = torch.tensor(curve, device=values.device, dtype=values.dtype)
+    place = ((values + RANGE) * ((KNOTS - 1) / (2 * RANGE))).clamp(0, KNOTS - 1)
+    below = place.floor().clamp(max=KNOTS - 2).long()
+    mapped = torch.lerp(knots[below], knots[below + 1], place - below)
+    return mapped + values - values.clamp(-RANGE, RANGE)

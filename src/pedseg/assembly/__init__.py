@@ -1,0 +1,5 @@
+"""From the composed configuration of a run to its objects. Everything below takes plain arguments."""
+
+from pedseg.assembly.objects import build_data, build_loggers, build_module, select
+
+__all__ = ["build_data", "build_loggers", "build_module", "select"]
