@@ -30,7 +30,7 @@ DATASET = {
 
 # Trains `folds` for two epochs of two steps, on cases of random blobs, in the folders that nnU-Net's variables name.
 TRAINER = """
-import json, os, sys
+import json, os, random, sys
 from pathlib import Path
 import numpy as np, SimpleITK as sitk, torch
 job = json.loads(Path(sys.argv[1]).read_text())
@@ -67,7 +67,8 @@ for case in cases:
 splits = [{"train": [c for c in cases if c != held], "val": [held]} for held in cases]
 (base / "splits_final.json").write_text(json.dumps(splits))
 for fold in job["folds"]:
-    torch.manual_seed(len(str(fold)) + (fold if fold != "all" else 9))
+    seed = 9 if fold == "all" else fold
+    torch.manual_seed(seed), np.random.seed(seed), random.seed(seed)
     trainer = nnUNetTrainer(plans=plans | {"continue_training": False}, configuration="3d_fullres", fold=fold,
         dataset_json=dataset, device=torch.device("cpu"))
     trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = 2, 2, 1
