@@ -4,8 +4,8 @@ Run: ``python tests/benchmarks/bench_metrics.py``. One case is a tumour of media
 hundreds of small lesions. surface-distance computes Dice and HD95 of the same masks. With PEDSEG_PEERS_PYTHON set,
 brats-evaluation scores the same label maps in a process of that interpreter, which takes the time of each call itself;
 it starts from label maps in memory, so ours does there too, and the three regions are all it is asked for. Both sides
-take turns and medians are compared. Lesion-wise scores by brats2023 have no peer on PyPI: the line with all scores
-sets them beside Dice and HD95 of surface-distance.
+take turns and medians are compared; the ratio is ours over the peer's. Lesion-wise scores by brats2023 have no peer on
+PyPI: the line with all scores sets them beside Dice and HD95 of surface-distance.
 """
 
 import argparse
@@ -15,8 +15,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,7 @@ for _ in sys.stdin:
 
 Masks = NDArray[np.bool_]
 Figures = list[tuple[float, float]]
+Line = dict[str, str | float]
 
 
 def tumour(seed: int) -> Masks:
@@ -100,7 +102,10 @@ class BratsEvaluation:
         for name, data in (("prediction", prediction), ("label", label)):
             np.save(folder / f"{name}.npy", data)
         self.process = subprocess.Popen(
-            [python, "-c", PEER_PROGRAM, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [python, "-W", "ignore", "-c", PEER_PROGRAM, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def seconds(self) -> float:
@@ -133,7 +138,7 @@ def seconds(function: Callable[[], object]) -> float:
 
 def compare(
     what: str, peer: str, our_seconds: Callable[[], float], peer_seconds: Callable[[], float], *, repeats: int
-) -> dict[str, Any]:
+) -> Line:
     """Let both sides take turns, after one round to warm up; print and return the medians and their ratio."""
     times = [(our_seconds(), peer_seconds()) for _ in range(repeats + 1)][1:]
     ours_s, peer_s = (statistics.median(side) for side in zip(*times, strict=True))
@@ -141,40 +146,28 @@ def compare(
     return {"what": what, "ours_s": ours_s, "peer": peer, "peer_s": peer_s, "ratio": ours_s / peer_s}
 
 
-def compare_case(
-    name: str, prediction: Masks, label: Masks, *, repeats: int, python: str | None
-) -> list[dict[str, Any]]:
+def compare_case(name: str, prediction: Masks, label: Masks, *, repeats: int, python: str | None) -> list[Line]:
     """All lines of one case."""
     difference = np.abs(np.subtract(ours(prediction, label), theirs(prediction, label))).max()
     voxels = " ".join(f"{region} {int(mask.sum())}" for region, mask in zip(RADII_MM, label, strict=True))
     print(f"{name}, label voxels {voxels}; largest difference of Dice and HD95 to surface-distance {difference:.1e}")
-
-    def ours_once() -> float:
-        return seconds(lambda: ours(prediction, label))
-
-    def theirs_once() -> float:
-        return seconds(lambda: theirs(prediction, label))
-
-    def everything() -> float:
-        return seconds(lambda: score_case(prediction, label, spacing_mm=SPACING_MM))
-
+    both = partial(seconds, partial(ours, prediction, label))
+    everything = partial(seconds, partial(score_case, prediction, label, spacing_mm=SPACING_MM))
+    reference = partial(seconds, partial(theirs, prediction, label))
     lines = [
-        compare(f"Dice and HD95 of WT, TC, ET; {name}", "surface-distance", ours_once, theirs_once, repeats=repeats),
-        compare(
-            f"All scores by brats2023, by lesion too (the peer: Dice and HD95 only); {name}",
-            "surface-distance",
-            everything,
-            theirs_once,
-            repeats=repeats,
-        ),
+        compare(f"{what}; {name}", "surface-distance", job, reference, repeats=repeats)
+        for what, job in (
+            ("Dice and HD95 of WT, TC, ET", both),
+            ("All scores by brats2023, by lesion too (the peer: Dice and HD95 only)", everything),
+        )
     ]
     if python:
         maps = [labels_from_regions(regions, CONVENTION) for regions in (prediction, label)]
         with tempfile.TemporaryDirectory() as folder:
             process = BratsEvaluation(python, maps[0], maps[1], Path(folder))
-            what = f"All scores by brats2025, by lesion too; {name}"
-            once = lambda: seconds(lambda: from_label_maps(maps[0], maps[1]))  # noqa: E731
-            lines.append(compare(what, "brats-evaluation", once, process.seconds, repeats=repeats))
+            what = f"All scores by brats2025, by lesion too, from label maps; {name}"
+            job = partial(seconds, partial(from_label_maps, *maps))
+            lines.append(compare(what, "brats-evaluation", job, process.seconds, repeats=repeats))
             process.close()
     return lines
 
@@ -186,7 +179,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured, in seconds")
     arguments = parser.parse_args()
     python = os.environ.get("PEDSEG_PEERS_PYTHON")
-    lines = []
+    lines: list[Line] = []
     for name, make in (("a tumour of median size", tumour), ("hundreds of lesions", scattered)):
         lines += compare_case(name, make(0), make(4), repeats=arguments.repeats, python=python)
     if arguments.json:

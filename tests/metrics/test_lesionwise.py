@@ -13,6 +13,7 @@ from scipy import ndimage
 from pedseg.metrics import LesionScores, get_definition, score_lesions, surface_distances
 from pedseg.metrics.lesions import Pairing, dilate, pair_by_surroundings, pair_one_to_one
 from tests.exactness import Exact
+from tests.metrics.cases import cases_at_one_mm, cases_elsewhere
 
 Mask = NDArray[np.bool_]
 Score = Callable[..., LesionScores]
@@ -55,15 +56,39 @@ def box(*corner: int, size: int = 4, shape: tuple[int, int, int] = (30, 30, 30))
     return mask
 
 
-DICE, HD95, COUNT = (
-    f"{metric} of BraTS 2023, random lesions that merge, split, touch and are missed, two spacings"
-    for metric in ("Lesion-wise Dice", "Lesion-wise HD95", "Number of false positive lesions")
+METRICS = ("Lesion-wise Dice", "Lesion-wise HD95", "Number of false positive lesions")
+RANDOM = "by brats2023: random lesions that merge, split, touch and are missed, two spacings"
+MADE = (
+    "by brats2023: random blobs and many lesions, touching and one-voxel lesions, empty masks on either and both "
+    "sides, masks without a common voxel, lesions at the border, four anisotropic spacings"
 )
+FULL_SIZE = "by brats2023: nested tumours in 240 × 240 × 155 voxels"
 
 
-@pytest.mark.exact(DICE, **RULES, tolerance=1e-9)
-@pytest.mark.exact(HD95, **RULES, tolerance=1e-6, unit="mm")
-@pytest.mark.exact(COUNT, **RULES, tolerance=0)
+def rows(inputs: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Three rows of the page."""
+
+    def mark(test: Callable[..., None]) -> Callable[..., None]:
+        for metric, unit, tolerance in zip(METRICS, ("", "mm", ""), (1e-9, 1e-6, 0), strict=True):
+            subject = f"{metric} {inputs}"
+            test = pytest.mark.exact(subject, **RULES, tolerance=tolerance, unit=unit)(test)
+        return test
+
+    return mark
+
+
+def compare(
+    prediction: Mask, label: Mask, spacing: tuple[float, float, float], exact: Exact, *, inputs: str
+) -> LesionScores:
+    expected = by_the_rules(prediction, label, spacing)
+    scores = score_2023(prediction, label, spacing_mm=spacing)
+    found = (scores.dice, scores.hd95_mm, scores.false_positives)
+    for metric, ours, theirs in zip(METRICS, found, expected, strict=True):
+        exact(abs(ours - theirs), f"{metric} {inputs}")
+    return scores
+
+
+@rows(RANDOM)
 @pytest.mark.parametrize("spacing", [SPACING, (2.0, 1.0, 1.5)])
 @pytest.mark.parametrize("seed", range(6))
 def test_equal_to_the_rules_on_random_lesions(seed: int, spacing: tuple[float, float, float], exact: Exact) -> None:
@@ -71,13 +96,22 @@ def test_equal_to_the_rules_on_random_lesions(seed: int, spacing: tuple[float, f
     fields = [ndimage.gaussian_filter(rng.standard_normal((36, 40, 44)), 1.8) for _ in range(3)]
     label = fields[0] > 0.14
     prediction = fields[0] + 0.6 * fields[1 + seed % 2] > 0.17
-    dice, hd95_mm, false_positives = by_the_rules(prediction, label, spacing)
-    scores = score_2023(prediction, label, spacing_mm=spacing)
+    scores = compare(prediction, label, spacing, exact, inputs=RANDOM)
     assert scores.found >= 2
     assert score_2023(np.pad(prediction, 5), np.pad(label, 5), spacing_mm=spacing) == scores
-    exact(abs(scores.dice - dice), DICE)
-    exact(abs(scores.hd95_mm - hd95_mm), HD95)
-    exact(abs(scores.false_positives - false_positives), COUNT)
+
+
+@rows(MADE)
+def test_equal_to_the_rules_on_made_cases(exact: Exact) -> None:
+    for _, prediction, label, spacing in (*cases_at_one_mm(), *cases_elsewhere()):
+        for p, g in zip(prediction, label, strict=True):
+            compare(p, g, spacing, exact, inputs=MADE)
+
+
+@rows(FULL_SIZE)
+def test_equal_to_the_rules_at_full_size(tumours: tuple[Mask, Mask], exact: Exact) -> None:
+    for p, g in zip(*tumours, strict=True):
+        compare(p, g, SPACING, exact, inputs=FULL_SIZE)
 
 
 @pytest.mark.exact(
