@@ -1,6 +1,5 @@
 """Lesion-wise scores against a plain computation of the rules on whole volumes, and against values by hand."""
 
-import itertools
 import math
 from collections.abc import Callable
 from functools import partial
@@ -11,13 +10,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pedseg.metrics import LesionScores, get_definition, score_lesions, surface_distances
-from pedseg.metrics.lesions import Pairing, dilate, pair_by_surroundings, pair_one_to_one
 from tests.exactness import Exact
 from tests.metrics.cases import cases_at_one_mm, cases_elsewhere
 
 Mask = NDArray[np.bool_]
 Score = Callable[..., LesionScores]
-Pair = Callable[..., Pairing]
 SPACING = (1.0, 1.0, 1.0)
 EIGHTEEN = ndimage.generate_binary_structure(3, 2)
 TWENTY_SIX = np.ones((3, 3, 3))
@@ -112,26 +109,6 @@ def test_equal_to_the_rules_on_made_cases(exact: Exact) -> None:
 def test_equal_to_the_rules_at_full_size(tumours: tuple[Mask, Mask], exact: Exact) -> None:
     for p, g in zip(*tumours, strict=True):
         compare(p, g, SPACING, exact, inputs=FULL_SIZE)
-
-
-@pytest.mark.exact(
-    "Voxels of a mask dilated once and three times with 18 neighbours", section="Metrics", peer="scipy", tolerance=0
-)
-@pytest.mark.parametrize("shape", [(5, 6, 7), (1, 9, 9), (12, 12, 12)])
-def test_dilation_equals_scipy(shape: tuple[int, int, int], exact: Exact) -> None:
-    mask = np.random.default_rng(0).random(shape) < 0.02
-    mask[0, 0, 0] = True
-    for steps in (1, 3):
-        exact(np.count_nonzero(dilate(mask, steps=steps) ^ ndimage.binary_dilation(mask, EIGHTEEN, iterations=steps)))
-
-
-@pytest.mark.parametrize("pair", [pair_by_surroundings, pair_one_to_one])
-def test_scattered_voxels_in_thin_masks(pair: Pair) -> None:
-    """Every other voxel of a thin box: as many components as there can be."""
-    for shape in itertools.product((1, 3, 5), repeat=3):
-        prediction = np.zeros(shape, dtype=bool)
-        prediction[::2, ::2, ::2] = True
-        assert pair(prediction, np.zeros_like(prediction), spacing_mm=SPACING).false_positives == prediction.sum()
 
 
 def test_one_found_one_missed_one_invented() -> None:
