@@ -115,3 +115,12 @@ def test_what_cannot_be_reported(tmp_path: Path, runs: Path) -> None:
 
 def test_a_model_without_config_is_of_children() -> None:
     assert Model("x", scores("a")).cohort == "ped"
+
+
+def test_definitions_are_named_and_not_mixed(tmp_path: Path) -> None:
+    for name, definition in (("a", "brats2023"), ("b", "brats2025"), ("c", None)):
+        scores("x").assign(definition=definition).to_csv(tmp_path / f"{name}.csv", index=False)
+    assert [model.definition for model in load_models([tmp_path / "a.csv", tmp_path / "c.csv"])] == ["brats2023"] * 2
+    assert load_models([tmp_path / "b.csv"])[0].definition == "brats2025"
+    with pytest.raises(PedsegError, match="follow brats2023 and brats2025"):
+        load_models([tmp_path])

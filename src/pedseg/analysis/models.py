@@ -16,6 +16,7 @@ N_FOLDS = 5
 NEEDED = ("case", "region", "dice", "hd95_mm")
 WIDE = {"dice": "Dice", "hd95_mm": "HD95", "sensitivity": "Sensitivity", "specificity": "Specificity"}
 WIDE_NEEDED = ("ID", *(f"{metric}-{region.upper()}" for metric in ("Dice", "HD95") for region in REGIONS))
+PAPERS_DEFINITION = "brats2023"  # of tables that name none, such as those published with the paper
 HOW_TO_RUN = (
     "train with `python -m pedseg.train experiment=uda fold=0` (see conf/experiment), which scores its fold too"
 )
@@ -43,6 +44,12 @@ class Model:
     def cases(self) -> frozenset[str]:
         """Ids of the scored cases."""
         return frozenset(self.scores["case"])
+
+    @property
+    def definition(self) -> str:
+        """Name of the definition of its metrics (`pedseg.metrics.definitions`)."""
+        named = self.scores.get("definition", pd.Series(dtype=str)).fillna(PAPERS_DEFINITION)
+        return " and ".join(sorted(set(named))) or PAPERS_DEFINITION
 
     @property
     def cohort(self) -> str:
@@ -82,7 +89,8 @@ def load_models(sources: Sequence[Path]) -> list[Model]:
             published files (``Dice-ET`` … ``HD95-WT``, ``ID``); its model is called after the file.
 
     Raises:
-        PedsegError: nothing is found, a file has other columns or lists a case twice, or two sources have one model.
+        PedsegError: nothing is found, a file has other columns or lists a case twice, two sources have one model, or
+            not all scores are of one definition.
     """
     models: list[Model] = []
     for source in sources:
@@ -91,6 +99,12 @@ def load_models(sources: Sequence[Path]) -> list[Model]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise PedsegError(f"model {twice[0]} is given twice; leave one of its folders or files out, or rename it")
+    definitions = sorted({model.definition for model in models})
+    if len(definitions) > 1:
+        raise PedsegError(
+            f"the scores follow {' and '.join(definitions)}, whose HD95 differ by millimetres; score all label maps by "
+            "one (python -m pedseg.evaluate --definition) and report these"
+        )
     return sorted(models, key=lambda m: (ORDER.index(m.name) if m.name in ORDER else len(ORDER), m.name))
 
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from pedseg.analysis.models import N_FOLDS, Model
+from pedseg.analysis.models import N_FOLDS, PAPERS_DEFINITION, Model
 from pedseg.analysis.paper import GROUPS, TABLES, group_of
 from pedseg.analysis.pictures import Pictures, marked
 from pedseg.analysis.postprocessing_table import CAPTION, postprocessing_markdown
@@ -65,15 +65,17 @@ class Contents:
         return any(model.synthetic for model in self.models)
 
     def is_beside_paper(self, number: int) -> bool:
-        """Whether a table can be set beside the paper's: it has one of its models, and real data."""
-        return not self.synthetic and any(name in TABLES[number] for name in self.tables[number].index)
+        """Whether a table can be set beside the paper's: it has one of its models, real data and its metrics."""
+        papers = not self.synthetic and all(model.definition == PAPERS_DEFINITION for model in self.models)
+        return papers and any(name in TABLES[number] for name in self.tables[number].index)
 
 
 def table_captions(models: Sequence[Model], *, small: int, min_et_mm3: float) -> dict[int, str]:
     """Captions of Tables 2 and 3."""
     kept = f"The same without the {small} cases with no ET or one" if small else "The same, as no case has an ET"
     texts = {
-        2: "Mean and median Dice (DSC) and HD95 of every model, all cases. Best of each group of models in bold.",
+        2: f"Mean and median Dice (DSC) and HD95 ({models[0].definition}) of every model, all cases. Best of each group "
+        "of models in bold.",
         3: f"{kept} below {min_et_mm3:g} mm³. Best of each group in bold, second best underlined.",
     }
     return {number: f"Table {number}. {marked(models, text)}" for number, text in texts.items()}
