@@ -107,7 +107,7 @@ def page(rows: Sequence[Row], lines: Sequence[Row], *, peers: Path | None, refer
             parts.append(f"## {section}\n\n{table(inside)}")
     if lines:
         parts.append(f"## Speed\n\n{speed_table(lines)}")
-    parts += published(reference) if reference else []
+    parts += published(reference / "reference") if reference else []
     parts.append(EQUALITY)
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
@@ -135,7 +135,7 @@ def speed_table(lines: Sequence[Row]) -> str:
 
 
 def published(reference: Path) -> list[str]:
-    """Tables 2 and 3 of the paper beside those of its published per-case scores."""
+    """Tables 2 and 3 of the paper beside those of its per-case scores, published in the folder `reference`."""
     models = load_models([reference / "per_case"])
     small = small_cases(read_sizes([reference / "ped_tumor_sizes.csv"]), below_mm3=MIN_ET_MM3)
     tables = {2: summarise(models), 3: summarise(models, without=small)}

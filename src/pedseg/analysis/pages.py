@@ -74,8 +74,8 @@ def table_captions(models: Sequence[Model], *, small: int, min_et_mm3: float) ->
     """Captions of Tables 2 and 3."""
     kept = f"The same without the {small} cases with no ET or one" if small else "The same, as no case has an ET"
     texts = {
-        2: f"Mean and median Dice (DSC) and HD95 ({models[0].definition}) of every model, all cases. Best of each group "
-        "of models in bold.",
+        2: f"Mean and median Dice (DSC) and HD95 ({models[0].definition}) of every model, all cases. Best of each "
+        "group of models in bold.",
         3: f"{kept} below {min_et_mm3:g} mm³. Best of each group in bold, second best underlined.",
     }
     return {number: f"Table {number}. {marked(models, text)}" for number, text in texts.items()}
