@@ -3,7 +3,7 @@
 ``runs/<experiment>/[<overrides>/]fold_<k>/`` holds config.json, checkpoints/last.ckpt, metrics.csv,
 predictions/<case>.nii.gz and scores.csv. Post-processing adds postprocessed/<rule set>/ with label maps and scores, and
 source_validation/<cohort>/ with the predictions that a rule was chosen on; the choice, made over all folds, is
-postprocessing.json beside them.
+postprocessing.json beside them. Validation adds validators.json and validators.npz.
 """
 
 import shutil
@@ -96,6 +96,16 @@ class RunFolder:
         return self.path.parent / "postprocessing.json"
 
     @property
+    def validators(self) -> Path:
+        """Label-free scores of the last checkpoint."""
+        return self.path / "validators.json"
+
+    @property
+    def target_masks(self) -> Path:
+        """Masks of the target cases that the label-free scores were made on, for comparisons with other runs."""
+        return self.path / "validators.npz"
+
+    @property
     def finished(self) -> Path:
         """Marker, written last."""
         return self.path / "finished.json"
@@ -117,8 +127,9 @@ class RunFolder:
         write_json(self.config, config)
 
     def _clear(self) -> None:
-        for name in ("config.json", "finished.json", "metrics.csv", "scores.csv", "wandb_id"):
-            (self.path / name).unlink(missing_ok=True)
+        for path in (self.config, self.finished, self.metrics, self.scores, self.validators, self.target_masks):
+            path.unlink(missing_ok=True)
+        (self.path / "wandb_id").unlink(missing_ok=True)
         for name in ("checkpoints", "predictions", "postprocessed", "source_validation", "tensorboard"):
             shutil.rmtree(self.path / name, ignore_errors=True)
 
@@ -163,8 +174,6 @@ def required_checkpoint(run: Path, *, command: str | None = None) -> Path:
     folder = RunFolder(run)
     if not folder.finished.exists() or not folder.checkpoint.exists():
         state = "is not finished" if folder.checkpoint.exists() else "is missing"
-        advice = (
-            f"First run\n  {command}" if command else "Give the folder of a finished run: runs/NAME/fold_0"
-        )
+        advice = f"First run\n  {command}" if command else "Give the folder of a finished run: runs/NAME/fold_0"
         raise PedsegError(f"{run} {state}, and this run starts from its weights. {advice}")
     return folder.checkpoint

@@ -139,10 +139,10 @@ def _from_folds(folder: Path, runs: Sequence[RunFolder], *, root: Path) -> Model
         raise PedsegError(f"{folder}: case {repeated['case'].iloc[0]} is scored by two folds; move one of them away")
     config = read_json(runs[0].config) if runs[0].config.exists() else {}
     synthetic = bool(config.get("data", {}).get("synthetic", False))
-    return Model(model_name(_experiment(folder, config, root=root)), scores, tuple(runs), synthetic, config)
+    return Model(model_name(experiment_name(folder, config, root=root)), scores, tuple(runs), synthetic, config)
 
 
-def _experiment(folder: Path, config: dict[str, Any], *, root: Path) -> str:
+def experiment_name(folder: Path, config: dict[str, Any], *, root: Path) -> str:
     """Name of the run if the folder still bears it, else the folder's path below the source."""
     name = str(config.get("run_name") or "")
     if name and folder.parts[-len(Path(name).parts) :] == Path(name).parts:

@@ -1,0 +1,119 @@
+"""Score trained runs without labels of the target, to choose among them: ``python -m pedseg.validate runs``."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pedseg.configuration import exit_code
+from pedseg.errors import PedsegError
+
+if TYPE_CHECKING:  # heavy imports wait until --help is answered
+    import torch
+
+    from pedseg.analysis.validation_plan import Plan
+    from pedseg.runs import RunFolder
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m pedseg.validate",
+        description="Scores for choosing among trained runs without a label of the target: of the last checkpoint of "
+        "each finished run, on images of target training cases and on held-out source cases. They go to "
+        "<run>/validators.json; what is there already is kept. `python -m pedseg.report` ranks the runs by them.",
+        epilog="source Dice (the baseline), entropy (Morerio 2018), InfoMax, SND: soft neighbourhood density (Saito "
+        "2021), DEV: importance-weighted source risk (You 2019), flip agreement, checkpoint agreement: with the "
+        "majority of the other runs given that were validated on the same cases, and a fresh linear probe of the "
+        "domains. All are the higher the better. No label of the target is opened.",
+    )
+    p.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="experiment, folder of experiments, or one fold_*")
+    p.add_argument(
+        "--target", metavar="COHORT", help="for runs that have no target (default: the cohort that they evaluate)"
+    )
+    p.add_argument("--cases", type=int, default=20, metavar="N", help="most of each domain (default: %(default)s)")
+    p.add_argument("--seed", type=int, default=0, help="of the choice of cases and patches (default: %(default)s)")
+    p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default: %(default)s")
+    return p
+
+
+def validate(arguments: argparse.Namespace) -> None:
+    """Validate every finished run that is not validated yet, compare the runs, and print the scores.
+
+    Raises:
+        PedsegError: there is no finished run, or a run has no images of the target.
+    """
+    if arguments.cases < 1 or arguments.seed < 0:
+        raise PedsegError("--cases is 1 or more, --seed 0 or more; give such numbers")
+
+    import torch
+
+    from pedseg.analysis.ranking import find_members, printed_scores
+    from pedseg.analysis.validation_plan import find_runs
+    from pedseg.analysis.validation_runs import compare_runs, validate_run
+    from pedseg.inference import best_device
+
+    device = best_device() if arguments.device == "auto" else torch.device(arguments.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise PedsegError("--device cuda: this machine has no CUDA device; use --device cpu")
+    runs, left_out = find_runs(arguments.runs)
+    for path, reason in left_out:
+        sys.stderr.write(f"pedseg: {path} is left out: {reason}\n")
+    if not runs:
+        raise PedsegError("there is no finished run; train one, or finish it")
+    plans = [plan_of(run, arguments, device=device) for run in runs]
+    for number, plan in enumerate(plans, start=1):
+        done = plan.is_current()
+        print(f"{number} of {len(plans)}: {plan.run.path}{' has been validated' if done else _sizes(plan)}", flush=True)
+        if not done:
+            validate_run(plan, device=device)
+    compare_runs(plans)
+    print(printed_scores(find_members(arguments.runs)))
+
+
+def plan_of(run: "RunFolder", arguments: argparse.Namespace, *, device: "torch.device") -> "Plan":
+    """Find the cases of a run as it found them itself, and choose among them.
+
+    Raises:
+        PedsegError: cohorts are not prepared, or there is no image of the target.
+    """
+    from pedseg.analysis.validation_plan import make_plan
+    from pedseg.assembly import select
+    from pedseg.files import read_json
+    from pedseg.inference import best_precision
+
+    config: Mapping[str, Any] = read_json(run.config)
+    data, fold = config["data"], config["fold"]
+    target = list(data["target"]) or [arguments.target or data["evaluation"]]
+    source = {cohort: part for cohort, part in data["source"].items() if part and cohort not in target}
+    # The training part of the target's fold, also for a run that was not trained on the target, or on its labels.
+    selection = select({**config, "data": {**data, "source": source, "target": target}})
+    held_out = {c: selection.source_validation[c] for c, part in source.items() if part == "fold" and fold != "all"}
+    prediction = config["prediction"]
+    precision = best_precision(device) if prediction["precision"] == "auto" else prediction["precision"]
+    return make_plan(
+        run,
+        held_out=held_out,
+        target=selection.target_train,
+        window={"step": prediction["step"], "precision": precision, "window_batch": prediction["window_batch"]},
+        cases=arguments.cases,
+        seed=arguments.seed,
+    )
+
+
+def _sizes(plan: "Plan") -> str:
+    images = f" on {len(plan.target)} images of the target"
+    if not plan.source:
+        return f"{images}; no source case is held out, so what needs one is left open"
+    return f"{images} and {len(plan.source)} held-out source cases"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code: 0, or 2 if something could not be done."""
+    arguments = parser().parse_args(argv)
+    return exit_code(lambda: validate(arguments))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
