@@ -67,7 +67,7 @@ def fit(
     from hydra.utils import instantiate
 
     from pedseg.assembly import build_loggers
-    from pedseg.callbacks import EpochLine, LastCheckpoint, SourceSlices, StepTimer
+    from pedseg.callbacks import AdversaryHealth, EpochLine, LastCheckpoint, SourceSlices, StepTimer
     from pedseg.inference.checkpoint import read_checkpoint
 
     resumed = folder.checkpoint if folder.checkpoint.exists() else None
@@ -77,6 +77,7 @@ def fit(
         log.info("continuing at epoch %d from %s", first_epoch + 1, resumed)
     callbacks = [
         StepTimer(),
+        AdversaryHealth(),
         LastCheckpoint(folder, every_n_epochs=config["callbacks"]["checkpoint_every"]),
         EpochLine(),
     ]

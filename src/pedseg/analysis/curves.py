@@ -17,18 +17,27 @@ CHANCE = 0.5
 FEW_EPOCHS = 40  # so few points get markers
 
 
+def read_curves(run: RunFolder) -> pd.DataFrame:
+    """Means of everything that was logged, a row per epoch.
+
+    Raises:
+        PedsegError: metrics.csv cannot be read.
+    """
+    try:
+        return pd.read_csv(run.metrics).groupby("epoch").mean(numeric_only=True)
+    except (ValueError, KeyError) as error:
+        raise PedsegError(
+            f"{run.metrics}: cannot be read as training curves ({error}); restore or remove it"
+        ) from error
+
+
 def training_curves(run: RunFolder, *, title: str = "") -> Figure:
     """Draw losses, source validation Dice, learning rate, and, of an adapting run, domain accuracy, α and gradients.
 
     Raises:
         PedsegError: metrics.csv cannot be read.
     """
-    try:
-        curves = pd.read_csv(run.metrics).groupby("epoch").mean(numeric_only=True)
-    except (ValueError, KeyError) as error:
-        raise PedsegError(
-            f"{run.metrics}: cannot be read as training curves ({error}); restore or remove it"
-        ) from error
+    curves = read_curves(run)
     adapts = _known(curves, "train/domain_accuracy")
     figure = Figure(figsize=(11, 5.6 if adapts else 2.9), layout="constrained")
     figure.suptitle(title)

@@ -1,0 +1,80 @@
+"""Watches the adversary of an adapting run, and says early what goes wrong and which setting to change."""
+
+import logging
+import math
+from dataclasses import asdict, astuple
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.loggers import WandbLogger
+
+from pedseg.adaptation import DomainAdversary
+from pedseg.health import Epoch, Thresholds, epoch_of, judge
+
+log = logging.getLogger(__name__)
+
+
+class AdversaryHealth(pl.Callback):
+    """Judge every epoch by the rules of `pedseg.health`; a run without `DomainAdversary` is left alone.
+
+    Each warning is written once in a run, by rank 0; what was said and seen is in the checkpoint, so that a resumed
+    run neither repeats nor forgets. Logged per epoch: ``train/lambda_loss_domain`` (λ·L_d) and, while anything is
+    reversed, ``train/gradient_ratio`` (`gradient_domain` / `gradient_seg`). A W&B logger gets the panel of
+    `pedseg.callbacks.tracking.log_adversary` too.
+
+    Args:
+        limits: thresholds of the rules.
+        panel_every: epochs between two drawings of the W&B panel; it is also drawn after the last epoch.
+    """
+
+    def __init__(self, *, limits: Thresholds | None = None, panel_every: int = 10) -> None:
+        self.limits = limits or Thresholds()
+        self.panel_every = panel_every
+        self.epochs: list[Epoch] = []
+        self.said: list[str] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Judge the epoch."""
+        adversary = next((part for part in pl_module.modules() if isinstance(part, DomainAdversary)), None)
+        if adversary is None:
+            return
+        means = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        now = epoch_of(trainer.current_epoch, means)
+        self.epochs.append(now)
+        weighted = float(adversary.lambda_domain) * now.loss_domain
+        for name, value in (("lambda_loss_domain", weighted), ("gradient_ratio", now.gradient_ratio)):
+            if math.isfinite(value):
+                pl_module.log(f"train/{name}", value)
+        if trainer.is_global_zero:
+            self._show(trainer, weighted)
+        self._speak(trainer, alpha_max=adversary.alpha_schedule(1.0))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was seen and said, as plain Python."""
+        return {"epochs": [list(astuple(epoch)) for epoch in self.epochs], "said": list(self.said)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.epochs = [Epoch(*values) for values in state_dict["epochs"]]
+        self.said = list(state_dict["said"])
+
+    def _speak(self, trainer: pl.Trainer, *, alpha_max: float) -> None:
+        for finding in judge(self.epochs, alpha_max=alpha_max, limits=self.limits):
+            if finding.rule not in self.said:
+                self.said.append(finding.rule)
+                if trainer.is_global_zero:
+                    log.warning("adversary, epoch %d: %s: %s", finding.epoch + 1, finding.rule, finding.text)
+
+    def _show(self, trainer: pl.Trainer, weighted: float) -> None:
+        """Send the epoch to W&B, if that is asked for."""
+        loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
+        if not loggers:
+            return
+        from pedseg.callbacks.tracking import log_adversary  # noqa: PLC0415  (loads wandb)
+
+        done = trainer.current_epoch + 1
+        now = self.epochs[-1]
+        values = asdict(now) | {"lambda_loss_domain": weighted, "gradient_ratio": now.gradient_ratio}
+        draw = done % self.panel_every == 0 or done == trainer.max_epochs
+        for logger in loggers:
+            log_adversary(logger, values, step=trainer.global_step, history=self.epochs if draw else ())
