@@ -28,8 +28,25 @@ def load(*overrides: str) -> DictConfig:
     return compose("train", list(overrides))
 
 
+CONTROLS = {"uda_alpha0", "uda_alpha0_batchnorm", "m1_adult_strong"}
+METHODS = {  # what each variant of uda adapts with
+    "uda": {"dann"},
+    "uda_released": {"dann"},
+    "uda_alpha0": {"dann"},
+    "uda_alpha0_batchnorm": {"dann"},
+    "uda_multilevel": {"dann"},
+    "uda_conditional": {"dann"},
+    "uda_convolutional": {"dann"},
+    "uda_advent": {"dann"},
+    "uda_mean_teacher": {"strong", "mean_teacher"},
+    "uda_entropy_prior": {"strong", "entropy", "prior"},
+    "uda_style": {"fourier"},
+    "uda_combined": {"strong", "fourier", "dann", "mean_teacher", "prior"},
+}
+
+
 def test_every_model_of_table_2_has_a_file() -> None:
-    assert set(EXPERIMENTS) == TABLE_2 | {"uda_released", "uda_alpha0"}
+    assert set(EXPERIMENTS) == TABLE_2 | CONTROLS | METHODS.keys()
 
 
 @pytest.mark.parametrize(
@@ -59,7 +76,53 @@ def test_no_experiment_reads_target_labels_while_it_adapts(experiment: str) -> N
     cfg = load(f"experiment={experiment}")
     source = {cohort for cohort, part in cfg.data.source.items() if part}
     assert not source & set(cfg.data.target)
-    assert bool(cfg.adaptation.methods) == bool(cfg.data.target)
+    assert set(cfg.data.target) == ({"ped"} if experiment in METHODS else set())
+    expected = METHODS.get(experiment, {"strong"} if experiment == "m1_adult_strong" else set())
+    assert {name for name, on in cfg.adaptation.methods.items() if on} == expected
+
+
+def changes(first: str, second: str) -> set[str]:
+    """Settings in which two experiments differ."""
+    from pedseg.runs import flatten
+
+    one, other = (
+        flatten(OmegaConf.to_container(load(f"experiment={name}"), resolve=False))  # type: ignore[arg-type]
+        for name in (first, second)
+    )
+    return {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
+
+
+@pytest.mark.parametrize(
+    ("variant", "model", "expected"),
+    [
+        ("uda_alpha0", "uda", {"adaptation.alpha_max"}),
+        ("uda_alpha0_batchnorm", "uda_alpha0", {"model.norm", "adaptation.classifier.norm"}),
+        ("uda_conditional", "uda", {"adaptation.reads"}),
+        ("uda_advent", "uda", {"adaptation.reads", "adaptation.classifier.pooling"}),
+        ("uda_convolutional", "uda", {"adaptation.classifier.blocks", "adaptation.classifier.pooling"}),
+        (
+            "uda_multilevel",
+            "uda",
+            {"adaptation.decoder_stage", "adaptation.classifier.blocks", "adaptation.classifier.pooling"},
+        ),
+    ],
+)
+def test_variants_differ_in_known_switches_only(variant: str, model: str, expected: set[str]) -> None:
+    assert changes(model, variant) == expected
+
+
+@pytest.mark.parametrize("experiment", sorted(METHODS.keys() - {"uda_released"} | {"m1_adult_strong"}))
+def test_methods_change_the_adaptation_alone(experiment: str) -> None:
+    model = "m1_adult_nods" if experiment == "m1_adult_strong" else "uda"
+    others = {key for key in changes(model, experiment) if not key.startswith("adaptation.")}
+    assert others == ({"model.norm"} if experiment == "uda_alpha0_batchnorm" else set())
+
+
+def test_methods_combine_in_any_order() -> None:
+    names = ["strong", "mean_teacher", "entropy", "prior", "fourier", "dann"]
+    one, other = (load("experiment=uda", f"adaptation=[{','.join(order)}]") for order in (names, names[::-1]))
+    assert one.adaptation == other.adaptation
+    assert set(one.adaptation.methods) == set(names)
 
 
 def test_table_2_settings() -> None:
@@ -85,14 +148,7 @@ def test_table_2_settings() -> None:
 
 
 def test_released_differs_from_the_paper_in_known_switches_only() -> None:
-    from pedseg.runs import flatten
-
-    paper, released = (
-        flatten(OmegaConf.to_container(load(f"experiment={name}"), resolve=False))  # type: ignore[arg-type]
-        for name in ("uda", "uda_released")
-    )
-    changed = {key for key in paper.keys() | released.keys() if paper.get(key) != released.get(key)}
-    assert changed == {
+    assert changes("uda", "uda_released") == {
         "model.norm", "adaptation.classifier.norm", "adaptation.classifier.shared_blocks", "lr_schedule.exponent",
         "loss.bce_weight", "loss.dice_weight",
     }  # fmt: skip

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pedseg.adaptation.entropy import self_information
 from pedseg.adaptation.method import Method, Step
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain
@@ -24,19 +25,24 @@ CONDITIONS = 4  # background, and the three regions
 class DomainAdversary(Method):
     """``lambda_domain`` times the cross-entropy of the domain, reversed on its way into the network.
 
-    With several classifiers the mean of their losses. Alpha is set when an epoch starts (as in the released code).
+    With several classifiers the mean of their losses, with a vote at every place (``pooling=none``) the mean over
+    places. Alpha is set when an epoch starts (as in the released code). A mean over samples: with instance norms two
+    processes learn what one does.
 
     Logged per epoch: ``loss_domain``, ``domain_accuracy`` and the same per domain, ``alpha``; and of watched steps
     ``gradient_seg`` and ``gradient_domain``, norms of the gradients of all other terms and of the reversed term where
-    they meet, at the first classifier's stage.
+    they meet: at the stage of the shallowest classifier, or at the prediction.
 
     Args:
         classifiers: by the decoder stage that they read, 1 the deepest, 0 the bottleneck.
         alpha_schedule: strength of the reversal as a function of progress in [0, 1).
         lambda_domain: weight of the loss.
         reads: "features" of the stages; "conditioned": each channel times the probability of background, WT, TC and
-            ET (the multilinear map of CDAN, eq. 3); "entropy": the weighted self-information ``-p log p`` and
-            ``-(1-p) log (1-p)`` of each region at full size (ADVENT, eq. 3), whatever the stage.
+            ET, through which no gradient flows (`conditioned`); "entropy": the weighted self-information of the
+            prediction at full size (Vu et al. 2019, section 3.2), whatever the stage.
+
+    Raises:
+        PedsegError: there is no classifier, or more than one for the entropy.
     """
 
     def __init__(
@@ -50,6 +56,8 @@ class DomainAdversary(Method):
         super().__init__()
         if not classifiers:
             raise PedsegError("the adversary has no decoder_stage to read; name at least one")
+        if reads == "entropy" and len(classifiers) > 1:
+            raise PedsegError(f"reads=entropy has one input, not {len(classifiers)}; give a single decoder_stage")
         self.classifiers = nn.ModuleDict({str(stage): classifier for stage, classifier in classifiers.items()})
         self.reversal = GradientReversal()
         self.alpha_schedule = alpha_schedule
@@ -66,8 +74,9 @@ class DomainAdversary(Method):
         """Weighted domain loss of all samples of the step."""
         domain = step.domain
         losses, correct = [], []
-        for position, (stage, classifier) in enumerate(self.classifiers.items()):
-            inputs = self._inputs(step, int(stage), watched=step.watched and position == 0)
+        shallowest = max(map(int, self.classifiers))
+        for stage, classifier in self.classifiers.items():
+            inputs = self._inputs(step, int(stage), watched=step.watched and int(stage) == shallowest)
             logits = classifier(self.reversal(inputs)).float()
             target = domain.view(-1, *[1] * (logits.ndim - 2)).expand(len(logits), *logits.shape[2:])
             losses.append(F.cross_entropy(logits, target))
@@ -82,13 +91,15 @@ class DomainAdversary(Method):
         return {"classifiers": settings, "lambda_domain": float(self.lambda_domain), "reads": self.reads}
 
     def _inputs(self, step: Step, stage: int, *, watched: bool) -> Tensor:
+        logits = step.output.logits[0]
         features = step.output.bottleneck if stage == 0 else step.output.decoder[stage - 1]
+        meeting = logits if self.reads == "entropy" else features
+        branch = meeting.view_as(meeting)
+        if watched and meeting.requires_grad:
+            self._watch(meeting, branch, scale=step.scale)
         if self.reads == "entropy":
-            features = self_information(step.output.logits[0])
-        branch = features.view_as(features)
-        if watched and features.requires_grad:
-            self._watch(features, branch, scale=step.scale)
-        return conditioned(branch, step.output.logits[0]) if self.reads == "conditioned" else branch
+            return self_information(branch)
+        return conditioned(branch, logits) if self.reads == "conditioned" else branch
 
     def _log(self, step: Step, loss: Tensor, correct: Tensor, domain: Tensor) -> None:
         step.log("loss_domain", loss, len(domain))
@@ -118,16 +129,13 @@ class DomainAdversary(Method):
 
 
 def conditioned(features: Tensor, logits: Tensor) -> Tensor:
-    """Features (B, C, d, h, w) times the probabilities of background, WT, TC, ET: (B, 4 C, d, h, w)."""
-    probability = F.adaptive_avg_pool3d(
-        logits.float().sigmoid(), (features.shape[2], features.shape[3], features.shape[4])
-    )
+    """Features (B, C, d, h, w) times the probabilities of background, WT, TC, ET, in blocks: (B, 4 C, d, h, w).
+
+    The multilinear map of CDAN (Long et al. 2018, section 3.1), place by place; logits (B, regions, D, H, W) are
+    averaged down to the stage's size. As in its authors' code the probabilities are constants to the gradient: the
+    adversary moves the features, not the prediction that they are conditioned on.
+    """
+    size = (features.shape[2], features.shape[3], features.shape[4])
+    probability = F.adaptive_avg_pool3d(logits.detach().float().sigmoid(), size)
     conditions = torch.cat([1 - probability[:, :1], probability], dim=1).to(features.dtype)
-    return (features[:, :, None] * conditions[:, None]).flatten(1, 2)
-
-
-def self_information(logits: Tensor) -> Tensor:
-    """``-p log p`` and ``-(1-p) log (1-p)`` of every region: (B, 2 regions, D, H, W) of logits, in nats."""
-    logits = logits.float()
-    yes, no = logits.sigmoid(), (-logits).sigmoid()
-    return torch.cat([-yes * F.logsigmoid(logits), -no * F.logsigmoid(-logits)], dim=1)
+    return torch.cat([features * condition for condition in torch.split(conditions, 1, dim=1)], dim=1)

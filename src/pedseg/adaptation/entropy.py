@@ -3,17 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from pedseg.adaptation.adversary import self_information
-from pedseg.adaptation.method import Method, Step, inside
+from pedseg.adaptation.method import Method, Step, brain_mean, inside
 from pedseg.labels import Domain
 
 
 class EntropyMinimisation(Method):
     """Weight times the mean binary entropy, in nats, of the target's probabilities over brain voxels and regions.
 
-    Alone it tends to the trivial answer that there is no tumour; a `SizePrior` beside it does not.
+    At most ``ln 2`` times the weight. Alone it tends to the trivial answer that there is no tumour; a `SizePrior`
+    beside it does not. A mean over samples (`brain_mean`), so that two processes learn what one does.
 
     Logged per epoch: ``loss_entropy``, ``entropy_weight``.
 
@@ -36,11 +38,22 @@ class EntropyMinimisation(Method):
         logits = step.target_logits()
         if logits is None:
             return None
-        brain = inside(step.images[Domain.TARGET])
-        entropy = (self_information(logits) * brain).sum() / (brain.sum() * logits.shape[1]).clamp(min=1)
-        step.log("loss_entropy", entropy, len(logits))
-        return self.weight * entropy
+        yes, no = torch.chunk(self_information(logits), 2, dim=1)  # they add up to the entropy of a voxel and region
+        loss = brain_mean(yes + no, inside(step.images[Domain.TARGET]))
+        step.log("loss_entropy", loss, len(logits))
+        return self.weight * loss
 
     def description(self) -> dict[str, Any]:
-        """Weight of the last epoch."""
-        return {"weight": self.weight}
+        """Weight of the epoch."""
+        return {"weight": float(self.weight)}
+
+
+def self_information(logits: Tensor) -> Tensor:
+    """``-p log p`` of every region, then ``-(1-p) log (1-p)`` of every region, in nats.
+
+    Logits are (B, regions, D, H, W) of any precision; the result (B, 2 regions, D, H, W) is float32. Neither it nor its
+    gradient overflows, however large the logits.
+    """
+    logits = logits.float()
+    yes, no = logits.sigmoid(), (-logits).sigmoid()
+    return torch.cat([-yes * F.logsigmoid(logits), -no * F.logsigmoid(-logits)], dim=1)

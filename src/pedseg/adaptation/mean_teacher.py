@@ -1,42 +1,54 @@
 """A student that must agree with its own average: mean teacher (Tarvainen and Valpola 2017; Perone et al. 2019).
 
 The teacher's weights are the exponential moving average of the student's. It labels target patches as they come; the
-student sees them strongly augmented, with blocks masked out (Hoyer et al. 2023, MIC), and learns what the teacher is
-sure of.
+student sees them strongly augmented, with blocks masked out (MIC: Hoyer et al. 2023), and learns what the teacher is
+sure of (FixMatch: Sohn et al. 2020).
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pedseg.adaptation.method import Draw, Method, Step, inside
+from pedseg.adaptation.method import Draw, Method, Step, brain_mean, in_range, inside, shares_of_wt
 from pedseg.adaptation.strong import strongly_augmented
+from pedseg.errors import PedsegError
 from pedseg.labels import Domain, Region
 from pedseg.networks import UNet
 
+HALF = 0.5  # probability from which the teacher labels a voxel
+AUGMENTED = 0.8  # probability that a modality of the student's patch is changed
+
 
 class MeanTeacher(Method):
-    """Weight times the binary cross-entropy of the student's against the teacher's labels, over sure brain voxels.
+    """Weight times the binary cross-entropy of the student against the teacher's labels, where the teacher is sure.
 
-    A voxel of a region is sure if the teacher's probability or its complement reaches `confidence`; the sum over sure
-    voxels is divided by all brain voxels, so that an unsure teacher counts less (the quality weight of MIC). Guard: a
-    region whose share of WT, by the teacher and over the batch, leaves `plausible` is not taught in that step.
+    A voxel of a region is sure if the teacher's probability or its complement reaches `confidence`. The sum over sure
+    voxels is divided by all brain voxels (FixMatch, eq. 4), so that an unsure teacher counts less. Guard: a region
+    whose share of WT in the labels of a patch leaves `plausible` is not taught there. A mean over samples
+    (`brain_mean`), so that with instance norms two processes learn what one does.
+
+    Teacher and student start from the patch as it was loaded, whatever other methods make of it. The student's forward
+    leaves the running statistics of batch norms alone: prediction never meets masked patches.
 
     Logged per epoch: ``loss_consistency``, ``consistency_weight``, ``teacher_sure`` (share of sure voxels),
     ``teacher_guarded`` (share of regions that the guard held back).
 
     Args:
         weight_schedule: weight as a function of progress in [0, 1).
-        decay: of the moving average, per step; while few steps are done the plain mean of all of them.
-        confidence: probability from which the teacher is sure.
+        decay: of the moving average, per step; until ``1 / (1 - decay)`` steps are done the plain mean of all weights.
+        confidence: probability from which the teacher is sure, 0.5-1.
         strength: of the student's augmentation (`StrongAugmentation`).
         masked: share of the blocks that the student does not see.
         block: edge of a block in voxels.
         plausible: bounds of the volume of TC and ET over that of WT (literature figures).
+
+    Raises:
+        PedsegError: a value is out of its range.
     """
 
     steps: Tensor
@@ -50,23 +62,25 @@ class MeanTeacher(Method):
         strength: float = 0.5,
         masked: float = 0.3,
         block: int = 8,
-        plausible: Mapping[Region, tuple[float, float]] | None = None,
+        plausible: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
+        if block < 1:
+            raise PedsegError(f"mean_teacher.block {block} must be at least 1 voxel")
         self.weight_schedule = weight_schedule
-        self.decay = decay
-        self.confidence = confidence
-        self.strength = strength
-        self.masked = masked
+        self.decay = in_range("mean_teacher.decay", decay, 0, 1)
+        self.confidence = in_range("mean_teacher.confidence", confidence, HALF, 1)
+        self.strength = in_range("mean_teacher.strength", strength, 0, 1)
+        self.masked = in_range("mean_teacher.masked", masked, 0, 1)
         self.block = block
-        self.plausible = {Region(region): bounds for region, bounds in (plausible or {}).items()}
+        self.plausible = shares_of_wt("mean_teacher.plausible", plausible or {})
         self.weight = 0.0
         self.teacher: UNet | None = None
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     def start(self, network: UNet) -> None:
         """Copy the network."""
-        self.teacher = copy.deepcopy(network).requires_grad_(False)
+        self.teacher = copy.deepcopy(network).requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "MeanTeacher":
         """Set the mode; the teacher stays in evaluation mode."""
@@ -82,22 +96,23 @@ class MeanTeacher(Method):
 
     def loss(self, step: Step) -> Tensor | None:
         """Weighted disagreement on the target's part of the batch; nothing is computed while the weight is 0."""
-        if Domain.TARGET not in step.images or not self.weight:
+        if Domain.TARGET not in step.loaded or not self.weight:
             return None
-        images = step.images[Domain.TARGET]
-        probability = self._taught(images)
+        images = step.loaded[Domain.TARGET]
         brain = inside(images)
-        sure = brain & (torch.maximum(probability, 1 - probability) >= self.confidence)
-        allowed = self._plausible(probability * brain)
-        seen = strongly_augmented(images, step.draw, purpose="student", probability=0.8, strength=self.strength)
-        seen = seen * block_mask(images, step.draw, share=self.masked, block=self.block)
-        logits = step.network(seen.to(images.dtype)).float()
-        disagreement = F.binary_cross_entropy_with_logits(logits, (probability > 0.5).float(), reduction="none")  # noqa: PLR2004
-        weights = sure * allowed.view(1, -1, 1, 1, 1)
-        loss = (disagreement * weights).sum() / (brain.sum() * len(allowed)).clamp(min=1)
+        probability = self._taught(images)
+        label = probability > HALF
+        allowed = self._plausible(label & brain)
+        sure = torch.maximum(probability, 1 - probability) >= self.confidence
+        seen = strongly_augmented(images, step.draw, purpose="student", probability=AUGMENTED, strength=self.strength)
+        seen *= block_mask(images, step.draw, share=self.masked, block=self.block)
+        with running_statistics_kept(step.network):
+            logits = step.network(seen).float()
+        disagreement = F.binary_cross_entropy_with_logits(logits, label.float(), reduction="none")
+        loss = brain_mean(disagreement * (sure & allowed[:, :, None, None, None]), brain)
         step.log("loss_consistency", loss, len(images))
-        step.log("teacher_sure", sure.sum() / (brain.sum() * len(allowed)).clamp(min=1), len(images))
-        step.log("teacher_guarded", 1 - allowed.mean(), len(images))
+        step.log("teacher_sure", brain_mean(sure.float(), brain), len(images))
+        step.log("teacher_guarded", 1 - allowed.float().mean(), len(images))
         return self.weight * loss
 
     @torch.no_grad()
@@ -121,21 +136,32 @@ class MeanTeacher(Method):
         probability: Tensor = self.teacher(images).float().sigmoid()
         return probability
 
-    def _plausible(self, probability: Tensor) -> Tensor:
-        """1 for regions that may be taught, 0 for those whose share of WT is out of bounds."""
-        volumes = probability.sum((0, 2, 3, 4))
-        whole = volumes[list(Region).index(Region.WT)].clamp(min=1.0)
-        allowed = torch.ones_like(volumes)
-        for index, region in enumerate(Region):
-            if region in self.plausible:
-                low, high = self.plausible[region]
-                ratio = volumes[index] / whole
-                allowed[index] = ((ratio >= low) & (ratio <= high)).float()
+    def _plausible(self, label: Tensor) -> Tensor:
+        """Which regions (n, regions) of labels (n, regions, D, H, W) may be taught; all where there is no WT."""
+        volumes = label.float().sum((2, 3, 4))
+        whole = volumes[:, list(Region).index(Region.WT)]
+        allowed = torch.ones_like(volumes, dtype=torch.bool)
+        for region, (low, high) in self.plausible.items():
+            volume = volumes[:, list(Region).index(region)]
+            allowed[:, list(Region).index(region)] = (whole == 0) | ((volume >= low * whole) & (volume <= high * whole))
         return allowed
 
 
+@contextmanager
+def running_statistics_kept(network: nn.Module) -> Iterator[None]:
+    """Let batch norms normalise by the batch as in any training step, but not add it to their running statistics."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm3d | nn.SyncBatchNorm)]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
 def block_mask(images: Tensor, draw: Draw, *, share: float, block: int) -> Tensor:
-    """Mask (n, 1, D, H, W) of images of that shape that is 0 in a random `share` of the cubes of `block` voxels."""
+    """Mask (n, 1, D, H, W) for images of that size: cubes of `block` voxels are 0 with probability `share`, else 1."""
     shape = images.shape[2:]
     coarse = [-(-size // block) for size in shape]
     kept = [

@@ -1,6 +1,6 @@
 """What an adaptation method is, and what it sees of a training step: images and outputs, never a label."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,20 +8,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pedseg.labels import Domain
+from pedseg.errors import PedsegError
+from pedseg.labels import Domain, Region
 from pedseg.networks import UNet
 from pedseg.networks.unet import UNetOutput
 
 Images = Mapping[Domain, Tensor]  # (n, modalities, D, H, W); a side that is absent from a batch is left out
 Log = Callable[[str, Tensor, int], None]  # name below "train/", value, samples that it is a mean of
 
+LEAST_BRAIN = 0.1  # share of a patch's voxels below which its brain says little of a look or of a prediction
+
 
 @dataclass(frozen=True, slots=True)
 class Draw:
     """Where in a run a random number is drawn; the same place gives the same number, whatever was drawn before.
 
-    Samples are numbered over all processes, so that two processes draw what one with the whole batch does, and a
-    resumed run what an uninterrupted one does.
+    Samples are numbered over all processes, so that two processes draw what one with the whole batch does (each side
+    is of one size in all of them), and a resumed run what an uninterrupted one does.
 
     Attributes:
         seed: of the run.
@@ -48,8 +51,9 @@ class Step:
 
     Attributes:
         network: the segmentation network.
-        images: what it was given, by domain.
-        output: what it made of them, source before target.
+        loaded: images as the loader gave them, by domain.
+        images: the same after every method's changes, what the network was given.
+        output: what it made of `images`, source before target.
         draw: source of random numbers.
         log: notes a value for the dashboard.
         watched: whether gradient norms of this step are asked for.
@@ -57,6 +61,7 @@ class Step:
     """
 
     network: UNet
+    loaded: Images
     images: Images
     output: UNetOutput
     draw: Draw
@@ -110,7 +115,7 @@ class Method(nn.Module):
         return None
 
     def finish_step(self, network: UNet) -> None:
-        """Follow the network after its update."""
+        """Follow the network after the update of its weights."""
 
     def description(self) -> dict[str, Any]:
         """What a checkpoint says of the method, in plain Python."""
@@ -120,3 +125,37 @@ class Method(nn.Module):
 def inside(images: Tensor) -> Tensor:
     """Brain (n, 1, D, H, W) of images (n, modalities, D, H, W): outside it all modalities are exactly 0."""
     return (images != 0).any(1, keepdim=True)
+
+
+def brain_mean(values: Tensor, brain: Tensor) -> Tensor:
+    """Mean over samples of the means of `values` (n, C, D, H, W) over the voxels of `brain` (n, 1, D, H, W), a scalar.
+
+    A patch with hardly any brain counts less than a full one: its sum is divided by `LEAST_BRAIN` of its voxels at
+    least. As a mean over samples it is the mean of what processes with equal shares of a batch get.
+    """
+    voxels = brain.float().sum((1, 2, 3, 4)).clamp(min=LEAST_BRAIN * brain[0].numel())
+    return ((values * brain).sum((1, 2, 3, 4)) / (voxels * values.shape[1])).mean()
+
+
+def in_range(name: str, value: float, low: float, high: float) -> float:
+    """Return `value`.
+
+    Raises:
+        PedsegError: it is not in `low` to `high`.
+    """
+    if not low <= value <= high:
+        raise PedsegError(f"{name} {value} must lie in {low}-{high}")
+    return float(value)
+
+
+def shares_of_wt(name: str, bounds: Mapping[str, Sequence[float]]) -> dict[Region, tuple[float, float]]:
+    """Lowest and highest volume over that of WT, by region (TC, ET).
+
+    Raises:
+        PedsegError: a region is another, or its bounds are no part of [0, 1].
+    """
+    for region, interval in bounds.items():
+        pair = len(interval) == 2  # noqa: PLR2004
+        if region not in (Region.TC, Region.ET) or not pair or not 0 <= interval[0] < interval[1] <= 1:
+            raise PedsegError(f"{name}.{region}={list(interval)}: give tc or et shares of wt as [low, high] in 0-1")
+    return {Region(region): (float(low), float(high)) for region, (low, high) in bounds.items()}

@@ -1,53 +1,55 @@
 """Plausible sizes on the target: bounds on ratios of region volumes from published statistics.
 
-The idea of constrained adaptation (Bateson et al. 2020, 2022: class-ratio priors known beforehand) with the quadratic
-penalty of Kervadec et al. 2019 outside an interval. The bounds are literature figures, never the cohort's own.
+The idea of constrained adaptation (Bateson et al. 2019, 2020, 2022: sizes or class ratios known beforehand) with the
+quadratic penalty of Kervadec et al. 2019 outside an interval. The bounds are literature figures, never the cohort's.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pedseg.adaptation.method import Method, Step
+from pedseg.adaptation.method import Method, Step, shares_of_wt
 from pedseg.errors import PedsegError
 from pedseg.labels import Region
 
-Bounds = tuple[float, float]
-
 
 class SizePrior(Method):
-    """Weight times ``sum over ratios of max(0, low - r)² + max(0, r - high)²``, r the soft volume of a region over WT.
+    """Weight times the sum over regions of ``max(0, low - r)² + max(0, r - high)²``, r the region's share of WT.
 
-    Volumes are sums of probabilities over the target patches of the batch of this process. A batch in which the network
-    finds hardly any tumour says nothing about ratios and counts nothing.
+    r is the mean probability of the region over the voxels that the network calls WT, in all target patches of this
+    process's batch: TC and ET are parts of WT, so this is the ratio of volumes. It moves TC and ET inside WT alone. A
+    ratio of soft volumes would also be satisfied by a smaller WT, or by tumour core scattered over the background. A
+    batch in which the network finds hardly any tumour says nothing about ratios and counts nothing.
 
-    Logged per epoch: ``loss_prior``, ``prior_weight``, ``ratio_tc``, ``ratio_et``.
+    Not a mean over samples: two processes with half the batch each bound the ratio of each half.
+
+    Logged per epoch: ``loss_prior``, ``prior_weight``, ``ratio_tc`` and ``ratio_et`` (means over the batches that
+    count, nan without any).
 
     Args:
-        bounds: lowest and highest plausible mean ratio to WT, by region (TC, ET).
+        bounds: lowest and highest plausible mean share of WT, by region (TC, ET).
         weight_schedule: weight as a function of progress in [0, 1).
-        fewest_voxels: soft volume of WT below which a batch counts nothing.
+        fewest_voxels: voxels of WT below which a batch counts nothing.
 
     Raises:
-        PedsegError: bounds are no part of [0, 1] or belong to WT.
+        PedsegError: bounds are no part of [0, 1], belong to WT, or there are none.
     """
 
     def __init__(
         self,
         *,
-        bounds: Mapping[Region, Bounds],
+        bounds: Mapping[str, Sequence[float]],
         weight_schedule: Callable[[float], float],
         fewest_voxels: float = 50.0,
     ) -> None:
         super().__init__()
-        for region, (low, high) in bounds.items():
-            if region == Region.WT or not 0 <= low < high <= 1:
-                raise PedsegError(f"prior {region}/wt from {low} to {high}: give tc or et and 0 <= low < high <= 1")
-        self.bounds = {Region(region): (float(low), float(high)) for region, (low, high) in bounds.items()}
+        if not bounds:
+            raise PedsegError("prior.bounds is empty; give tc or et as [low, high]")
+        self.bounds = shares_of_wt("prior.bounds", bounds)
         self.weight_schedule = weight_schedule
-        self.fewest_voxels = fewest_voxels
+        self.fewest_voxels = max(1.0, fewest_voxels)
         self.weight = 0.0
 
     def start_epoch(self, progress: float) -> dict[str, float]:
@@ -60,17 +62,19 @@ class SizePrior(Method):
         logits = step.target_logits()
         if logits is None:
             return None
-        volumes = dict(zip(Region, logits.sigmoid().sum((0, 2, 3, 4)), strict=True))
-        whole = volumes[Region.WT]
-        counts = (whole.detach() >= self.fewest_voxels).float()
-        penalty = torch.zeros_like(whole)
+        by_region = dict(zip(Region, logits.unbind(1), strict=True))
+        found = by_region[Region.WT].detach() > 0
+        voxels = found.sum()
+        counts = bool(voxels >= self.fewest_voxels)
+        penalty = logits.new_zeros(())
         for region, (low, high) in self.bounds.items():
-            ratio = volumes[region] / whole.clamp(min=1.0)
+            ratio = (by_region[region].sigmoid() * found).sum() / voxels.clamp(min=1)
             penalty = penalty + (low - ratio).clamp(min=0).square() + (ratio - high).clamp(min=0).square()
-            step.log(f"ratio_{region}", ratio, len(logits))
-        step.log("loss_prior", penalty * counts, len(logits))
-        loss: Tensor = self.weight * penalty * counts
-        return loss
+            # Always logged, for all processes log the same names; a batch that does not count has no weight.
+            step.log(f"ratio_{region}", ratio, len(logits) if counts else 0)
+        loss = penalty if counts else torch.zeros_like(penalty)
+        step.log("loss_prior", loss, len(logits))
+        return self.weight * loss
 
     def description(self) -> dict[str, Any]:
         """Bounds by region."""

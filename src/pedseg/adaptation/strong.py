@@ -6,23 +6,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pedseg.adaptation.method import Draw, Images, Method, inside
+from pedseg.adaptation.method import Draw, Images, Method, in_range, inside
 from pedseg.labels import Domain
 
 KNOTS = 6  # of the random tone curve
 RANGE = 3.0  # z-scores that the curve spans on either side of 0; beyond it is continued
+MOST_NOISE = 0.2  # standard deviation in z-scores at full strength
 
 
 class StrongAugmentation(Method):
-    """Random tone curves, gains and noise on the images of both domains, modality by modality.
+    """Random tone curves and noise on the images of the chosen domains, modality by modality.
 
     The tone curve is monotone with probability one half, else any continuous map of grey values: then even the order
-    of tissues may change (in the manner of the Bézier curves of Zhou et al. 2019, Models Genesis).
+    of tissues may change (in the manner of the Bézier curves of Zhou et al. 2019, Models Genesis). Beside an adversary
+    both domains need it, or the augmentation tells them apart.
 
     Args:
         probability: that a modality of a sample is changed.
-        strength: 0 changes nothing; 1 draws knots with a standard deviation of one z-score.
+        strength: 0 changes nothing; 1 draws knots with a standard deviation of one z-score, and noise of up to 0.2.
         sides: domains whose images are changed.
+
+    Raises:
+        PedsegError: a value is out of its range.
     """
 
     needs_target = False
@@ -35,8 +40,8 @@ class StrongAugmentation(Method):
         sides: tuple[Domain, ...] = (Domain.SOURCE, Domain.TARGET),
     ) -> None:
         super().__init__()
-        self.probability = probability
-        self.strength = strength
+        self.probability = in_range("strong.probability", probability, 0, 1)
+        self.strength = in_range("strong.strength", strength, 0, 1)
         self.sides = sides
 
     def change(self, images: Images, draw: Draw) -> Images:
@@ -59,18 +64,19 @@ class StrongAugmentation(Method):
 def strongly_augmented(images: Tensor, draw: Draw, *, purpose: str, probability: float, strength: float) -> Tensor:
     """Changed copy of z-scored images (n, modalities, D, H, W), 0 outside the brain.
 
-    What happens to a sample is a function of its place in the run alone (`Draw`).
+    What happens to a sample is a function of its place in the run alone (`Draw`), its noise also of the device.
     """
     changed = images.clone()
     for index, sample in enumerate(changed):
         rng = draw.stream(purpose, sample=index, samples=len(images))
         for values in sample:
             fires = rng.random() < probability
-            curve, noise, seed = tone_curve(rng, strength=strength), rng.uniform(0, 0.2 * strength), rng.integers(2**62)
+            curve = tone_curve(rng, strength=strength)
+            noise, seed = rng.uniform(0, MOST_NOISE * strength), int(rng.integers(2**62))
             if fires:
                 values.copy_(apply_curve(values, curve))
-                generator = torch.Generator(values.device).manual_seed(int(seed))
-                values.add_(torch.empty_like(values).normal_(generator=generator), alpha=noise)
+                generator = torch.Generator(values.device).manual_seed(seed)
+                values.add_(torch.randn(values.shape, generator=generator, device=values.device), alpha=noise)
     return changed.mul_(inside(images))
 
 

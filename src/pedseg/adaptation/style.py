@@ -8,19 +8,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pedseg.adaptation.method import Draw, Images, Method, inside
+from pedseg.adaptation.method import LEAST_BRAIN, Draw, Images, Method, in_range, inside
 from pedseg.labels import Domain
 
 QUANTILES = 65  # of the histograms
-FEWEST_VOXELS = 100  # of brain in a patch, to have a histogram
 
 
 class _Style(Method):
-    """Gives each source sample, with some probability, the look of a target sample of the same batch and process."""
+    """Gives each source sample, with some probability, the look of the target sample at its place in the batch.
+
+    Where the target has fewer samples they take turns. Patches are drawn independently, so this pairs at random, and
+    with batches shared evenly by several processes in the same way as in one. A patch with hardly any brain neither
+    takes nor gives a look.
+    """
 
     def __init__(self, *, probability: float = 0.5) -> None:
         super().__init__()
-        self.probability = probability
+        self.probability = in_range("the probability of a change of style", probability, 0, 1)
 
     @torch.no_grad()
     def change(self, images: Images, draw: Draw) -> Images:
@@ -28,15 +32,18 @@ class _Style(Method):
         if len(images) < len(Domain):
             return images
         source, target = images[Domain.SOURCE].clone(), images[Domain.TARGET]
+        brains, models = inside(source), inside(target)
         for index, image in enumerate(source):
-            rng = draw.stream(type(self).__name__, sample=index, samples=len(source))
-            model = target[int(rng.integers(len(target)))]
-            if rng.random() < self.probability:
-                brain = inside(image[None])[0]
-                source[index] = self._restyled(image, model, brain) * brain
+            place = index % len(target)
+            fires = draw.stream(type(self).__name__, sample=index, samples=len(source)).random() < self.probability
+            brain, model_brain = brains[index], models[place]
+            if fires and min(brain.float().mean(), model_brain.float().mean()) >= LEAST_BRAIN:
+                restyled = self._restyled(image.float(), target[place].float(), brain[0], model_brain[0])
+                image.copy_(restyled * brain)
         return {**images, Domain.SOURCE: source}
 
-    def _restyled(self, image: Tensor, model: Tensor, brain: Tensor) -> Tensor:
+    def _restyled(self, image: Tensor, model: Tensor, brain: Tensor, model_brain: Tensor) -> Tensor:
+        """New grey values (modalities, D, H, W) of `image`; brains are (D, H, W)."""
         raise NotImplementedError
 
     def description(self) -> dict[str, Any]:
@@ -47,44 +54,60 @@ class _Style(Method):
 class FourierStyle(_Style):
     """Exchange the amplitudes of the lowest spatial frequencies and keep the phase, in 3-D.
 
-    Fourier domain adaptation: Yang and Soatto 2020, eq. 3.
+    Fourier domain adaptation (FDA: Yang and Soatto 2020, section 3.1), modality by modality. One difference: frequency
+    0 stays the source's. Its amplitude is the absolute value of the mean and its phase the sign, which is + for the
+    paper's pictures but arbitrary for z-scores; these have been brought to one mean already.
 
     Args:
         probability: that a source sample is changed.
-        beta: half width of the exchanged cube of frequencies, as a share of the patch (the paper's β, 0.01-0.09).
+        beta: half width of the exchanged box of frequencies, as a share of the patch (the paper's β, 0.01-0.09); one
+            frequency at least.
+
+    Raises:
+        PedsegError: a value is out of its range.
     """
 
     def __init__(self, *, probability: float = 0.5, beta: float = 0.05) -> None:
         super().__init__(probability=probability)
-        self.beta = beta
+        self.beta = in_range("fourier.beta", beta, 0, 0.5)
 
-    def _restyled(self, image: Tensor, model: Tensor, brain: Tensor) -> Tensor:
-        del brain
-        ours, theirs = (torch.fft.fftn(x.float(), dim=(1, 2, 3)) for x in (image, model))
-        low = torch.ones(image.shape[1:], dtype=torch.bool, device=image.device)
-        for axis, size in enumerate(image.shape[1:]):
-            frequency = torch.fft.fftfreq(size, device=image.device).abs() * size
-            near = frequency <= max(1, int(self.beta * size))
+    def description(self) -> dict[str, Any]:
+        """Probability and beta."""
+        return {**super().description(), "beta": self.beta}
+
+    def _restyled(self, image: Tensor, model: Tensor, brain: Tensor, model_brain: Tensor) -> Tensor:
+        del brain, model_brain
+        shape = image.shape[1:]
+        ours, theirs = (torch.fft.rfftn(x, dim=(1, 2, 3)) for x in (image, model))
+        low = torch.ones(ours.shape[1:], dtype=torch.bool, device=image.device)
+        for axis, size in enumerate(shape):
+            frequency = torch.arange(low.shape[axis], device=image.device)
+            near = torch.minimum(frequency, size - frequency) <= max(1, int(self.beta * size))
             low &= near.view([-1 if a == axis else 1 for a in range(3)])
-        amplitude = torch.where(low, theirs.abs(), ours.abs())
-        restyled: Tensor = torch.fft.ifftn(torch.polar(amplitude, ours.angle()), dim=(1, 2, 3)).real
-        return restyled.to(image.dtype)
+        low[0, 0, 0] = False
+        mixed = torch.where(low, torch.polar(theirs.abs(), ours.angle()), ours)
+        restyled: Tensor = torch.fft.irfftn(mixed, s=shape, dim=(1, 2, 3))
+        return restyled
 
 
 class HistogramStyle(_Style):
-    """Match the quantiles of the brain's grey values, modality by modality (Nyúl et al. 2000)."""
+    """Match the quantiles of the brain's grey values, modality by modality (Nyúl et al. 2000).
 
-    def _restyled(self, image: Tensor, model: Tensor, brain: Tensor) -> Tensor:
-        other = inside(model[None])[0]
-        if min(int(brain.sum()), int(other.sum())) < FEWEST_VOXELS:
-            return image
-        return torch.stack([_matched(a, b, brain[0], other[0]) for a, b in zip(image, model, strict=True)])
+    Args:
+        probability: that a source sample is changed.
+
+    Raises:
+        PedsegError: the probability is out of its range.
+    """
+
+    def _restyled(self, image: Tensor, model: Tensor, brain: Tensor, model_brain: Tensor) -> Tensor:
+        return torch.stack([_matched(a, b, brain, model_brain) for a, b in zip(image, model, strict=True)])
 
 
-def _matched(values: Tensor, model: Tensor, brain: Tensor, other: Tensor) -> Tensor:
-    """Piecewise linear map of the quantiles of `values` in `brain` onto those of `model` in `other`."""
-    levels = torch.linspace(0, 1, QUANTILES, device=values.device)
-    before, after = (_quantiles(x[mask], levels) for x, mask in ((values, brain), (model, other)))
+def _matched(values: Tensor, model: Tensor, brain: Tensor, model_brain: Tensor) -> Tensor:
+    """Piecewise linear map of the quantiles of `values` in `brain` onto those of `model` in `model_brain`."""
+    levels = torch.linspace(0, 1, QUANTILES, dtype=torch.float64, device=values.device)
+    before, after = (_quantiles(x[mask], levels) for x, mask in ((values, brain), (model, model_brain)))
     above = torch.searchsorted(before, values.contiguous()).clamp(1, QUANTILES - 1)
     low, high = before[above - 1], before[above]
     share = ((values - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
@@ -93,5 +116,5 @@ def _matched(values: Tensor, model: Tensor, brain: Tensor, other: Tensor) -> Ten
 
 def _quantiles(values: Tensor, levels: Tensor) -> Tensor:
     """Quantiles without interpolation (torch.quantile has a limit of 16 million values)."""
-    ordered = values.float().sort().values
+    ordered = values.sort().values
     return ordered[(levels * (len(ordered) - 1)).round().long()]

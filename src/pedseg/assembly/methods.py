@@ -1,5 +1,6 @@
 """From the settings of the group `adaptation` to its methods."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -21,18 +22,24 @@ from pedseg.networks import DomainClassifier, UNet
 from pedseg.schedules import linear_ramp
 
 Settings = Mapping[str, Any]
+Schedule = Callable[[float], float]
 
 
 def build_methods(adaptation: Settings, network: UNet) -> dict[str, Method]:
     """Build the methods that are switched on, in the order of `BUILDERS`.
 
     Raises:
-        PedsegError: a method is unknown or its settings do not fit the network.
+        PedsegError: a method is unknown, its settings are absent, out of their range or do not fit the network.
     """
     chosen = {name for name, on in adaptation["methods"].items() if on}
     unknown = sorted(chosen - set(BUILDERS))
     if unknown:
         raise PedsegError(f"adaptation.methods.{unknown[0]} is unknown; there are {', '.join(BUILDERS)}")
+    for name in sorted(chosen):
+        if ("decoder_stage" if name == "dann" else name) not in adaptation:
+            raise PedsegError(
+                f"adaptation.methods.{name} is on but has no settings; choose it by adaptation=[..., {name}]"
+            )
     return {name: build(adaptation, network) for name, build in BUILDERS.items() if name in chosen}
 
 
@@ -48,14 +55,30 @@ def _adversary(adaptation: Settings, network: UNet) -> Method:
             channels *= CONDITIONS
         elif reads == "entropy":
             channels, size = 2 * len(Region), network.decoder_shapes[-1][1]
-        classifiers[stage] = DomainClassifier(in_channels=channels, input_size=size, **adaptation["classifier"])
-    ramp = {"start": adaptation["alpha_start"], "end": adaptation["alpha_end"], "maximum": adaptation["alpha_max"]}
+        settings = _fitting(adaptation["classifier"], size)
+        classifiers[stage] = DomainClassifier(in_channels=channels, input_size=size, **settings)
     return DomainAdversary(
         classifiers=classifiers,
-        alpha_schedule=partial(linear_ramp, **ramp),
+        alpha_schedule=_ramp(
+            "adaptation.alpha",
+            start=adaptation["alpha_start"],
+            end=adaptation["alpha_end"],
+            maximum=adaptation["alpha_max"],
+        ),
         lambda_domain=adaptation["lambda_domain"],
         reads=reads,
     )
+
+
+def _fitting(classifier: Settings, size: Sequence[int]) -> Settings:
+    """Settings with no more blocks than an input of `size` voxels can be halved.
+
+    One setting then does for stages of several sizes. The paper's form (``pooling=flatten``) is built as it is asked
+    for, or not at all.
+    """
+    if classifier["pooling"] == "flatten":
+        return classifier
+    return {**classifier, "blocks": max(1, min(classifier["blocks"], int(math.log2(min(size)))))}
 
 
 def _stage(chosen: int, network: UNet) -> int:
@@ -71,28 +94,29 @@ def _stage(chosen: int, network: UNet) -> int:
 
 def _mean_teacher(adaptation: Settings, network: UNet) -> Method:
     del network
-    settings = dict(adaptation["mean_teacher"])
-    weight = _ramp(settings)
-    plausible = {Region(name): tuple(bounds) for name, bounds in settings.pop("plausible").items()}
-    return MeanTeacher(weight_schedule=weight, plausible=plausible, **settings)
+    settings, weight = _weighted("mean_teacher", adaptation)
+    return MeanTeacher(weight_schedule=weight, **settings)
 
 
 def _entropy(adaptation: Settings, network: UNet) -> Method:
     del network
-    return EntropyMinimisation(weight_schedule=_ramp(dict(adaptation["entropy"])))
+    settings, weight = _weighted("entropy", adaptation)
+    return EntropyMinimisation(weight_schedule=weight, **settings)
 
 
 def _prior(adaptation: Settings, network: UNet) -> Method:
     del network
-    settings = dict(adaptation["prior"])
-    bounds = {Region(name): tuple(interval) for name, interval in settings.pop("bounds").items()}
-    return SizePrior(weight_schedule=_ramp(settings), bounds=bounds, **settings)
+    settings, weight = _weighted("prior", adaptation)
+    return SizePrior(weight_schedule=weight, **settings)
 
 
 def _strong(adaptation: Settings, network: UNet) -> Method:
     del network
     settings = dict(adaptation["strong"])
-    return StrongAugmentation(sides=tuple(Domain(side) for side in settings.pop("sides")), **settings)
+    sides = settings.pop("sides")
+    if not sides or not set(sides) <= set(Domain):
+        raise PedsegError(f"adaptation.strong.sides={sides} are not among {', '.join(Domain)}")
+    return StrongAugmentation(sides=tuple(Domain(side) for side in sides), **settings)
 
 
 def _fourier(adaptation: Settings, network: UNet) -> Method:
@@ -105,9 +129,16 @@ def _histogram(adaptation: Settings, network: UNet) -> Method:
     return HistogramStyle(**adaptation["histogram"])
 
 
-def _ramp(settings: dict[str, Any]) -> Callable[[float], float]:
-    """Take the weight and its ramp out of `settings`."""
-    start, end, maximum = (settings.pop(name) for name in ("start", "end", "weight"))
+def _weighted(name: str, adaptation: Settings) -> tuple[dict[str, Any], Schedule]:
+    """Settings of a method, and the schedule that its weight and ramp stand for."""
+    settings = dict(adaptation[name])
+    start, end, maximum = (settings.pop(key) for key in ("start", "end", "weight"))
+    return settings, _ramp(f"adaptation.{name}", start=start, end=end, maximum=maximum)
+
+
+def _ramp(name: str, *, start: float, end: float, maximum: float) -> Schedule:
+    if not start < end:
+        raise PedsegError(f"{name} rises from progress {start} to {end}; give a start below the end")
     return partial(linear_ramp, start=start, end=end, maximum=maximum)
 
 

@@ -83,7 +83,8 @@ class AdaptationModule(SegmentationModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Loss of a batch of source and target patches; a side that is absent contributes nothing."""
         draw = Draw(self.seed, self.current_epoch, batch_index, self.global_rank)
-        images: Images = {domain: batch[domain]["image"] for domain in Domain if domain in batch}
+        loaded: Images = {domain: batch[domain]["image"] for domain in Domain if domain in batch}
+        images = loaded
         for method in self._methods():
             images = method.change(images, draw)
         images = {domain: self.to_layout(image) for domain, image in images.items()}
@@ -91,6 +92,7 @@ class AdaptationModule(SegmentationModule):
         loss = self._source_loss(batch, output)
         step = Step(
             network=self.network,
+            loaded=loaded,
             images=images,
             output=output,
             draw=draw,
