@@ -1,9 +1,17 @@
-"""Boxes around masks, and counts of masks that were cropped out of a volume."""
+"""Boxes around masks, counts of masks that were cropped out of a volume, and what is made of counts."""
+
+import math
 
 import numpy as np
+import pytest
+from sklearn.metrics import f1_score, recall_score
 
-from pedseg.metrics.overlap import bounding_box, count_voxels, specificity
+from pedseg.metrics.overlap import bounding_box, count_voxels, dice, sensitivity, specificity
 from pedseg.metrics.scoring import score_case
+from tests.exactness import Exact
+
+SCORES = "Dice, sensitivity and specificity of random masks of every density"
+VOLUMES = "Volumes of random masks at four spacings"
 
 
 def test_box_by_hand() -> None:
@@ -32,3 +40,22 @@ def test_volume_around_the_masks_changes_nothing_but_specificity() -> None:
     for a, b in zip(small, large, strict=True):
         assert (a.dice, a.hd95_mm, a.sensitivity, a.label_voxels) == (b.dice, b.hd95_mm, b.sensitivity, b.label_voxels)
         assert a.specificity < b.specificity
+
+
+@pytest.mark.exact(SCORES, section="Metrics", peer="scikit-learn", tolerance=1e-12)
+@pytest.mark.exact(VOLUMES, section="Metrics", peer="numpy", tolerance=1e-9, unit="mm³")
+def test_equal_to_scikit_learn(exact: Exact) -> None:
+    rng = np.random.default_rng(0)
+    for density in (0.001, 0.1, 0.5, 0.9, 0.999):
+        prediction, label = (rng.random((12, 11, 10)) < density for _ in range(2))
+        label[0, 0, 0], label[0, 0, 1] = True, False  # both classes occur
+        counts = count_voxels(prediction, label)
+        p, g = prediction.ravel(), label.ravel()
+        exact(abs(dice(counts) - f1_score(g, p)), SCORES)
+        exact(abs(sensitivity(counts) - recall_score(g, p)), SCORES)
+        exact(abs(specificity(counts) - recall_score(g, p, pos_label=False)), SCORES)
+        for spacing in ((1.0, 1.0, 1.0), (2.0, 1.0, 1.5), (0.9375, 0.9375, 1.2), (5.0, 0.43, 0.43)):
+            score = score_case(np.stack([prediction] * 3), np.stack([label] * 3), spacing_mm=spacing)[0]
+            volumes = [np.full(mask.shape, math.prod(spacing))[mask].sum() for mask in (prediction, label)]
+            exact(abs(score.prediction_volume_mm3 - volumes[0]), VOLUMES)
+            exact(abs(score.label_volume_mm3 - volumes[1]), VOLUMES)
