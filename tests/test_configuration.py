@@ -28,7 +28,7 @@ def load(*overrides: str) -> DictConfig:
     return compose("train", list(overrides))
 
 
-CONTROLS = {"uda_alpha0", "uda_alpha0_batchnorm", "m1_adult_strong"}
+CONTROLS = {"uda_alpha0", "uda_alpha0_batchnorm", "m1_adult_fold", "m1_adult_strong"}
 METHODS = {  # what each variant of uda adapts with
     "uda": {"dann"},
     "uda_released": {"dann"},
@@ -113,7 +113,7 @@ def test_variants_differ_in_known_switches_only(variant: str, model: str, expect
 
 @pytest.mark.parametrize("experiment", sorted(METHODS.keys() - {"uda_released"} | {"m1_adult_strong"}))
 def test_methods_change_the_adaptation_alone(experiment: str) -> None:
-    model = "m1_adult_nods" if experiment == "m1_adult_strong" else "uda"
+    model = "m1_adult_fold" if experiment == "m1_adult_strong" else "uda"
     others = {key for key in changes(model, experiment) if not key.startswith("adaptation.")}
     assert others == ({"model.norm"} if experiment == "uda_alpha0_batchnorm" else set())
 
