@@ -72,6 +72,17 @@ def test_bytes_depend_on_neither_workers_nor_what_is_there(
     assert len(made) == 6 * 5 + 1
 
 
+def test_a_test_set_is_the_cases_that_a_training_set_leaves_out(
+    cohorts: Path, settings: dict[str, CohortSettings], tmp_path: Path
+) -> None:
+    made = list(make_cohort(tmp_path, settings["ped"], cases=2, first=3))
+    assert made == [settings["ped"].case_id(index) for index in (3, 4)]
+    reference = contents(cohorts / "ped")
+    assert contents(tmp_path) == {name: reference[name] for name in contents(tmp_path)}
+    volumes = measure_cohort(tmp_path, settings["ped"], cases=2, first=3)
+    assert np.array_equal(volumes[Region.WT], measure_cohort(cohorts / "ped", settings["ped"], cases=5)[Region.WT][3:])
+
+
 def test_an_interrupted_cohort_is_completed_and_the_rest_left_alone(
     settings: dict[str, CohortSettings], tmp_path: Path
 ) -> None:

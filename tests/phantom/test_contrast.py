@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from pedseg.labels import Modality
 from pedseg.phantom.anatomy import load_atlas
 from pedseg.phantom.cohort import CohortSettings, PhantomCase, build_case
+from pedseg.phantom.contrast import _CONTRAST_UNIT, ADULT, PAEDIATRIC, tumour_looks
 
 ED, NC, ET = 2, 1, 3
 
@@ -67,17 +68,18 @@ def test_adult_tissues_have_the_measured_z_scores(
 
 @pytest.mark.parametrize(
     ("modality", "value", "low", "high"),
-    [
-        (Modality.T1C, NC, 0.1, 1.0),
-        (Modality.T1C, ET, 0.5, 1.3),
-        (Modality.T2W, NC, 1.2, 2.7),
-        (Modality.T2F, NC, 1.0, 2.6),
+    [  # measured contrasts (NC 0.1-1.0, ET 0.5-1.3, NC 1.2-2.7, NC 1.0-2.6) as z-scores, see _CONTRAST_UNIT
+        (Modality.T1C, NC, 0.25, 1.2),
+        (Modality.T1C, ET, 0.65, 1.5),
+        (Modality.T2W, NC, 0.6, 1.5),
+        (Modality.T2F, NC, 0.7, 2.05),
     ],
 )
-def test_paediatric_contrasts_lie_in_the_measured_range(
+def test_paediatric_tissues_lie_in_the_measured_range(
     cases: dict[str, list[PhantomCase]], modality: Modality, value: int, low: float, high: float
 ) -> None:
-    assert low < np.median(contrasts(cases["ped"], modality, value)) < high
+    found = [z_score(c.images[modality])[c.label == value].mean() for c in cases["ped"] if (c.label == value).any()]
+    assert low < np.median(found) < high
 
 
 def test_the_core_of_children_looks_like_oedema_and_that_of_adults_enhances(
@@ -88,6 +90,27 @@ def test_the_core_of_children_looks_like_oedema_and_that_of_adults_enhances(
     for modality in Modality:
         core, oedema = (np.median(contrasts(cases["ped"], modality, value)) for value in (NC, ED))
         assert abs(core - oedema) < 0.6, modality
+
+
+def test_conversion_of_contrasts_is_that_of_the_adult_tissues() -> None:
+    contrast = {"nc": (-0.34, -0.58, 3.0, 2.5), "ed": (0.12, -0.08, 1.5, 2.3), "et": (0.10, 1.6, 2.0, 2.4)}
+    for index, modality in enumerate(Modality):
+        middle, unit = _CONTRAST_UNIT[modality]
+        x = np.array([values[index] for values in contrast.values()])
+        y = np.array([ADULT[tissue][modality].mean for tissue in contrast]) - middle
+        assert unit == pytest.approx((x * y).sum() / (x * x).sum(), abs=0.006)
+
+
+def test_shift_moves_children_from_adults_to_children_and_beyond() -> None:
+    for modality in Modality:
+        adult = tumour_looks("adult", modality, shift=1.0)
+        none, half, full = (tumour_looks("ped", modality, shift=shift) for shift in (0.0, 0.5, 1.0))
+        assert none == adult
+        for name, look in full.items():
+            middle, unit = _CONTRAST_UNIT[modality]
+            assert look.mean == pytest.approx(middle + PAEDIATRIC[name][modality].mean * unit)
+            assert half[name].mean == pytest.approx((adult[name].mean + look.mean) / 2)
+            assert half[name].within == pytest.approx((adult[name].within + look.within) / 2)
 
 
 @pytest.mark.parametrize("cohort", ["adult", "ped"])

@@ -34,6 +34,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--children", type=_count, default=20, metavar="N", help="paediatric cases (default 20)")
     parser.add_argument("--spacing", type=float, choices=(1, 2, 3, 4, 6, 8), default=1.0, help="voxel size, mm (1)")
     parser.add_argument("--seed", type=_count, default=0, help="other seeds give other cases (default 0)")
+    parser.add_argument(
+        "--first", type=_count, default=0, metavar="K", help="leave out the first K of each cohort, as a test set (0)"
+    )
+    parser.add_argument(
+        "--shift", type=float, default=1.0, metavar="S", help="how unlike adults' the children's tumours look (1)"
+    )
     parser.add_argument("--workers", type=_count, default=_cores(), metavar="N", help="processes (default: cores)")
     parser.add_argument("--unlabelled-children", action="store_true", help="write no labels for the children")
     parser.add_argument("--picture", action="store_true", help="also draw some cases into DIR/preview.png")
@@ -63,11 +69,11 @@ def _make(options: argparse.Namespace) -> None:
         for settings, cases in cohorts:
             task = progress.add_task(f"{settings.cohort} cases", total=cases)
             folder = options.output / settings.cohort
-            for _ in make_cohort(folder, settings, cases=cases, workers=options.workers):
+            for _ in make_cohort(folder, settings, cases=cases, first=options.first, workers=options.workers):
                 progress.advance(task)
-    report.print_sizes(options.output, cohorts)
+    report.print_sizes(options.output, cohorts, first=options.first)
     if options.picture:
-        print(f"picture: {report.draw_preview(options.output, cohorts)}")
+        print(f"picture: {report.draw_preview(options.output, cohorts, first=options.first)}")
 
 
 def _cohorts(options: argparse.Namespace) -> list[tuple["CohortSettings", int]]:
@@ -75,7 +81,7 @@ def _cohorts(options: argparse.Namespace) -> list[tuple["CohortSettings", int]]:
 
     common = {"spacing": float(options.spacing), "seed": options.seed}
     adult = CohortSettings("adult", **common)
-    ped = CohortSettings("ped", labelled=not options.unlabelled_children, **common)
+    ped = CohortSettings("ped", labelled=not options.unlabelled_children, shift=options.shift, **common)
     return [(s, n) for s, n in ((adult, options.adults), (ped, options.children)) if n]
 
 

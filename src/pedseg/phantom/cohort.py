@@ -22,7 +22,7 @@ from pedseg.phantom import anatomy, contrast, sizes, tumour
 from pedseg.phantom.noise import case_generator
 
 NOTE = "SYNTHETIC.json"
-GENERATOR = 3  # raise it whenever the same settings give other images
+GENERATOR = 4  # raise it whenever the same settings give other images
 _FIRST = 90001
 _NAMES: Mapping[str, str] = {"adult": "BraTS-GLI-{:05d}-000", "ped": "BraTS-PED-{:05d}-000"}
 _LABEL = "seg"
@@ -38,12 +38,14 @@ class CohortSettings:
         spacing: voxel size in mm.
         seed: of everything random.
         labelled: whether label files are written.
+        shift: how far the tumours of children look other than those of adults, 1 as measured.
     """
 
     cohort: str
     spacing: float
     seed: int
     labelled: bool = True
+    shift: float = 1.0
 
     def case_id(self, index: int) -> str:
         """Id of case `index`, counted from 0."""
@@ -81,7 +83,7 @@ def build_case(atlas: anatomy.Atlas, settings: CohortSettings, index: int) -> Ph
     grid = anatomy.brats_grid(settings.spacing)
     brain = anatomy.make_anatomy(atlas, grid, shape_rng, bulge=tumour.mass_effect(centre, drawn, tumour_rng))
     label = tumour.grow_tumour(brain, drawn, tumour_rng, cohort=cohort, centre=centre)
-    images = contrast.render(brain, label, contrast_rng, cohort=cohort)
+    images = contrast.render(brain, label, contrast_rng, cohort=cohort, shift=settings.shift)
     full = {modality: _into_field(image, brain, grid) for modality, image in images.items()}
     return PhantomCase(full, _into_field(label, brain, grid), name, grid)
 
@@ -97,22 +99,25 @@ def make_cohort(
     settings: CohortSettings,
     *,
     cases: int,
+    first: int = 0,
     workers: int = 1,
 ) -> Iterator[str]:
-    """Write cases 0 … `cases` - 1 that are not there yet, and yield the id of each one that is there.
+    """Write cases `first` … `first` + `cases` - 1 that are not there yet, and yield the id of each one that is there.
 
     Args:
         folder: of the cohort; created.
         settings: of the cohort; written beside the cases.
         cases: how many the cohort shall have.
+        first: index of its first one; cohorts of the same settings and other indices have no case in common.
         workers: processes; 1 works in this one.
 
     Raises:
         PedsegError: the folder holds a cohort of other settings or files that are not a synthetic cohort.
     """
     _claim(folder, settings)
-    missing = [i for i in range(cases) if not is_complete(folder, settings, i)]
-    yield from (settings.case_id(i) for i in sorted(set(range(cases)) - set(missing)))
+    wanted = range(first, first + cases)
+    missing = [i for i in wanted if not is_complete(folder, settings, i)]
+    yield from (settings.case_id(i) for i in sorted(set(wanted) - set(missing)))
     yield from _run(folder, settings, missing, workers=workers)
 
 
@@ -194,10 +199,12 @@ def _nifti_bytes(array: NDArray[Any], grid: anatomy.Grid) -> bytes:
     return compressed
 
 
-def measure_cohort(folder: Path, settings: CohortSettings, *, cases: int) -> dict[Region, NDArray[np.float64]]:
-    """Volumes in mm³ of each region in the label files of the first `cases` cases."""
+def measure_cohort(
+    folder: Path, settings: CohortSettings, *, cases: int, first: int = 0
+) -> dict[Region, NDArray[np.float64]]:
+    """Volumes in mm³ of each region in the label files of `cases` cases from index `first` on."""
     rows = []
-    for index in range(cases):
+    for index in range(first, first + cases):
         path = folder / settings.case_id(index) / case_files(settings, index)[-1]
         label = np.asarray(nib.load(path).dataobj)
         rows.append(regions_from_labels(label, CONVENTIONS["brats2023"]).sum(axis=(1, 2, 3)) * settings.spacing**3)

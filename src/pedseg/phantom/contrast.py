@@ -1,9 +1,9 @@
 """What the four sequences show: tissue intensities of a case, then texture, partial volume, bias field, noise, scale.
 
 Intensities are in units of the whole-brain z-score. Adult rows were measured in 24 public training cases of BraTS
-2018/2021 (Baid et al., arXiv:2107.02314); the tissues' contrast is raised, since they were read through an
+2018/2021 (Baid et al., arXiv:2107.02314); the normal tissues' contrast is raised, since they were read through an
 unregistered atlas. Children have the contrasts of BraTS-PEDs 2023 (Kazerooni et al., arXiv:2305.17033): core and oedema
-look alike, enhancement is weaker, tumour is closer to normal brain.
+look alike, and like the oedema of adults rather than their core; enhancement is weaker, tumour closer to normal brain.
 """
 
 from collections.abc import Mapping
@@ -56,6 +56,15 @@ PAEDIATRIC: Mapping[str, Mapping[Modality, Look]] = {
     "nc": _looks((0.85, 0.50, 0.30), (0.55, 0.40, 0.35), (1.95, 0.60, 0.40), (1.80, 0.60, 0.45)),
     "et": _looks((0.80, 0.43, 0.30), (0.90, 0.35, 0.50), (1.80, 0.50, 0.40), (1.85, 0.55, 0.45)),
 }
+# Median of the normal brain (of white and grey matter) and its interquartile range, in z-scores. The range is what
+# makes the contrasts of the adult tissues, known in the unit of PAEDIATRIC too (NC -0.34 -0.58 3.0 2.5, ED 0.12 -0.08
+# 1.5 2.3, ET 0.10 1.6 2.0 2.4), their z-scores in ADULT, by least squares.
+_CONTRAST_UNIT = {
+    Modality.T1N: (0.16, 0.85),
+    Modality.T1C: (0.14, 1.05),
+    Modality.T2W: (-0.125, 0.59),
+    Modality.T2F: (-0.095, 0.82),
+}
 _SHARED = {"adult": 0.5, "ped": 0.8}  # correlation of a case's three tumour tissues, in each sequence
 _OFFSET = {Modality.T1N: 4.0, Modality.T1C: 3.4, Modality.T2W: 2.2, Modality.T2F: 2.6}  # mean / s.d. of raw intensities
 _UNIT = {Modality.T1N: 200.0, Modality.T1C: 350.0, Modality.T2W: 250.0, Modality.T2F: 200.0}  # median raw s.d.
@@ -67,7 +76,7 @@ _EDGE_MM = {"ed": 1.2, "nc": 0.7, "et": 0.6}  # softness of the tissues' borders
 
 
 def render(
-    anatomy: Anatomy, label: NDArray[np.uint8], rng: np.random.Generator, *, cohort: str
+    anatomy: Anatomy, label: NDArray[np.uint8], rng: np.random.Generator, *, cohort: str, shift: float = 1.0
 ) -> dict[Modality, NDArray[np.int16]]:
     """Raw images (X, Y, Z) of the four sequences: positive inside the brain, 0 outside.
 
@@ -76,6 +85,7 @@ def render(
         label: voxel labels of the same shape, in the brats2023 convention.
         rng: of the case.
         cohort: "adult" or "ped".
+        shift: how far the tumours of children look other than those of adults: 0 not at all, 1 as measured.
     """
     tumour = _fractions(label, anatomy.spacing)
     remains = 1 - sum(tumour.values(), start=np.zeros(label.shape, dtype=np.float32))
@@ -89,7 +99,7 @@ def render(
         normal, spread = _mix(tissues, {n: NORMAL[n][modality] for n in tissues}, factors, channel=channel, shared=0.0)
         normal += spread * texture + (vessels if modality == Modality.T1C else 0)
         normal = _standardise(normal, healthy, modality)
-        looks = _tumour_looks(cohort, modality, normal[healthy])
+        looks = tumour_looks(cohort, modality, shift=shift)
         lesion, spread = _mix(tumour, looks, factors, channel=channel, shared=_SHARED[cohort])
         image = normal * remains + lesion + spread * texture
         images[modality] = _to_raw(image, anatomy, rng, modality=modality)
@@ -126,14 +136,20 @@ def _blur(mask: Array, sigma: float) -> Array:
     return result
 
 
-def _tumour_looks(cohort: str, modality: Modality, normal: Array) -> dict[str, Look]:
+def tumour_looks(cohort: str, modality: Modality, *, shift: float) -> dict[str, Look]:
+    """Looks of the tumour tissues: the adults', or for children the adults' moved by `shift` towards the children's."""
+    adult = {name: looks[modality] for name, looks in ADULT.items()}
     if cohort == "adult":
-        return {name: looks[modality] for name, looks in ADULT.items()}
-    low, middle, high = (float(q) for q in np.percentile(normal, [25, 50, 75]))
-    unit = high - low
+        return adult
+    middle, unit = _CONTRAST_UNIT[modality]
     return {
-        name: Look(middle + looks[modality].mean * unit, looks[modality].between * unit, looks[modality].within)
-        for name, looks in PAEDIATRIC.items()
+        name: Look(
+            before.mean + shift * (middle + after.mean * unit - before.mean),
+            max(before.between + shift * (after.between * unit - before.between), 0.0),
+            max(before.within + shift * (after.within - before.within), 0.0),
+        )
+        for name, before in adult.items()
+        for after in [PAEDIATRIC[name][modality]]
     }
 
 

@@ -22,17 +22,18 @@ _PERCENTILES = (5, 25, 50, 75, 95)
 _SHOWN = 4  # cases of each cohort in the picture
 _COLOURS = np.array([[0, 0, 0, 0], [0.9, 0.25, 0.2, 0.75], [0.3, 0.8, 0.35, 0.6], [0.25, 0.5, 1, 0.8]])  # by label
 
-Cohorts = Sequence[tuple[CohortSettings, int]]
+Cohorts = Sequence[tuple[CohortSettings, int]]  # settings and number of cases
 
 
-def print_sizes(output: Path, cohorts: Cohorts) -> None:
+def print_sizes(output: Path, cohorts: Cohorts, *, first: int = 0) -> None:
     """Print quantiles of the region sizes above the published ones, and their Kolmogorov-Smirnov distance."""
     table = Table(title="Region sizes in cm³, made and published")
     for heading in ("cohort", "region", "absent", *(f"{p} %" for p in _PERCENTILES), "KS"):
         table.add_column(heading, justify="left" if heading in ("cohort", "region") else "right", no_wrap=True)
     for settings, cases in cohorts:
         if settings.labelled:
-            for region, volumes in measure_cohort(output / settings.cohort, settings, cases=cases).items():
+            measured = measure_cohort(output / settings.cohort, settings, cases=cases, first=first)
+            for region, volumes in measured.items():
                 _add_sizes(table, settings.cohort, region, volumes)
         else:
             table.add_row(settings.cohort, "no labels")
@@ -49,10 +50,10 @@ def _add_sizes(table: Table, cohort: str, region: Region, volumes: NDArray[np.fl
     table.add_row("", "published", f"{published.probabilities[0]:.0%}", *wanted, style="dim")
 
 
-def draw_preview(output: Path, cohorts: Cohorts) -> Path:
+def draw_preview(output: Path, cohorts: Cohorts, *, first: int = 0) -> Path:
     """Draw a few cases of each cohort, evenly chosen: four sequences and the label, into ``preview.png``."""
     rows = [
-        (settings, cases * row // min(cases, _SHOWN))
+        (settings, first + cases * row // min(cases, _SHOWN))
         for settings, cases in cohorts
         for row in range(min(cases, _SHOWN))
     ]
