@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pedseg.configuration import exit_code
+from pedseg.errors import PedsegError
+from pedseg.files import write_json, write_text
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     import pandas as pd
@@ -16,7 +18,18 @@ if TYPE_CHECKING:  # heavy imports wait until --help is answered
 
 TEXTS = ("report.md", "statistics.json", "statistics.md")
 POSTPROCESSING = "postprocessing.csv"  # only where runs have been post-processed
-FILES = (*TEXTS, POSTPROCESSING, *(f"table{number}.{ending}" for number in (2, 3) for ending in ("md", "tex", "csv")))
+RANKING = ("validators.md", "validators.csv")  # only where runs have been validated
+FILES = (
+    *TEXTS,
+    POSTPROCESSING,
+    *RANKING,
+    *(f"table{number}.{ending}" for number in (2, 3) for ending in ("md", "tex", "csv")),
+)
+# Keys of pedseg.analysis.validators.VALIDATORS, which is slow to import.
+VALIDATORS = (
+    "source_dice", "entropy", "infomax", "snd", "dev", "flip_agreement", "checkpoint_agreement", "probe_decoder",
+    "probe_bottleneck",
+)  # fmt: skip
 FIRST_TABLE = 2  # its second-best values are not marked, as in the paper
 
 
@@ -25,7 +38,8 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m pedseg.report",
         description="The paper's Tables 2 and 3, paired statistics, box plots, training curves and example slices; and "
-        "a table of post-processing beside them.",
+        "a table of post-processing beside them. Of runs that `python -m pedseg.validate` has scored without labels, a "
+        "ranking by these scores, and a heat map where they are a sweep over alpha and lambda.",
     )
     p.add_argument(
         "sources",
@@ -48,6 +62,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--min-et-mm3", type=float, default=60.0, metavar="V", help="Table 3 drops cases below (default: %(default)g)"
     )
+    p.add_argument(
+        "--validator",
+        choices=VALIDATORS,
+        default="infomax",
+        metavar="NAME",
+        help=f"score of the heat map: {', '.join(VALIDATORS)} (default: %(default)s)",
+    )
     p.add_argument("--overwrite", action="store_true", help="replace files in DIR that no report wrote")
     return p
 
@@ -61,10 +82,14 @@ def report(arguments: argparse.Namespace) -> None:
     from pedseg.analysis.models import load_models
     from pedseg.analysis.ownership import check_folder, record
     from pedseg.analysis.pictures import CaseFolders, draw_pictures
+    from pedseg.analysis.ranking_figure import draw_heat_maps
     from pedseg.analysis.tables import printed
 
-    models = load_models(arguments.sources)
     output: Path = arguments.output
+    if _only_validated(arguments.sources):
+        report_ranking(arguments)
+        return
+    models = load_models(arguments.sources)
     check_folder(output, FILES, overwrite=arguments.overwrite)
     contents = compute(models, arguments)
     pictures = draw_pictures(
@@ -75,10 +100,34 @@ def report(arguments: argparse.Namespace) -> None:
         small=contents.small,
         min_et_mm3=arguments.min_et_mm3,
     )
+    if contents.ranking:
+        pictures.captions |= draw_heat_maps(contents.ranking, output / "figures", validator=arguments.validator)
     record(output, [*write(contents, pictures, output), *pictures.captions])
     print(f"{contents.captions[2]}\n{printed(contents.tables[2]).to_string()}")
     print("\n".join(f"picture: {path}" for path in pictures.captions))
     print(f"report: {output / 'report.md'}")
+
+
+def report_ranking(arguments: argparse.Namespace) -> None:
+    """Write the ranking alone, for runs on cases without labels.
+
+    Raises:
+        PedsegError: fewer than two runs can be ranked, or a file in the way is not a report's.
+    """
+    from pedseg.analysis.ownership import check_folder, record
+    from pedseg.analysis.ranking import find_members, rank_members
+    from pedseg.analysis.ranking_figure import draw_heat_maps
+    from pedseg.analysis.ranking_table import ranking_page, write_ranking
+
+    ranking = rank_members(find_members(arguments.sources))
+    if ranking is None:
+        raise PedsegError("there are no scores of labelled cases and fewer than two validated models; train more")
+    output: Path = arguments.output
+    check_folder(output, FILES, overwrite=arguments.overwrite)
+    captions = draw_heat_maps(ranking, output / "figures", validator=arguments.validator)
+    write_text(output / "report.md", ranking_page(ranking, captions, folder=output))
+    record(output, [*write_ranking(ranking, output), output / "report.md", *captions])
+    print("\n".join([*(f"picture: {path}" for path in captions), f"report: {output / 'report.md'}"]))
 
 
 def compute(models: "Sequence[Model]", arguments: argparse.Namespace) -> "Contents":
@@ -88,6 +137,7 @@ def compute(models: "Sequence[Model]", arguments: argparse.Namespace) -> "Conten
     from pedseg.analysis.models import runs_without_scores
     from pedseg.analysis.pages import Contents, table_captions
     from pedseg.analysis.postprocessing_table import postprocessing_table
+    from pedseg.analysis.ranking import find_members, rank_members
     from pedseg.analysis.sizes import small_cases
     from pedseg.analysis.statistics import compare_models
     from pedseg.analysis.tables import escape, summarise
@@ -110,16 +160,17 @@ def compute(models: "Sequence[Model]", arguments: argparse.Namespace) -> "Conten
         comparisons.append(compare_models(models, without=small, population=f"ET ≥ {limit:g} mm³"))
     captions = table_captions(models, small=len(small), min_et_mm3=limit)
     paired = pd.concat(comparisons, ignore_index=True)
-    return Contents(models, tables, captions, paired, sizes, small, notes, *postprocessing_table(models))
+    ranking = rank_members(find_members(arguments.sources, models), models)
+    return Contents(models, tables, captions, paired, sizes, small, notes, *postprocessing_table(models), ranking)
 
 
 def write(contents: "Contents", pictures: "Pictures", output: Path) -> list[Path]:
     """Write tables, statistics and the page, and return the paths."""
     from pedseg.analysis.pages import comparisons_table, write_page
     from pedseg.analysis.postprocessing_table import postprocessing_csv
+    from pedseg.analysis.ranking_table import write_ranking
     from pedseg.analysis.statistics import to_records
     from pedseg.analysis.tables import write_table
-    from pedseg.files import write_json, write_text
 
     written = [
         path
@@ -136,10 +187,20 @@ def write(contents: "Contents", pictures: "Pictures", output: Path) -> list[Path
         text = postprocessing_csv(contents.postprocessing, caption=contents.postprocessing_caption)
         write_text(output / POSTPROCESSING, text)
         written.append(output / POSTPROCESSING)
+    if contents.ranking:
+        written += write_ranking(contents.ranking, output)
     title = "SYNTHETIC data\n\n" if contents.synthetic else ""
     write_text(output / "statistics.md", f"{title}{comparisons_table(contents.comparisons)}\n")
     write_text(output / "report.md", write_page(contents, pictures, folder=output))
     return [*written, *(output / name for name in TEXTS)]
+
+
+def _only_validated(sources: Sequence[Path]) -> bool:
+    """Whether the sources are folders with runs that have been validated, none of which has scores."""
+    folders = [source for source in sources if source.is_dir()]
+    if len(folders) < len(sources) or any(next(folder.rglob("*scores*.csv"), None) for folder in folders):
+        return False
+    return any(next(folder.rglob("validators.json"), None) for folder in folders)
 
 
 def _sizes(models: "Sequence[Model]", arguments: argparse.Namespace) -> "pd.DataFrame":

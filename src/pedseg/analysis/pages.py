@@ -12,6 +12,8 @@ from pedseg.analysis.models import N_FOLDS, PAPERS_DEFINITION, Model
 from pedseg.analysis.paper import GROUPS, TABLES, group_of
 from pedseg.analysis.pictures import Pictures, marked
 from pedseg.analysis.postprocessing_table import CAPTION, postprocessing_markdown
+from pedseg.analysis.ranking import Ranking
+from pedseg.analysis.ranking_table import ranking_markdown
 from pedseg.analysis.sizes import TISSUES
 from pedseg.analysis.statistics import MARGINS
 from pedseg.analysis.tables import agreement, beside_paper, escape, to_markdown
@@ -42,6 +44,7 @@ class Contents:
         notes: sentences on what is missing.
         postprocessing: rows of `pedseg.analysis.postprocessing_table.postprocessing_table`; may be empty.
         postprocessing_notes: its sentences.
+        ranking: of the models by scores that need no target label; None if fewer than two have such scores.
     """
 
     models: Sequence[Model]
@@ -53,6 +56,7 @@ class Contents:
     notes: Sequence[str] = field(default=())
     postprocessing: pd.DataFrame = field(default_factory=pd.DataFrame)
     postprocessing_notes: Sequence[str] = field(default=())
+    ranking: Ranking | None = None
 
     @property
     def postprocessing_caption(self) -> str:
@@ -119,6 +123,8 @@ def write_page(contents: Contents, pictures: Pictures, *, folder: Path) -> str:
         parts += [f"## {marked(models, 'Post-processing')}", *contents.postprocessing_notes]
     if len(contents.postprocessing):
         parts += [postprocessing_markdown(contents.postprocessing, caption=contents.postprocessing_caption)]
+    if contents.ranking:
+        parts += [f"## {marked(models, 'Choosing without labels')}", ranking_markdown(contents.ranking)]
     if len(contents.comparisons):
         parts += [f"## {marked(models, 'Paired comparisons')}", _comparisons(contents.comparisons)]
     parts.append(f"## {marked(models, 'Pictures')}")

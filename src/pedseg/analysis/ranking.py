@@ -56,7 +56,7 @@ class Ranking:
         scores: a row per member, a column per validator that any member has.
         ranks: 1 for the best; equal scores share the better rank.
         oracle: mean Dice of members with scores of labelled cases; may be empty.
-        costs: a row per validator: ``chosen``, ``regret``, ``correlation``, ``members`` (that the correlation is of).
+        costs: a row per validator: ``chosen`` (names), ``regret``, ``correlation`` and the ``members`` that it is of.
         notes: sentences on what does not compare or is left out.
     """
 
@@ -165,7 +165,7 @@ def _cost(column: pd.Series, oracle: Mapping[str, float]) -> dict[str, object]:
     correlation = math.nan
     if len(known) >= FEWEST_CORRELATED and column[known].nunique() > 1 and len(set(truth)) > 1:
         correlation = float(stats.spearmanr(column[known], truth).statistic)
-    return {"chosen": ", ".join(map(str, best)), "regret": regret, "correlation": correlation, "members": len(known)}
+    return {"chosen": [str(name) for name in best], "regret": regret, "correlation": correlation, "members": len(known)}
 
 
 def _notes(members: Sequence[Member], candidates: Sequence[Member], scores: pd.DataFrame) -> list[str]:
@@ -176,7 +176,7 @@ def _notes(members: Sequence[Member], candidates: Sequence[Member], scores: pd.D
     partly = [escape(member.name) for member in candidates if member.unvalidated]
     if partly:
         notes.append(f"Not all finished folds of {', '.join(partly)} are validated; run `python -m pedseg.validate`.")
-    if any(member.settings != candidates[0].settings for member in candidates):
+    if not all(_comparable(member, candidates[0]) for member in candidates):
         notes.append(
             "The members were validated on different cases or with different settings, so that their scores compare "
             "with care (SND depends on the number of cases)."
@@ -184,6 +184,17 @@ def _notes(members: Sequence[Member], candidates: Sequence[Member], scores: pd.D
     if scores.isna().any(axis=None):
         notes.append("A dash: the score cannot be had, such as that of source cases where none was held out.")
     return notes
+
+
+def _comparable(one: Member, other: Member) -> bool:
+    """Whether two members were validated alike; source cases that one lacks show as dashes."""
+    if len(one.settings) != len(other.settings):
+        return False
+    for a, b in zip(one.settings, other.settings, strict=True):
+        skipped = set() if a["source"] and b["source"] else {"source"}
+        if any(a.get(key) != b.get(key) for key in (a.keys() | b.keys()) - skipped):
+            return False
+    return True
 
 
 def _mean(values: Sequence[float | None]) -> float:

@@ -44,7 +44,7 @@ def draw_heat_maps(ranking: Ranking, folder: Path, *, validator: str) -> dict[Pa
         known = any(member.name in ranking.oracle for member in members)
         captions[save(figure, path)] = (
             f"{VALIDATORS[validator]} of {len(members)} members over α and λ, the best framed"
-            f"{shown if known else ''}. Members: {', '.join(escape(member.name) for member in members)}.{mark}"
+            f"{shown if known else ''}. The first is {escape(members[0].name)}.{mark}"
         )
     return captions
 

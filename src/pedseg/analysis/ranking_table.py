@@ -1,7 +1,9 @@
 """The ranking of a sweep as tables: members by validator, and the cost of each choice where labels are known."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -12,14 +14,15 @@ from pedseg.analysis.validators import VALIDATORS
 from pedseg.files import write_text
 
 DIGITS = 4
+MOST_NAMED = 2  # of the members that a validator chooses by the same score
 CAPTION = (
     "Choosing without labels: the score of every member by each validator, higher is better, and its rank in brackets; "
     "the best in bold. No label of the target is read for these."
 )
 COST_CAPTION = (
     "The member that each validator chooses. Labels of the target are read for the last two columns alone: regret, the "
-    "best mean Dice of a member (mean of regions, over the cases that all have) minus that of the chosen one; and "
-    "Spearman's rank correlation of score and mean Dice, with the number of members it is of."
+    "best mean Dice of any member (mean of regions, over the cases that all have) minus that of the chosen one, or the "
+    "mean of chosen ones that tie; and Spearman's rank correlation of score and mean Dice, with the number of members."
 )
 
 
@@ -33,6 +36,15 @@ def ranking_markdown(ranking: Ranking) -> str:
     """Both tables with their captions and what is to be said about them."""
     scores, costs = captions(ranking)
     return "\n\n".join([scores, _members(ranking), costs, _costs(ranking), *ranking.notes]) + "\n"
+
+
+def ranking_page(ranking: Ranking, pictures: Mapping[Path, str], *, folder: Path) -> str:
+    """A page of the ranking alone; pictures, with their captions, are linked relative to `folder`."""
+    title = "# Models ranked without labels"
+    parts = [f"{title} ({SYNTHETIC})" if ranking.synthetic else title, ranking_markdown(ranking)]
+    for path, caption in pictures.items():
+        parts.append(f"![{caption}]({quote(path.relative_to(folder).as_posix())})\n\n*{caption}*")
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
 def ranking_csv(ranking: Ranking) -> str:
@@ -84,7 +96,8 @@ def _costs(ranking: Ranking) -> str:
     lines = ["| validator | chosen | regret | rank correlation |", "|---|---|---:|---:|"]
     for name, row in ranking.costs.iterrows():
         regret, correlation = float(row["regret"]), float(row["correlation"])
-        cells = [VALIDATORS[str(name)], escape(row["chosen"])]
+        chosen = row["chosen"] if len(row["chosen"]) <= MOST_NAMED else [f"{len(row['chosen'])} members that tie"]
+        cells = [VALIDATORS[str(name)], escape(", ".join(chosen))]
         cells.append(f"{regret:.{DIGITS}f}" if math.isfinite(regret) else "–")
         cells.append(f"{correlation:+.2f} ({row['members']})" if math.isfinite(correlation) else "–")
         lines.append(f"| {' | '.join(cells)} |")

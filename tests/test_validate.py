@@ -1,0 +1,249 @@
+"""The command that scores runs without labels of the target, on tiny synthetic runs."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pedseg import report, train
+from pedseg import validate as entry
+from pedseg.analysis.validators import VALIDATORS, majority, mean_dice
+from pedseg.data import CohortStore
+from pedseg.files import read_json, write_json
+from pedseg.inference import load_network
+from pedseg.labels import Region
+from pedseg.runs import RunFolder
+
+UDA = "uda"
+NAMES = (UDA, "uda_seed1", "m3_mixed", "m1_adult")
+
+
+@pytest.fixture(scope="module")
+def untouched(toy_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A world of its own with a run of UDA and one of all adults; and, made from the first, two more.
+
+    These are a member with other weights, and a model that says it was trained on labelled children too.
+    """
+    folder = tmp_path_factory.mktemp("a world")
+    shutil.copytree(toy_world, folder / "world")
+    paths = [f"paths.{name}={folder / 'world' / name}" for name in ("adult", "ped", "store")]
+    for name, job in ((UDA, ["experiment=uda", "fold=0"]), ("m1_adult", ["experiment=m1_adult"])):
+        where = [f"run_dir='{fold(folder / 'runs', name).path}'"]
+        quick = ["trainer.enable_progress_bar=false", "prediction.mirror=false", "prediction.precision='32'"]
+        assert train.main(["scale=toy", *paths, *job, *where, *quick]) == 0
+    for name in ("uda_seed1", "m3_mixed"):
+        shutil.copytree(folder / "runs" / UDA, folder / "runs" / name)
+    checkpoint = fold(folder / "runs", "uda_seed1").checkpoint
+    content = torch.load(checkpoint, weights_only=True)
+    generator = torch.Generator().manual_seed(0)
+    for weight in content["state_dict"].values():
+        weight.add_(0.3 * weight.abs().mean() * torch.randn(weight.shape, generator=generator))
+    torch.save(content, checkpoint)
+    settings = read_json(fold(folder / "runs", "m3_mixed").config)
+    settings["data"] |= {"source": {"adult": "fold", "ped": "fold"}, "target": []}
+    write_json(fold(folder / "runs", "m3_mixed").config, settings)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def validated(untouched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs with their scores; not to be written to."""
+    folder = tmp_path_factory.mktemp("validated")
+    shutil.copytree(untouched / "runs", folder / "runs")
+    assert run(folder / "runs") == 0
+    return folder / "runs"
+
+
+@pytest.fixture
+def runs(validated: Path, tmp_path: Path) -> Path:
+    """A copy to write to."""
+    shutil.copytree(validated, tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+def run(*words: object) -> int:
+    return entry.main([*map(str, words), "--device", "cpu"])
+
+
+def fold(runs: Path, name: str) -> RunFolder:
+    return RunFolder(runs / name / ("fold_all" if name == "m1_adult" else "fold_0"))
+
+
+def scores(runs: Path, name: str) -> dict[str, float | None]:
+    found: dict[str, float | None] = read_json(fold(runs, name).validators)["scores"]
+    return found
+
+
+def test_every_validator_of_an_adapting_run(validated: Path, untouched: Path) -> None:
+    record = read_json(fold(validated, UDA).validators)
+    found = record["scores"]
+    assert set(found) == set(VALIDATORS)
+    assert None not in found.values()
+    held_out = [case for _, case in record["settings"]["source"]]
+    store = CohortStore(untouched / "world" / "store" / "adult")
+    assert set(held_out) < set(store.case_ids)
+    children = {case for _, case in record["settings"]["target"]}
+    assert len(children) == 4
+    assert not children & {path.name.removesuffix(".nii.gz") for path in fold(validated, UDA).predictions.iterdir()}
+    assert record["checkpoint"] == load_network(fold(validated, UDA).checkpoint).identity
+    assert record["details"]["snd_voxels"] == 100 * len(children)
+    assert record["synthetic"]
+    assert not record["target_labels"]
+    assert -np.log(2) <= found["entropy"] < 0
+    assert 0 < found["snd"] < np.log(100 * len(children) - 1)
+    assert 0 <= found["source_dice"] <= 1
+    assert -1 <= found["probe_decoder"] <= 0
+    assert -1 <= found["probe_bottleneck"] <= 0
+
+
+def test_what_was_trained_on_labels_has_no_vote(validated: Path) -> None:
+    assert scores(validated, "m3_mixed")["checkpoint_agreement"] is None
+    assert read_json(fold(validated, "m3_mixed").validators)["target_labels"]
+    identity = {name: read_json(fold(validated, name).validators)["checkpoint"] for name in NAMES}
+    for name in (UDA, "uda_seed1", "m1_adult"):
+        others = {identity[other] for other in (UDA, "uda_seed1", "m1_adult") if other != name}
+        assert read_json(fold(validated, name).validators)["details"]["compared_with"] == sorted(others)
+    masks: dict[str, list[Any]] = {}
+    for name in (UDA, "uda_seed1", "m1_adult"):
+        file = np.load(fold(validated, name).target_masks)
+        bits = np.split(file["bits"], np.cumsum([-(-int(np.prod(s)) // 8) for s in file["shapes"]])[:-1])
+        masks[name] = [
+            np.unpackbits(b)[: np.prod(s)].reshape(s).astype(bool) for b, s in zip(bits, file["shapes"], strict=True)
+        ]
+        assert masks[name][0].shape[0] == len(Region)
+    expected = np.mean(
+        [
+            mean_dice(a, majority([b, c]))
+            for a, b, c in zip(*(masks[n] for n in (UDA, "uda_seed1", "m1_adult")), strict=True)
+        ]
+    )
+    assert scores(validated, UDA)["checkpoint_agreement"] == pytest.approx(expected)
+
+
+def test_a_run_of_all_adults_has_no_scores_of_the_source(validated: Path) -> None:
+    found = scores(validated, "m1_adult")
+    missing = {name for name, value in found.items() if value is None}
+    assert missing == {"source_dice", "dev", "probe_decoder", "probe_bottleneck"}
+    settings = [read_json(fold(validated, name).validators)["settings"]["target"] for name in (UDA, "m1_adult")]
+    assert settings[0] == settings[1]  # the children that an adapting run of the fold trains on
+
+
+def test_labels_of_the_target_have_no_say(untouched: Path, validated: Path, tmp_path: Path) -> None:
+    """With and without the children's labels on disk: the same files, bit for bit."""
+    blind = tmp_path / "blind"
+    shutil.copytree(untouched, blind)
+    hidden = [*(blind / "world" / "ped").rglob("*seg*"), *(blind / "world" / "store" / "ped").rglob("label*")]
+    hidden += (blind / "world" / "store" / "ped").rglob("foreground*")
+    assert len(hidden) == 3 * 6
+    for path in hidden:
+        path.unlink()
+    for path in (blind / "runs").rglob("scores.csv"):
+        path.unlink()
+    for config in (blind / "runs").rglob("config.json"):
+        config.write_text(config.read_text().replace(str(untouched / "world"), str(blind / "world")))
+    assert run(blind / "runs") == 0
+    for name in NAMES:
+        for one, two in zip(_files(fold(validated, name)), _files(fold(blind / "runs", name)), strict=True):
+            assert one == two
+    assert report.main([str(blind / "runs"), "--output", str(tmp_path / "out")]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.suffix in (".md", ".csv")} == {
+        "report.md", "validators.md", "validators.csv",
+    }  # fmt: skip
+
+
+def _files(run: RunFolder) -> list[bytes]:
+    with np.load(run.target_masks) as masks:
+        return [run.validators.read_bytes(), *(masks[name].tobytes() for name in sorted(masks))]
+
+
+def test_what_is_current_is_kept(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {name: (_files(fold(runs, name)), fold(runs, name).target_masks.stat().st_mtime_ns) for name in NAMES}
+    assert run(runs) == 0
+    assert capsys.readouterr().out.count("has been validated") == 4
+    assert before == {n: (_files(fold(runs, n)), fold(runs, n).target_masks.stat().st_mtime_ns) for n in NAMES}
+    assert run(runs / UDA) == 0  # alone: the comparison with others is kept
+    assert _files(fold(runs, UDA)) == before[UDA][0]
+    record = read_json(fold(runs, UDA).validators)
+    write_json(fold(runs, UDA).validators, record | {"checkpoint": "another"})
+    fold(runs, "m1_adult").target_masks.unlink()
+    assert run(runs) == 0
+    assert capsys.readouterr().out.count("has been validated") == 3
+    assert _files(fold(runs, UDA)) == before[UDA][0]
+    assert run(runs / UDA, "--cases", "2") == 0
+    record = read_json(fold(runs, UDA).validators)
+    assert len(record["settings"]["target"]) == 2
+    assert record["scores"]["checkpoint_agreement"] is None
+
+
+def test_a_new_training_clears_them(runs: Path) -> None:
+    one = fold(runs, UDA)
+    one.begin(read_json(one.config), overwrite=True)
+    assert not one.validators.exists()
+    assert not one.target_masks.exists()
+
+
+def test_the_report_ranks_them(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pedseg.analysis.figures.RESOLUTION", 40)
+    for path in runs.rglob("metrics.csv"):
+        path.unlink()
+    shutil.rmtree(runs / "uda_seed1" / "fold_0" / "predictions")
+    for place, name in enumerate(NAMES):
+        settings = read_json(fold(runs, name).config)
+        settings["data"]["cohorts"]["ped"]["folder"] = str(tmp_path / "gone")
+        settings["adaptation"] |= {"alpha_max": 1 + place % 2, "lambda_domain": 0.1 * (1 + place // 2)}
+        settings["run_name"] = name
+        write_json(fold(runs, name).config, settings)
+    assert report.main([str(runs), "--output", str(tmp_path / "out"), "--validator", "snd"]) == 0
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert "## Choosing without labels (SYNTHETIC data)" in page
+    assert "Not ranked, as trained on labels of the target: 3." in page
+    table = pd.read_csv(tmp_path / "out" / "validators.csv")
+    assert set(table["model"]) == {"UDA", "uda_seed1", "1"}
+    assert table["caption"].str.contains("SYNTHETIC").all()
+    assert table["regret"].notna().any()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["{runs}", "--cases", "0"], "--cases is 1 or more"),
+        (["{runs}", "--seed", "-1"], "--seed 0 or more"),
+        (["{runs}/nothing"], "no fold_*/config.json"),
+        (["{runs}/m1_adult", "--target", "elderly"], "'elderly'"),
+    ],
+)
+def test_mistakes(runs: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
+    assert run(*(word.format(runs=runs) for word in words)) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_what_is_not_finished_is_left_out(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fold(runs, UDA).finished.unlink()
+    write_json(runs / "imported" / "fold_0" / "config.json", {"data": {}})
+    assert run(runs / UDA, runs / "imported") == 2
+    error = capsys.readouterr().err
+    assert "fold_0 is left out: it is not finished" in error
+    assert "imported?" in error
+    assert "no finished run" in error
+
+
+def test_damaged_masks_are_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fold(runs, UDA).target_masks.write_bytes(b"no archive")
+    assert run(runs) == 2
+    assert "remove it and validate the run again" in capsys.readouterr().err
+
+
+def test_the_report_knows_every_validator() -> None:
+    assert tuple(VALIDATORS) == report.VALIDATORS
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = "{'torch', 'monai', 'lightning', 'pandas', 'nibabel', 'scipy', 'hydra', 'numpy', 'sklearn', 'matplotlib'}"
+    code = f"import sys, pedseg.validate as m; m.parser().format_help(); sys.exit(len({heavy} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", code], check=True)
