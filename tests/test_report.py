@@ -21,7 +21,7 @@ from tests.analysis.worlds import write_children, write_run
 
 MODELS = ("UDA", "3_star")
 FIGURES = {
-    "scores.png", "sizes.png", "comparison.png",
+    "scores.png", "sizes.png", "comparison.png", "adversary_UDA.png",
     *(f"slices_{model}.png" for model in MODELS), *(f"curves_{model}_fold_0.png" for model in MODELS),
 }  # fmt: skip
 TABLES = {f"table{number}.{ending}" for number in (2, 3) for ending in ("md", "csv", "tex")}
@@ -58,6 +58,8 @@ def test_report_of_runs(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "SYNTHETIC" in shown.splitlines()[0]
     assert str(output / "report.md") in shown
     page = (output / "report.md").read_text()
+    assert "## Health of the adversary (SYNTHETIC data)" in page
+    assert page.count("- UDA, fold\\_0, epoch 29: **dominating gradient**: ") == 1
     assert "SYNTHETIC" in page.splitlines()[0]
     assert all("SYNTHETIC" in line for line in page.splitlines() if line.startswith(("#", "![", "Table")))
     assert "UDA: 5 cases, 1 of 5 folds" in page
@@ -153,6 +155,7 @@ def test_report_of_a_trained_run(toy_world: Path, tmp_path: Path) -> None:
         "sizes.png",
         "slices_UDA.png",
         "curves_UDA_fold_0.png",
+        "adversary_UDA.png",
     }
 
 

@@ -97,9 +97,20 @@ def test_vanishing_is_judged_at_the_final_alpha() -> None:
     """Five epochs into the ramp alpha is a fifth of its end: a ratio of 3e-4 there means 1.5e-3, one of 1e-4 5e-4."""
     weak = run(lambda epoch: replace(epoch, gradient_domain=2e-3 * 5e-4 * epoch.alpha / ALPHA_MAX))
     assert found(weak) == {"vanishing gradient": 15}
-    assert "5.0e-04" in text(weak, "vanishing gradient")
+    assert "be 0.0005 of" in text(weak, "vanishing gradient")
+    assert "Raise adaptation.lambda_domain" in text(weak, "vanishing gradient")
     enough = run(lambda epoch: replace(epoch, gradient_domain=2e-3 * 1.5e-3 * epoch.alpha / ALPHA_MAX))
     assert found(enough) == {}
+
+
+def test_why_a_gradient_vanishes_decides_what_to_change() -> None:
+    def without(loss: Callable[[int], float]) -> str:
+        dead = run(lambda epoch: replace(epoch, gradient_domain=0.0, loss_domain=loss(epoch.number)))
+        return text(dead, "vanishing gradient")
+
+    assert "lower adaptation.classifier.blocks" in without(lambda _: 0.01)
+    assert "lower adaptation.alpha_max" in without(lambda number: 0.66 if number < 11 else 0.70)
+    assert "Raise adaptation.lambda_domain" in without(lambda _: CHANCE)  # it never knew
 
 
 def test_dominating_needs_more_than_a_few_bad_epochs() -> None:

@@ -23,6 +23,7 @@ PANEL_OF = {  # where a finding is marked
     "dominating gradient": 2,
     "source Dice falls": 3,
 }
+HEADROOM = 1.2  # of the accuracies, for the legend
 FEW_EPOCHS = 40  # so few points get markers
 LIMITS = Thresholds()
 
@@ -59,16 +60,16 @@ def _accuracy(axis: Axes, runs: Sequence[Watched]) -> None:
     axis.text(0.01, 0.49, "chance", transform=axis.get_yaxis_transform(), va="top", color=GREY, size=8)
     _draw(axis, runs, lambda epoch: epoch.accuracy_source, colour=BLUE, label="source")
     _draw(axis, runs, lambda epoch: epoch.accuracy_target, colour=ORANGE, label="target")
-    axis.set(title="Domain accuracy and α", ylim=(-0.02, 1.04), ylabel="accuracy")
+    axis.set(title="Domain accuracy and α", ylim=(-0.02, HEADROOM), yticks=np.linspace(0, 1, 6), ylabel="accuracy")
     strength = axis.twinx()
     _draw(strength, runs, lambda epoch: epoch.alpha, colour=RED, label="α (right)", style="--")
     top = max((epoch.alpha for run in runs for epoch in run.epochs if epoch.alpha > 0), default=1.0)
-    strength.set_ylim(-0.02 * top, 1.04 * top)
+    strength.set(ylim=(-0.02 * top, HEADROOM * top), yticks=[0, top / 2, top])
     strength.set_ylabel("α", color=RED)
     strength.tick_params(axis="y", colors=RED)
     strength.spines["right"].set(visible=True, color=RED)
     handles = [*axis.get_legend_handles_labels()[0], *strength.get_legend_handles_labels()[0]]
-    axis.legend(handles=handles, loc="lower right")
+    axis.legend(handles=handles, loc="upper center", ncols=3)
 
 
 def _loss(axis: Axes, runs: Sequence[Watched]) -> None:
@@ -83,16 +84,21 @@ def _loss(axis: Axes, runs: Sequence[Watched]) -> None:
 
 
 def _ratio(axis: Axes, runs: Sequence[Watched]) -> None:
-    _draw(axis, runs, lambda epoch: epoch.gradient_ratio, colour=PURPLE)
+    ratios = [epoch.gradient_ratio for run in runs for epoch in run.epochs]
+    bottom = min([ratio for ratio in ratios if ratio > 0] + [LIMITS.vanishing]) / 3  # where a ratio of 0 is drawn
+    _draw(axis, runs, lambda epoch: float(np.maximum(epoch.gradient_ratio, bottom)), colour=PURPLE)
+    zero = [epoch.number + 1 for run in runs for epoch in run.epochs if epoch.gradient_ratio == 0]
+    if zero:
+        axis.plot(zero, [bottom] * len(zero), "v", color=PURPLE, markersize=5, label="0")
+        axis.legend(loc="lower left")
     axis.set_yscale("log")
-    low, high = axis.get_ylim()
-    axis.set_ylim(min(low, LIMITS.vanishing / 3), max(high, 3 * LIMITS.dominating))
-    low, high = axis.get_ylim()
+    low, high = bottom / 2, max(axis.get_ylim()[1], 3 * LIMITS.dominating)
+    axis.set_ylim(low, high)
     axis.axhspan(LIMITS.dominating, high, color=RED, alpha=0.08, linewidth=0)
     axis.axhspan(low, LIMITS.vanishing, color=RED, alpha=0.08, linewidth=0)
     place: dict[str, Any] = {"transform": axis.get_yaxis_transform(), "color": GREY, "size": 8}
     axis.text(0.01, LIMITS.dominating * 1.15, "dominates", va="bottom", **place)
-    axis.text(0.01, LIMITS.vanishing / 1.15, "vanishes at full α", va="top", **place)
+    axis.text(0.01, LIMITS.vanishing * 1.15, "vanishes (at the final α)", va="bottom", **place)
     axis.set(title="Gradients at the split: reversed / other", ylabel="ratio of norms")
 
 

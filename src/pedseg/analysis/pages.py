@@ -127,6 +127,9 @@ def write_page(contents: Contents, pictures: Pictures, *, folder: Path) -> str:
         parts += [f"## {marked(models, 'Choosing without labels')}", ranking_markdown(contents.ranking)]
     if len(contents.comparisons):
         parts += [f"## {marked(models, 'Paired comparisons')}", _comparisons(contents.comparisons)]
+    if pictures.health:
+        lines = "\n".join(f"- {line}" for line in pictures.health)
+        parts += [f"## {marked(models, 'Health of the adversary')}", lines]
     parts.append(f"## {marked(models, 'Pictures')}")
     for path, caption in pictures.captions.items():
         text = marked(models, caption) if "SYNTHETIC" not in caption else caption

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from pedseg.analysis.adversary import watch
+from pedseg.analysis.adversary_figure import adversary_figure
 from pedseg.analysis.comparison_figure import comparison_figure, models_to_compare
 from pedseg.analysis.curves import training_curves
 from pedseg.analysis.figures import box_plots, save
@@ -30,10 +32,12 @@ class Pictures:
     Attributes:
         captions: caption of each file, in the order of the report.
         notes: sentences about what could not be drawn.
+        health: what the curves of each adapting run say about its adversary.
     """
 
     captions: dict[Path, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    health: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ def draw_pictures(
         captions[path] = "Volumes of ET, NC and ED in the labels; cases without the tissue are counted in the legend."
     for model in models:
         captions |= _curves(model, output)
+        captions |= _adversary(model, output / f"adversary_{file_name(model)}.png", pictures.health)
         captions |= _slices(model, output / f"slices_{file_name(model)}.png", folders, pictures.notes)
     return pictures
 
@@ -117,6 +122,24 @@ def _curves(model: Model, output: Path) -> Mapping[Path, str]:
             path = output / f"curves_{file_name(model)}_{run.path.resolve().name}.png"
             captions[save(training_curves(run, title=title), path)] = f"Training of {escape(title)}."
     return captions
+
+
+def _adversary(model: Model, path: Path, health: list[str]) -> Mapping[Path, str]:
+    runs = [run for run in map(watch, model.runs) if run is not None]
+    if not runs:
+        return {}
+    for run in runs:
+        name = escape(f"{model.name}, {run.name}")
+        health += [f"{name}, epoch {f.epoch + 1}: **{f.rule}**: {escape(f.text)}." for f in run.findings]
+        health += [] if run.findings else [f"{name}: nothing found."]
+    save(adversary_figure(runs, title=marked([model], f"Adversary of {model.name}")), path)
+    folds = f"; thin lines are the {len(runs)} folds, thick ones their mean" if len(runs) > 1 else ""
+    text = (
+        "domain accuracy and α, λ·L_d, norm of the reversed gradient over that of all other terms where they meet, and "
+        f"source validation Dice{folds}. Dash-dotted: where a warning came. An accuracy of 0.5 in both domains may be "
+        "adaptation; 0 in one and 1 in the other is a collapse"
+    )
+    return {path: f"Adversary of {escape(marked([model], model.name))}: {escape(text)}."}
 
 
 def _slices(model: Model, path: Path, folders: CaseFolders, notes: list[str]) -> Mapping[Path, str]:

@@ -24,6 +24,8 @@ class Thresholds:
             points away from the domain only as far as it knows the domain.
         chance_band: nats around ln 2. A calibrated classifier that is right in 60 % of the cases has ln 2 - 0.020.
         vanishing: ratio of the gradients at full alpha. A thousandth is far below what differs from batch to batch.
+        no_slope: nats. Below, the classifier is right by 95 to 5, and its loss has a tenth of the slope that it has at
+            chance.
         dominating: ratio of the gradients. At 1 both pull equally at the features.
         dice_drop: of the source below its best, both means over `patience` validations. Of the order of what adapting
             can win on the target at best, and lost on the source already.
@@ -37,6 +39,7 @@ class Thresholds:
     warm_accuracy: float = 0.9
     chance_band: float = 0.02
     vanishing: float = 1e-3
+    no_slope: float = 0.05
     dominating: float = 1.0
     dice_drop: float = 0.1
     constant_side: float = 0.05
@@ -140,10 +143,15 @@ def _gradient_vanishes(past: Past) -> str | None:
     ratios = past.recent(lambda epoch: epoch.gradient_ratio * past.alpha_max / epoch.alpha if epoch.alpha else math.nan)
     if not ratios or median(ratios) >= past.limits.vanishing:
         return None
+    losses = [epoch.loss_domain for epoch in past.epochs if not math.isnan(epoch.loss_domain)]
+    advice = "Raise adaptation.lambda_domain or adaptation.alpha_max"
+    if losses and losses[-1] < past.limits.no_slope:
+        advice = f"L_d is {losses[-1]:.3f}, too low to have a slope: lower adaptation.classifier.blocks or .channels"
+    elif losses and losses[-1] > CHANCE - past.limits.chance_band > min(losses):
+        advice = "L_d is back at ln 2, the classifier has given up: lower adaptation.alpha_max, so that it can keep up"
     return (
-        f"the reversed gradient would be {median(ratios):.1e} of the other losses' at the split even at the final "
-        f"alpha of {past.alpha_max:g}: the network hardly feels the classifier (L_d {past.now.loss_domain:.3f}). Raise "
-        "adaptation.lambda_domain or adaptation.alpha_max; where L_d is close to 0, lower adaptation.classifier.blocks"
+        f"the reversed gradient would be {median(ratios):.1g} of the other losses' at the split even at the final "
+        f"alpha of {past.alpha_max:g}: the network hardly feels the classifier. {advice}"
     )
 
 
@@ -153,8 +161,8 @@ def _gradient_dominates(past: Past) -> str | None:
         return None
     return (
         f"the reversed gradient is {median(ratios):.3g} times the other losses' at the split, with alpha "
-        f"{past.now.alpha:.2g} of {past.alpha_max:g}: the classifier moves the features more than the labels do. Lower "
-        "adaptation.lambda_domain or adaptation.alpha_max"
+        f"{past.now.alpha:.2g} of {past.alpha_max:g}: the classifier pulls harder at the features than the labels do. "
+        "Lower adaptation.lambda_domain or adaptation.alpha_max, unless source Dice keeps rising"
     )
 
 
