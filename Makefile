@@ -9,7 +9,7 @@ JOBS ?= 2
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format bench peers exactness clean
+.PHONY: help setup demo test test-all lint format bench peers exactness benchmark clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,5 +62,15 @@ $(PEERS)/.installed: constraints.txt
 exactness: $(STAMP)  ## Compare with every peer and write docs/exactness.md (make peers first)
 	"$(BIN)/python" -m tests.exactness_page --jobs $(JOBS)
 
+SEEDS ?= 0
+benchmark: $(STAMP)  ## Bounds, controls and adaptation methods on synthetic cohorts; SEEDS=0,1,2 for the README's table
+	"$(BIN)/python" -m pedseg.phantom --output benchmark/data --adults 75 --children 50 --spacing 4 --seed 0
+	"$(BIN)/python" -m pedseg.phantom --output benchmark/test --adults 0 --children 40 --first 50 --spacing 4 --seed 0
+	"$(BIN)/python" -m pedseg.prepare scale=benchmark
+	"$(BIN)/python" -m pedseg.train -m scale=benchmark sweep=benchmark seed=$(SEEDS) \
+		hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS)
+	"$(BIN)/python" -m pedseg.validate benchmark/runs
+	"$(BIN)/python" -m pedseg.benchmark benchmark/runs --output benchmark/report --overwrite
+
 clean:  ## Remove the environment, caches and the demo
-	rm -rf "$(VENV)" "$(PEERS)" .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo
+	rm -rf "$(VENV)" "$(PEERS)" .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo benchmark
