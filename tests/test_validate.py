@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -181,32 +180,30 @@ def test_what_is_current_is_kept(runs: Path, capsys: pytest.CaptureFixture[str])
     assert record["scores"]["checkpoint_agreement"] is None
 
 
+def test_runs_without_a_target_get_that_of_the_others(untouched: Path, tmp_path: Path) -> None:
+    """As where the scored children are a cohort of their own: here the adults are scored."""
+    for name in (UDA, "m1_adult"):
+        shutil.copytree(fold(untouched / "runs", name).path, fold(tmp_path, name).path)
+    settings = read_json(fold(tmp_path, "m1_adult").config)
+    settings["data"] |= {"evaluation": "adult", "source": {"adult": "fold"}}
+    write_json(fold(tmp_path, "m1_adult").config, settings)
+
+    def cohorts() -> set[str]:
+        return {cohort for cohort, _ in read_json(fold(tmp_path, "m1_adult").validators)["settings"]["target"]}
+
+    assert run(tmp_path, "--cases", "1") == 0
+    assert cohorts() == {"ped"}
+    assert run(tmp_path / "m1_adult", "--cases", "1") == 0
+    assert cohorts() == {"adult"}
+    assert run(tmp_path / "m1_adult", "--cases", "1", "--target", "ped") == 0
+    assert cohorts() == {"ped"}
+
+
 def test_a_new_training_clears_them(runs: Path) -> None:
     one = fold(runs, UDA)
     one.begin(read_json(one.config), overwrite=True)
     assert not one.validators.exists()
     assert not one.target_masks.exists()
-
-
-def test_the_report_ranks_them(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pedseg.analysis.figures.RESOLUTION", 40)
-    for path in runs.rglob("metrics.csv"):
-        path.unlink()
-    shutil.rmtree(runs / "uda_seed1" / "fold_0" / "predictions")
-    for place, name in enumerate(NAMES):
-        settings = read_json(fold(runs, name).config)
-        settings["data"]["cohorts"]["ped"]["folder"] = str(tmp_path / "gone")
-        settings["adaptation"] |= {"alpha_max": 1 + place % 2, "lambda_domain": 0.1 * (1 + place // 2)}
-        settings["run_name"] = name
-        write_json(fold(runs, name).config, settings)
-    assert report.main([str(runs), "--output", str(tmp_path / "out"), "--validator", "snd"]) == 0
-    page = (tmp_path / "out" / "report.md").read_text()
-    assert "## Choosing without labels (SYNTHETIC data)" in page
-    assert "Not ranked, as trained on labels of the target: 3." in page
-    table = pd.read_csv(tmp_path / "out" / "validators.csv")
-    assert set(table["model"]) == {"UDA", "uda_seed1", "1"}
-    assert table["caption"].str.contains("SYNTHETIC").all()
-    assert table["regret"].notna().any()
 
 
 @pytest.mark.parametrize(

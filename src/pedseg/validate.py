@@ -30,7 +30,9 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="experiment, folder of experiments, or one fold_*")
     p.add_argument(
-        "--target", metavar="COHORT", help="for runs that have no target (default: the cohort that they evaluate)"
+        "--target",
+        metavar="COHORT",
+        help="for runs that have no target (default: the target of the other runs, else the cohort that is evaluated)",
     )
     p.add_argument("--cases", type=int, default=20, metavar="N", help="most of each domain (default: %(default)s)")
     p.add_argument("--seed", type=int, default=0, help="of the choice of cases and patches (default: %(default)s)")
@@ -62,7 +64,8 @@ def validate(arguments: argparse.Namespace) -> None:
         sys.stderr.write(f"pedseg: {path} is left out: {reason}\n")
     if not runs:
         raise PedsegError("there is no finished run; train one, or finish it")
-    plans = [plan_of(run, arguments, device=device) for run in runs]
+    common = [arguments.target] if arguments.target else targets_of(runs)
+    plans = [plan_of(run, arguments, common=common, device=device) for run in runs]
     for number, plan in enumerate(plans, start=1):
         done = plan.is_current()
         print(f"{number} of {len(plans)}: {plan.run.path}{' has been validated' if done else _sizes(plan)}", flush=True)
@@ -72,8 +75,23 @@ def validate(arguments: argparse.Namespace) -> None:
     print(printed_scores(find_members(arguments.runs)))
 
 
-def plan_of(run: "RunFolder", arguments: argparse.Namespace, *, device: "torch.device") -> "Plan":
+def targets_of(runs: "Sequence[RunFolder]") -> list[str]:
+    """Cohorts that any of the runs adapts to."""
+    from pedseg.files import read_json
+
+    return sorted({cohort for run in runs for cohort in read_json(run.config)["data"]["target"]})
+
+
+def plan_of(
+    run: "RunFolder", arguments: argparse.Namespace, *, common: Sequence[str], device: "torch.device"
+) -> "Plan":
     """Find the cases of a run as it found them itself, and choose among them.
+
+    Args:
+        run: a finished run.
+        arguments: number of cases and seed.
+        common: target of a run that has none itself; empty for the cohort that it evaluates.
+        device: where the network runs.
 
     Raises:
         PedsegError: cohorts are not prepared, or there is no image of the target.
@@ -85,7 +103,7 @@ def plan_of(run: "RunFolder", arguments: argparse.Namespace, *, device: "torch.d
 
     config: Mapping[str, Any] = read_json(run.config)
     data, fold = config["data"], config["fold"]
-    target = list(data["target"]) or [arguments.target or data["evaluation"]]
+    target = list(data["target"] or common or [data["evaluation"]])
     source = {cohort: part for cohort, part in data["source"].items() if part and cohort not in target}
     # The training part of the target's fold, also for a run that was not trained on the target, or on its labels.
     selection = select({**config, "data": {**data, "source": source, "target": target}})

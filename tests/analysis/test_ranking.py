@@ -103,6 +103,14 @@ def test_what_was_trained_on_labels_is_no_candidate() -> None:
     assert "3*" not in ranking.oracle
     assert ranking.notes[0] == r"Not ranked, as trained on labels of the target: 3\*."
     assert rank_members([MEMBERS[0], labelled]) is None
+    # It was validated on other children, and knows those that the others adapt to.
+    elsewhere = {**SETTINGS, "target": [["ped_test", "q"]]}
+    config = {"data": {"source": {"adult": "fold", "ped": "fold"}}}
+    mixed = Member("mixed", dict.fromkeys(VALIDATORS, 1.0), settings=(elsewhere,), config=config)
+    ranking = rank_members([*MEMBERS, mixed])
+    assert ranking is not None
+    assert "mixed" not in ranking.scores.index
+    assert "mixed" in ranking.notes[0]
     with pytest.raises(PedsegError, match="model a is given twice"):
         rank_members([MEMBERS[0], MEMBERS[0]])
 

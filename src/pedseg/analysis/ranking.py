@@ -13,6 +13,7 @@ from scipy import stats
 from pedseg.analysis.models import Model, experiment_name, pick
 from pedseg.analysis.paper import REGIONS, model_name
 from pedseg.analysis.tables import escape
+from pedseg.analysis.validation_plan import trained_on_labels
 from pedseg.analysis.validators import VALIDATORS
 from pedseg.errors import PedsegError
 from pedseg.files import read_json
@@ -116,13 +117,14 @@ def rank_members(members: Sequence[Member], models: Sequence[Model] = ()) -> Ran
     """Rank the candidates by each validator; None if there are fewer than two.
 
     Args:
-        members: those trained on labels of the target are left out.
+        members: those trained on labels of a cohort that any of them was validated on are left out.
         models: with scores of labelled cases, for regret and correlation alone.
 
     Raises:
         PedsegError: two candidates have one name.
     """
-    candidates = [member for member in members if not member.target_labels]
+    cohorts = {cohort for member in members for settings in member.settings for cohort, _ in settings["target"]}
+    candidates = [m for m in members if not (m.target_labels or any(trained_on_labels(m.config, c) for c in cohorts))]
     if len(candidates) < FEWEST_RANKED:
         return None
     names = [member.name for member in candidates]
@@ -170,7 +172,7 @@ def _cost(column: pd.Series, oracle: Mapping[str, float]) -> dict[str, object]:
 
 def _notes(members: Sequence[Member], candidates: Sequence[Member], scores: pd.DataFrame) -> list[str]:
     notes = []
-    supervised = [escape(member.name) for member in members if member.target_labels]
+    supervised = [escape(member.name) for member in members if member not in candidates]
     if supervised:
         notes.append(f"Not ranked, as trained on labels of the target: {', '.join(supervised)}.")
     partly = [escape(member.name) for member in candidates if member.unvalidated]

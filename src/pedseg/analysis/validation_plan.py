@@ -154,11 +154,8 @@ def choose_cases(ids: CaseIds, number: int, *, seed: int) -> Chosen:
 
 def trained_on_labels(config: Mapping[str, Any], cohort: str) -> bool:
     """Whether a run, or one whose weights it started from, has trained on labels of a cohort."""
-    if (config["data"].get("source") or {}).get(cohort):
+    if (config.get("data", {}).get("source") or {}).get(cohort):
         return True
     origin = (config.get("init") or {}).get("run")
     before = RunFolder(Path(origin)).config if origin else None
-    if before is None or not before.exists():
-        return False
-    earlier = read_json(before)
-    return "data" in earlier and trained_on_labels(earlier, cohort)
+    return before is not None and before.exists() and trained_on_labels(read_json(before), cohort)
