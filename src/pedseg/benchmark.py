@@ -1,0 +1,154 @@
+"""How far each model closes the gap: ``python -m pedseg.benchmark benchmark/runs --output benchmark/report``."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pedseg.configuration import exit_code
+from pedseg.errors import PedsegError
+
+if TYPE_CHECKING:  # heavy imports wait until --help is answered
+    from pedseg.analysis.gap import Row
+    from pedseg.analysis.gap_choice import Choice
+    from pedseg.analysis.gap_models import Benchmark
+    from pedseg.analysis.gap_pictures import Domains
+
+FILES = ("gap.md", "gap.csv", "gap.json")
+# Keys of pedseg.analysis.validators.VALIDATORS, which is slow to import.
+VALIDATORS = (
+    "source_dice", "entropy", "infomax", "snd", "dev", "flip_agreement", "checkpoint_agreement", "probe_decoder",
+    "probe_bottleneck",
+)  # fmt: skip
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m pedseg.benchmark",
+        description="The table of the label-free benchmark: Dice and HD95 of every model with intervals over cases and "
+        "seeds, the share of the gap between 1* and 3* that it closes, what that costs, and whether the model that a "
+        "validator chooses without labels reaches the goal; and pictures. Best, median and worst cases are in the "
+        "pictures of `python -m pedseg.report RUNS/seed_0`.",
+    )
+    p.add_argument(
+        "runs", type=Path, metavar="RUNS", help="folder of seed_<s>/<experiment>/fold_<k>, such as benchmark/runs"
+    )
+    p.add_argument("--output", type=Path, required=True, metavar="DIR", help="for gap.md, gap.csv, gap.json, figures")
+    p.add_argument(
+        "--validator",
+        choices=VALIDATORS,
+        default="infomax",
+        metavar="NAME",
+        help=f"what chooses the model that the goal is asked of: {', '.join(VALIDATORS)} (default: %(default)s)",
+    )
+    p.add_argument("--resamples", type=int, default=2000, metavar="N", help="of the bootstrap (default: %(default)s)")
+    p.add_argument("--seed", type=int, default=0, help="of the bootstrap and the windows (default: %(default)s)")
+    p.add_argument(
+        "--cases", type=int, default=40, metavar="N", help="most of each domain in the embedding (default: %(default)s)"
+    )
+    p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default: %(default)s")
+    p.add_argument("--overwrite", action="store_true", help="replace files in DIR that no report wrote")
+    return p
+
+
+def benchmark(arguments: argparse.Namespace) -> None:
+    """Write the table and the pictures; print the table and the verdict.
+
+    Raises:
+        PedsegError: a bound is missing, runs do not compare, a file cannot be read, or one in the way is not ours.
+    """
+    if arguments.resamples < 1 or arguments.seed < 0 or arguments.cases < 2:  # noqa: PLR2004  (fewer have no spread)
+        raise PedsegError("--resamples is 1 or more, --seed 0 or more, --cases 2 or more; give such numbers")
+
+    import datetime
+
+    from pedseg.analysis.gap import gap_notes, make_rows
+    from pedseg.analysis.gap_choice import choose
+    from pedseg.analysis.gap_models import load_benchmark
+    from pedseg.analysis.gap_page import Report, goal_text, main_table, write_report
+    from pedseg.analysis.ownership import check_folder, record
+
+    output: Path = arguments.output
+    found = load_benchmark(arguments.runs)
+    check_folder(output, FILES, overwrite=arguments.overwrite)
+    settings = {"resamples": arguments.resamples, "seed": arguments.seed}
+    rows = make_rows(found, **settings)
+    choices = choose(found, rows)
+    pictures, missing = draw(found, rows, choices, arguments)
+    report = Report(
+        benchmark=found,
+        rows=rows,
+        choices=choices,
+        validator=arguments.validator,
+        resamples=arguments.resamples,
+        machine=machine(),
+        date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+        notes=[*found.notes, *gap_notes(found, **settings), *missing],
+        pictures=pictures,
+    )
+    record(output, [*write_report(report, output), *pictures])
+    print(f"{report.caption}\n\n{main_table(rows)}\n\n{goal_text(report)}\n")
+    print("\n".join([*(f"picture: {path}" for path in pictures), f"report: {output / 'gap.md'}"]))
+
+
+def draw(
+    found: "Benchmark", rows: "Sequence[Row]", choices: "Sequence[Choice]", arguments: argparse.Namespace
+) -> tuple[dict[Path, str], list[str]]:
+    """Draw every picture; say which one cannot be drawn, such as where the runs are and their data are not."""
+    import torch
+
+    from pedseg.analysis.gap_pictures import draw_curves, draw_embedding, draw_gap, models_to_embed
+    from pedseg.inference import best_device
+
+    folder: Path = arguments.output / "figures"
+    captions = draw_gap(rows, found, folder) | draw_curves(found, folder)
+    device = best_device() if arguments.device == "auto" else torch.device(arguments.device)
+    chosen = models_to_embed(rows, choices, validator=arguments.validator)
+    try:
+        domains = find_domains(chosen, cases=arguments.cases, seed=arguments.seed)
+        captions |= draw_embedding(chosen, found, domains, folder / "embedding.png", device=device)
+    except PedsegError as error:
+        return captions, [f"The features of both domains are not drawn: {error}."]
+    return captions, []
+
+
+def find_domains(rows: "Sequence[Row]", *, cases: int, seed: int) -> "Domains":
+    """Choose held-out adults and test children; of these only images are opened.
+
+    Raises:
+        PedsegError: cohorts are not prepared, or no source case is held out.
+    """
+    from pedseg.analysis.gap_pictures import Domains, config_with_held_out_source
+    from pedseg.analysis.validation_plan import choose_cases
+    from pedseg.assembly import select
+
+    config = config_with_held_out_source(rows)
+    data = config["data"]
+    selection = select(config)
+    held_out = {
+        cohort: selection.source_validation[cohort] for cohort, part in data["source"].items() if part == "fold"
+    }
+    return Domains(
+        Path(data["store"]),
+        choose_cases(held_out, cases, seed=seed),
+        choose_cases(selection.evaluation, cases, seed=seed),
+    )
+
+
+def machine() -> str:
+    """Kind and size of this machine, without its name."""
+    import os
+    import platform
+
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code: 0, or 2 if there is nothing to report."""
+    arguments = parser().parse_args(argv)
+    return exit_code(lambda: benchmark(arguments))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
