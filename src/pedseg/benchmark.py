@@ -109,7 +109,7 @@ def draw(
         domains = find_domains(chosen, cases=arguments.cases, seed=arguments.seed)
         captions |= draw_embedding(chosen, found, domains, folder / "embedding.png", device=device)
     except PedsegError as error:
-        return captions, [f"The features of both domains are not drawn: {error}."]
+        return captions, [f"The features of both domains are not drawn: {str(error).rstrip('.')}."]
     return captions, []
 
 

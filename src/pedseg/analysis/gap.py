@@ -93,8 +93,8 @@ def gap_notes(benchmark: Benchmark, *, resamples: int = RESAMPLES, seed: int = 0
             notes.append(f"There is no gap to close in {name}: 3* − 1* is {gap:+.3f} Dice.")
         elif share > MOST_WITHOUT_GAP:
             notes.append(
-                f"The gap in {name}, {gap:+.3f} Dice, is not positive in {share:.0%} of the resamples; the share "
-                "that a model closes of it has no interval."
+                f"The gap in {name}, {gap:+.3f} Dice, is not positive in {100 * share:.0f} % of the resamples; the "
+                "share that a model closes of it has no interval."
             )
     return notes
 

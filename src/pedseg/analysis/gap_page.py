@@ -22,7 +22,7 @@ from pedseg.files import write_json, write_text
 
 FILES = ("gap.md", "gap.csv", "gap.json")
 NAMES = {**{region: region.upper() for region in REGIONS}, MEAN: "mean"}
-GOAL = f"at least {NEEDED_GAP:.0%} of the gap in TC closed with at most {MOST_LOST:g} Dice of WT lost"
+GOAL = f"at least {100 * NEEDED_GAP:.0f} % of the gap in TC closed with at most {MOST_LOST:g} Dice of WT lost"
 READING = (
     "Gap closed: (model − 1*) / (3* − 1*) of mean Dice, of TC and of the mean of the regions; the best of the models "
     "that saw no label of a child in bold. WT lost: Dice of WT of 1* minus that of the model. Source Dice: of the last "
@@ -70,7 +70,7 @@ class Report:
         return (
             f"Mean Dice and HD95 ({self.benchmark.definition}) on {len(self.benchmark.cases)} test children, "
             f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}; in brackets 95 % bootstrap intervals "
-            f"over {drawn} ({self.resamples} resamples). {self.machine}, {self.date}.{self.mark}"
+            f"over {drawn} ({self.resamples} resamples). Made on {self.machine}, {self.date}.{self.mark}"
         )
 
 
@@ -100,7 +100,7 @@ def main_table(rows: Sequence[Row]) -> str:
     """A row per model; bold marks what closes most of each gap among those without labels of the target."""
     best = {region: best_row(rows, region) for region in GAP_OF}
     heads = [*(f"Dice {region.upper()}" for region in REGIONS), "HD95 (mm)", "TC gap closed (%)"]
-    heads += ["mean gap closed (%)", "WT lost", "source Dice", "min", "seeds"]
+    heads += ["mean gap closed (%)", "WT lost", "source Dice", "minutes", "seeds"]
     lines = [f"| model | | {' | '.join(heads)} |", f"|---|---|{'---:|' * len(heads)}"]
     for row in rows:
         cells = [escape(row.entry.title), _role(row), *(_interval(row.dice[region]) for region in REGIONS)]
