@@ -73,6 +73,7 @@ def test_self_information_of_both_outcomes() -> None:
     information = self_information(torch.tensor([0.0, math.log(3)]).view(1, 2, 1, 1, 1)).flatten()
     expected = [0.5 * math.log(2), -0.75 * math.log(0.75), 0.5 * math.log(2), -0.25 * math.log(0.25)]
     assert information.tolist() == pytest.approx(expected, rel=1e-5)
+    assert self_information(torch.zeros(1, 3, 2, 2, 2, dtype=torch.bfloat16)).dtype == torch.float32
 
 
 def test_schedule_and_missing_target(make_step: MakeStep) -> None:

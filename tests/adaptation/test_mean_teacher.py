@@ -159,12 +159,12 @@ def test_an_unsure_teacher_teaches_nothing(network: UNet, make_step: MakeStep) -
 
 def test_guard_holds_back_regions_of_implausible_size(network: UNet) -> None:
     method = teacher(network, plausible={"tc": (0.4, 1.0), "et": (0.0, 0.6)})
-    label = torch.zeros(5, 3, 1, 1, 10, dtype=torch.bool)
-    voxels = [(10, 4, 6), (10, 3, 6), (10, 4, 7), (0, 0, 0), (5, 6, 0)]  # of WT, TC, ET
+    label = torch.zeros(6, 3, 1, 1, 10, dtype=torch.bool)
+    voxels = [(10, 4, 6), (10, 3, 6), (10, 4, 7), (0, 0, 0), (5, 6, 0), (0, 2, 0)]  # of WT, TC, ET
     for sample, counts in zip(label, voxels, strict=True):
         for region, count in zip(sample, counts, strict=True):
             region[..., :count] = True
-    expected = [[1, 1, 1], [1, 0, 1], [1, 1, 0], [1, 1, 1], [1, 0, 1]]
+    expected = [[1, 1, 1], [1, 0, 1], [1, 1, 0], [1, 1, 1], [1, 0, 1], [1, 0, 1]]
     assert method._plausible(label).int().tolist() == expected
     assert teacher(network)._plausible(label).all()
 

@@ -137,13 +137,13 @@ class MeanTeacher(Method):
         return probability
 
     def _plausible(self, label: Tensor) -> Tensor:
-        """Which regions (n, regions) of labels (n, regions, D, H, W) may be taught; all where there is no WT."""
+        """Which regions (n, regions) of labels (n, regions, D, H, W) may be taught; all where there is no tumour."""
         volumes = label.float().sum((2, 3, 4))
         whole = volumes[:, list(Region).index(Region.WT)]
         allowed = torch.ones_like(volumes, dtype=torch.bool)
         for region, (low, high) in self.plausible.items():
-            volume = volumes[:, list(Region).index(region)]
-            allowed[:, list(Region).index(region)] = (whole == 0) | ((volume >= low * whole) & (volume <= high * whole))
+            index = list(Region).index(region)
+            allowed[:, index] = (volumes[:, index] >= low * whole) & (volumes[:, index] <= high * whole)
         return allowed
 
 
