@@ -129,6 +129,11 @@ def test_what_a_run_starts_from_must_be_there(
         (["experiment=uda", "data.patch_size=[15,16,16]"], "patch"),
         (["experiment=uda", "adaptation.decoder_stage=9"], "decoder_stage=9"),
         (["experiment=m2_ped", "trained_parts=[head]"], "head"),
+        (
+            ["experiment=m1_adult_nods", "adaptation=[strong,mean_teacher]"],
+            "adaptation=mean_teacher needs an unlabelled",
+        ),
+        (["experiment=uda", "adaptation.alpha_start=0.7"], "adaptation.alpha rises from progress 0.7 to 0.7"),
         (["experiment=m2_ped", "folds=/nowhere/splits.json"], "/nowhere/splits.json"),
         (["experiment=m2_ped", "paths.store=/nowhere"], "python -m pedseg.prepare"),
         (["experiment=m2_ped", "paths.ped=null"], "paths.ped"),
@@ -145,7 +150,8 @@ def test_mistakes_end_before_training(
 STEPS = ("trainer.limit_train_batches=10", "trainer.max_epochs=2", "trainer.limit_val_batches=0")
 
 
-def test_target_labels_do_not_exist_for_uda(toy_world: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("experiment", ["uda", "uda_combined"])
+def test_target_labels_do_not_exist_for_uda(toy_world: Path, tmp_path: Path, experiment: str) -> None:
     """The claim from outside: twenty steps with and without the target's labels on disk give the same bits."""
     blind = tmp_path / "blind world"
     shutil.copytree(toy_world, blind)
@@ -154,12 +160,48 @@ def test_target_labels_do_not_exist_for_uda(toy_world: Path, tmp_path: Path) -> 
     assert len(hidden) == 3 * 6
     for path in hidden:
         path.unlink()
-    assert train(toy_world, tmp_path / "with", "experiment=uda", *STEPS) == 0
-    assert train(blind, tmp_path / "without", "experiment=uda", *STEPS) == 0
-    name = "uda/" + ",".join(sorted(STEPS)) + "/fold_0"
+    assert train(toy_world, tmp_path / "with", f"experiment={experiment}", *STEPS) == 0
+    assert train(blind, tmp_path / "without", f"experiment={experiment}", *STEPS) == 0
+    name = f"{experiment}/" + ",".join(sorted(STEPS)) + "/fold_0"
     assert_same_bits(weights(tmp_path / "with" / name), weights(tmp_path / "without" / name))
     assert RunFolder(tmp_path / "with" / name).scores.exists()
     assert read_json(RunFolder(tmp_path / "without" / name).finished) == {"predicted": 2, "scored": 0}
+
+
+@pytest.mark.parametrize(
+    ("adaptation", "logged"),
+    [
+        (
+            "[strong,mean_teacher,entropy,prior,fourier,dann]",
+            {"loss_consistency", "teacher_sure", "loss_entropy", "loss_prior", "loss_domain", "gradient_domain"},
+        ),
+        ("histogram", set()),
+    ],
+)
+def test_methods_combine_on_the_command_line(
+    toy_world: Path, tmp_path: Path, adaptation: str, logged: set[str]
+) -> None:
+    """Two epochs of a step, so that in the second one every weight is above 0."""
+    more = (f"adaptation={adaptation}", "trainer.max_epochs=2", "trainer.limit_train_batches=1")
+    assert train(toy_world, tmp_path, "experiment=uda", *more) == 0
+    (path,) = tmp_path.rglob("fold_0")
+    folder = RunFolder(path)
+    assert len(rows(folder.scores)) == 3 * 2
+    assert len(list(folder.predictions.glob("*.nii.gz"))) == 2
+    last = [row for row in rows(folder.metrics) if row["epoch"] == "1" and row["train/loss"]][-1]
+    assert all(last[f"train/{name}"] for name in {*logged, "loss_seg"})
+    described = torch.load(folder.checkpoint, weights_only=True)["pedseg"]["adaptation"]
+    assert set(described) == set(adaptation.strip("[]").split(","))
+
+
+def test_strong_augmentation_needs_no_target(toy_world: Path, tmp_path: Path) -> None:
+    model = "experiment=m1_adult_nods"
+    assert train(toy_world, tmp_path, model, "adaptation=strong") == 0
+    assert train(toy_world, tmp_path, model) == 0
+    strong, plain = (weights(tmp_path / "m1_adult_nods" / name / "fold_all") for name in ("adaptation=strong", ""))
+    assert strong.keys() == plain.keys()
+    first = "network.encoder.0.conv1.conv.weight"
+    assert not torch.equal(strong[first], plain[first])
 
 
 def test_resume_after_kill_is_exact(toy_world: Path, tmp_path: Path) -> None:

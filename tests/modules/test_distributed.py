@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
-from pedseg.adaptation import DomainAdversary
+from pedseg.adaptation import *
 from pedseg.modules import AdaptationModule
 from pedseg.networks import DomainClassifier, UNet
 from pedseg.schedules import linear_ramp, poly_decay
@@ -28,18 +29,30 @@ def batches(world):
     generator = torch.Generator().manual_seed(0)
     for _ in range(2):
         image, target = (torch.randn(2, 4, *PATCH, generator=generator) for _ in range(2))
+        image[..., :3], target[:1, ..., 6:] = 0, 0  # brains of different sizes
         label = (torch.rand(2, 3, *PATCH, generator=generator) > 0.7).float()
-        yield {"source": {"image": image[mine], "label": label[mine]}, "target": {"image": target[mine] + 1}}
+        yield {"source": {"image": image[mine], "label": label[mine]}, "target": {"image": target[mine] * 1.5}}
 
-world, path = int(sys.argv[1]), sys.argv[2]
+world, path, names = int(sys.argv[1]), sys.argv[2], sys.argv[3].split(",")
 torch.manual_seed(0)
 torch.set_num_threads(1)
 network = UNet(patch_size=PATCH, base_features=4, deep_supervision=True)
-dann = DomainAdversary(
-    classifiers={1: DomainClassifier(in_channels=8, input_size=(8, 8, 8), channels=16, blocks=2)},
-    alpha_schedule=partial(linear_ramp, start=-0.5, end=0.5, maximum=2), lambda_domain=0.3)
+ramp = partial(linear_ramp, start=-0.5, end=0.5, maximum=2)
+def classifier(channels):
+    return DomainClassifier(in_channels=channels, input_size=(8, 8, 8), channels=16, blocks=2)
+makers = {
+    "fourier": lambda: FourierStyle(probability=0.6, beta=0.1),
+    "histogram": lambda: HistogramStyle(probability=0.6),
+    "strong": lambda: StrongAugmentation(),
+    "dann": lambda: DomainAdversary(classifiers={1: classifier(8)}, alpha_schedule=ramp, lambda_domain=0.3),
+    "conditioned": lambda: DomainAdversary(
+        classifiers={1: classifier(32)}, alpha_schedule=ramp, lambda_domain=0.1, reads="conditioned"),
+    "mean_teacher": lambda: MeanTeacher(weight_schedule=ramp, confidence=0.6, plausible={"et": (0, 0.95)}),
+    "entropy": lambda: EntropyMinimisation(weight_schedule=ramp),
+    "prior": lambda: SizePrior(bounds={"tc": (0.85, 1), "et": (0.05, 0.3)}, weight_schedule=ramp),
+}
 module = AdaptationModule(
-    network=network, methods={"dann": dann},
+    network=network, methods={name: makers[name]() for name in names},
     optimizer=partial(torch.optim.SGD, lr=0.01, momentum=0.99, nesterov=True), lr_schedule=poly_decay)
 strategy = DDPStrategy(process_group_backend="gloo") if world > 1 else "auto"
 trainer = Trainer(max_epochs=2, accelerator="cpu", devices=world, strategy=strategy, logger=False,
@@ -47,27 +60,47 @@ trainer = Trainer(max_epochs=2, accelerator="cpu", devices=world, strategy=strat
                   use_distributed_sampler=False)
 loaders = [DataLoader(list(batches(world)), batch_size=None, shuffle=False) for _ in range(2)]
 trainer.fit(module, *loaders)
-if trainer.is_global_zero:
-    metrics = {name: value.clone() for name, value in trainer.callback_metrics.items()}
-    torch.save({"weights": module.state_dict(), "metrics": metrics}, path)
+metrics = {name: value.clone() for name, value in trainer.callback_metrics.items()}
+torch.save({"weights": module.state_dict(), "metrics": metrics}, f"{path}.{trainer.global_rank}")
 """
+ADDITIVE = ("fourier", "histogram", "strong", "dann", "conditioned", "mean_teacher", "entropy")
+
+pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="torch is built without distributed")
 
 
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch is built without distributed")
-def test_two_processes_equal_one(tmp_path: Path) -> None:
-    program = tmp_path / "train.py"
+def trained(folder: Path, world: int, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Weights and metrics of each process."""
+    program, path = folder / "train.py", folder / f"{world}.pt"
     program.write_text(PROGRAM)
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    saved = []
-    for world in (1, 2):
-        path = tmp_path / f"{world}.pt"
-        command = [sys.executable, "-W", "ignore", str(program), str(world), str(path)]
-        subprocess.run(command, check=True, env=environment, capture_output=True, timeout=300)
-        saved.append(torch.load(path, weights_only=True))
-    one, two = saved
+    command = [sys.executable, "-W", "ignore", str(program), str(world), str(path), ",".join(names)]
+    done = subprocess.run(
+        command, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [torch.load(f"{path}.{rank}", weights_only=True) for rank in range(world)]
+
+
+def test_two_processes_equal_one_with_methods_that_are_means_over_samples(tmp_path: Path) -> None:
+    (one,) = trained(tmp_path, 1, ADDITIVE)
+    two, other = trained(tmp_path, 2, ADDITIVE)
     for name, weight in one["weights"].items():
-        assert torch.allclose(two["weights"][name], weight, atol=1e-6, rtol=0), name
+        torch.testing.assert_close(two["weights"][name], weight, atol=1e-5, rtol=0, msg=name)
+        assert torch.equal(two["weights"][name], other["weights"][name]), name
     assert one["metrics"].keys() == two["metrics"].keys()
-    assert {"train/gradient_seg", "train/gradient_domain", "val/source/dice_mean"} <= one["metrics"].keys()
+    wanted = {"gradient_seg", "gradient_domain", "loss_consistency", "teacher_sure", "loss_entropy", "loss_domain"}
+    assert {f"train/{name}" for name in wanted} | {"val/source/dice_mean"} <= one["metrics"].keys()
     for name, value in one["metrics"].items():
         assert two["metrics"][name].item() == pytest.approx(value.item(), abs=1e-5, rel=1e-4), name
+    assert one["metrics"]["train/gradient_domain"] > 0
+    assert 0 < one["metrics"]["train/teacher_sure"] < 1
+
+
+@pytest.mark.slow
+def test_two_processes_stay_equal_with_the_size_prior(tmp_path: Path) -> None:
+    """Each bounds the ratio of its own patches, so one process learns something else."""
+    first, second = trained(tmp_path, 2, (*ADDITIVE, "prior"))
+    for name, weight in first["weights"].items():
+        assert torch.equal(second["weights"][name], weight), name
+    assert first["metrics"]["train/loss_prior"] > 0
+    for name, value in first["metrics"].items():
+        assert second["metrics"][name].item() == pytest.approx(value.item(), nan_ok=True), name

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from pedseg.errors import PedsegError
 from pedseg.networks import DomainClassifier, UNet
@@ -79,6 +80,36 @@ def test_average_pooling_takes_any_size() -> None:
     assert classifier(torch.randn(1, 2, 24, 16, 20)).shape == (1, 2)
 
 
+def test_without_pooling_every_place_has_the_logits_of_its_own_features() -> None:
+    """The linear layers as 1³ convolutions, on any size; their mean is what no other pooling gives."""
+    torch.manual_seed(0)
+    classifier = DomainClassifier(in_channels=2, input_size=(16,) * 3, channels=3, blocks=2, pooling="none")
+    averaging = DomainClassifier(in_channels=2, input_size=(16,) * 3, channels=3, blocks=2, pooling="average")
+    averaging.load_state_dict(classifier.state_dict())
+    features = torch.randn(2, 2, 24, 16, 20)
+    x = features
+    for block in classifier.blocks:
+        x = F.max_pool3d(block(x), 2)
+    hidden = F.conv3d(x, classifier.hidden.weight[..., None, None, None], classifier.hidden.bias).relu()
+    expected = F.conv3d(hidden, classifier.output.weight[..., None, None, None], classifier.output.bias)
+    logits = classifier(features)
+    assert logits.shape == (2, 2, 6, 4, 5)
+    torch.testing.assert_close(logits, expected)
+    # where all places have the same features there is one vote, that of the average
+    even = torch.ones(1, 2, 4, 4, 4)
+    torch.testing.assert_close(classifier(even).mean((2, 3, 4)), averaging(even), atol=1e-5, rtol=0)
+
+
+def test_every_place_sends_a_gradient_without_pooling() -> None:
+    torch.manual_seed(0)
+    classifier = DomainClassifier(in_channels=2, input_size=(8,) * 3, channels=8, blocks=1, pooling="none")
+    features = torch.randn(1, 2, 8, 8, 8, requires_grad=True)
+    logits = classifier(features)
+    (gradient,) = torch.autograd.grad(F.cross_entropy(logits, torch.ones(1, 4, 4, 4, dtype=torch.long)), features)
+    assert gradient.isfinite().all()
+    assert (gradient != 0).float().mean() > 0.9
+
+
 def test_flatten_refuses_another_size() -> None:
     classifier = DomainClassifier(in_channels=2, input_size=(16,) * 3, channels=3, blocks=2)
     with pytest.raises(PedsegError, match=r"reads \(4, 4, 4\) voxels after its pools, not \(6, 4, 4\)"):
@@ -86,9 +117,12 @@ def test_flatten_refuses_another_size() -> None:
 
 
 def test_settings_rebuild_the_classifier() -> None:
-    classifier = DomainClassifier(in_channels=2, input_size=(16,) * 3, channels=3, shared_blocks=True, norm="batch")
-    settings = json.loads(json.dumps(classifier.settings))
-    DomainClassifier(**settings).load_state_dict(classifier.state_dict())
+    variants: list[dict[str, Any]] = [{"shared_blocks": True, "norm": "batch"}, {"pooling": "none", "blocks": 2}]
+    for variant in variants:
+        classifier = DomainClassifier(in_channels=2, input_size=(16,) * 3, channels=3, **variant)
+        settings = json.loads(json.dumps(classifier.settings))
+        assert settings.items() >= variant.items()
+        DomainClassifier(**settings).load_state_dict(classifier.state_dict())
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,34 @@ def test_logits_equal_the_forward_by_hand(layout: torch.memory_format, exact: Ex
         exact((head.double() - reference).abs().max() / reference.abs().max())
 
 
+@pytest.mark.parametrize("size", [(16, 16, 16), (32, 16, 24)])
+def test_features_are_where_the_shapes_say(size: tuple[int, int, int]) -> None:
+    """Bottleneck and decoder stages; the heads read the stages, and the deepest decoder stage the bottleneck."""
+    network = UNet(patch_size=size, base_features=4, deep_supervision=True)
+    output = network.forward_features(torch.randn(2, 4, *size))
+    channels, space = network.bottleneck_shape
+    assert output.bottleneck.shape == (2, channels, *space)
+    assert [tuple(d.shape[1:]) for d in output.decoder] == [(c, *s) for c, s in network.decoder_shapes]
+    for head, logits, features in zip(network.seg_layers, output.logits, reversed(output.decoder), strict=True):
+        assert torch.equal(head(features), logits)
+    x, skips = torch.randn(1, 4, *size), []
+    for stage in network.encoder:
+        x = stage(x)
+        skips.append(x)
+    deepest: Any = network.decoder[0]
+    assert x.shape[1:] == (channels, *space)
+    assert deepest(x, skips[-2]).shape[1:] == output.decoder[0].shape[1:]
+
+
+def test_every_loss_of_the_output_reaches_the_bottleneck() -> None:
+    network = UNet(patch_size=(16,) * 3, base_features=4)
+    output = network.forward_features(torch.randn(1, 4, 16, 16, 16))
+    (gradient,) = torch.autograd.grad(output.logits[0].square().mean(), output.bottleneck, retain_graph=True)
+    assert gradient.any()
+    (own,) = torch.autograd.grad(output.bottleneck.square().mean(), next(network.encoder.parameters()))
+    assert own.any()
+
+
 @pytest.mark.parametrize(
     "plan",
     [
