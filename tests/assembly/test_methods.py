@@ -145,6 +145,8 @@ def test_what_the_classifiers_read() -> None:
 def test_blocks_are_limited_by_the_stage_but_for_the_papers_form() -> None:
     deep = adversary("dann_multilevel", "adaptation.decoder_stage=[0,-1]", "adaptation.classifier.channels=2")
     assert {stage: c.settings["blocks"] for stage, c in classifiers(deep).items()} == {0: 2, 2: 3}
+    flat = adversary("dann_convolutional", "adaptation.classifier.blocks=9", patch=(16, 64, 64))  # stage of 8 × 32 × 32
+    assert [c.settings["blocks"] for c in classifiers(flat).values()] == [3]
     with pytest.raises(PedsegError, match="read a shallower decoder_stage"):
         adversary("dann", "adaptation.decoder_stage=0")
 
