@@ -58,7 +58,7 @@ def test_rows_of_a_run(tmp_path: Path, processes: int) -> None:
         "-n",
         str(processes),
         "--exactness",
-        output,
+        str(output),
         "-q",
     ]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
