@@ -3,6 +3,7 @@
 Low-frequency amplitudes (Yang and Soatto 2020) or grey-value histograms (Nyúl et al. 2000) of a target sample.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from pedseg.labels import Domain
 QUANTILES = 65  # of the histograms
 
 
-class _Style(Method):
+class _Style(Method, ABC):
     """Gives each source sample, with some probability, the look of the target sample at its place in the batch.
 
     Where the target has fewer samples they take turns. Patches are drawn independently, so this pairs at random, and
@@ -42,9 +43,9 @@ class _Style(Method):
                 image.copy_(restyled * brain)
         return {**images, Domain.SOURCE: source}
 
+    @abstractmethod
     def _restyled(self, image: Tensor, model: Tensor, brain: Tensor, model_brain: Tensor) -> Tensor:
         """New grey values (modalities, D, H, W) of `image`; brains are (D, H, W)."""
-        raise NotImplementedError
 
     def description(self) -> dict[str, Any]:
         """Probability."""
