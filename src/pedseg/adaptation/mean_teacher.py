@@ -6,6 +6,7 @@ sure of (FixMatch: Sohn et al. 2020).
 """
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,28 +16,32 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pedseg.adaptation.method import Draw, Method, Step, brain_mean, in_range, inside, shares_of_wt
+from pedseg.adaptation.shares import ShareThresholds
 from pedseg.adaptation.strong import strongly_augmented
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain, Region
 from pedseg.networks import UNet
 
-HALF = 0.5  # probability from which the teacher labels a voxel
+HALF = 0.5  # lowest confidence: either answer
 AUGMENTED = 0.8  # probability that a modality of the student's patch is changed
 
 
 class MeanTeacher(Method):
     """Weight times the binary cross-entropy of the student against the teacher's labels, where the teacher is sure.
 
-    A voxel of a region is sure if the teacher's probability or its complement reaches `confidence`. The sum over sure
-    voxels is divided by all brain voxels (FixMatch, eq. 4), so that an unsure teacher counts less. Guard: a region
-    whose share of WT in the labels of a patch leaves `plausible` is not taught there. A mean over samples
-    (`brain_mean`), so that with instance norms two processes learn what one does.
+    The teacher labels a voxel where its logit passes a threshold: 0, or with `shares` the one at which the regions have
+    their published shares of the brain (`ShareThresholds`; then TC is also kept inside WT and ET inside TC). A voxel is
+    sure if its logit is ``log(c / (1 - c))`` from the threshold or more, c the `confidence`: at 0 its probability or
+    the complement reaches c. The sum over sure voxels is divided by all brain voxels (FixMatch, eq. 4), so that an
+    unsure teacher counts less. Guard: a region whose share of WT in the labels of a patch leaves `plausible` is not
+    taught there. A mean over samples (`brain_mean`), so that with instance norms two processes learn what one does.
 
     Teacher and student start from the patch as it was loaded, whatever other methods make of it. The student's forward
     leaves the running statistics of batch norms alone: prediction never meets masked patches.
 
     Logged per epoch: ``loss_consistency``, ``consistency_weight``, ``teacher_sure`` (share of sure voxels),
-    ``teacher_guarded`` (share of regions that the guard held back).
+    ``teacher_guarded`` (share of regions that the guard held back); with `shares`
+    ``threshold_<region>``, in logits.
 
     Args:
         weight_schedule: weight as a function of progress in [0, 1).
@@ -46,6 +51,7 @@ class MeanTeacher(Method):
         masked: share of the blocks that the student does not see.
         block: edge of a block in voxels.
         plausible: bounds of the volume of TC and ET over that of WT (literature figures).
+        shares: mean volume of regions over that of the brain (literature figures).
 
     Raises:
         PedsegError: a value is out of its range.
@@ -63,6 +69,7 @@ class MeanTeacher(Method):
         masked: float = 0.3,
         block: int = 8,
         plausible: Mapping[str, Sequence[float]] | None = None,
+        shares: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         if block < 1:
@@ -74,6 +81,7 @@ class MeanTeacher(Method):
         self.masked = in_range("mean_teacher.masked", masked, 0, 1)
         self.block = block
         self.plausible = shares_of_wt("mean_teacher.plausible", plausible or {})
+        self.shares = ShareThresholds(shares, decay=self.decay) if shares else None
         self.weight = 0.0
         self.teacher: UNet | None = None
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
@@ -100,19 +108,23 @@ class MeanTeacher(Method):
             return None
         images = step.loaded[Domain.TARGET]
         brain = inside(images)
-        probability = self._taught(images)
-        label = probability > HALF
+        logits = self._taught(images)
+        if self.shares is not None:
+            self.shares.count(logits, brain)
+        label, sure = self._labels(logits)
         allowed = self._plausible(label & brain)
-        sure = torch.maximum(probability, 1 - probability) >= self.confidence
         seen = strongly_augmented(images, step.draw, purpose="student", probability=AUGMENTED, strength=self.strength)
         seen *= block_mask(images, step.draw, share=self.masked, block=self.block)
         with running_statistics_kept(step.network):
-            logits = step.network(seen).float()
-        disagreement = F.binary_cross_entropy_with_logits(logits, label.float(), reduction="none")
+            answer = step.network(seen).float()
+        disagreement = F.binary_cross_entropy_with_logits(answer, label.float(), reduction="none")
         loss = brain_mean(disagreement * (sure & allowed[:, :, None, None, None]), brain)
         step.log("loss_consistency", loss, len(images))
         step.log("teacher_sure", brain_mean(sure.float(), brain), len(images))
         step.log("teacher_guarded", 1 - allowed.float().mean(), len(images))
+        if self.shares is not None:
+            for region, threshold in zip(Region, self.shares.thresholds(), strict=True):
+                step.log(f"threshold_{region}", threshold, len(images))
         return self.weight * loss
 
     @torch.no_grad()
@@ -125,16 +137,30 @@ class MeanTeacher(Method):
             average.lerp_(parameter, 1 - decay)
         for copied, buffer in zip(self.teacher.buffers(), network.buffers(), strict=True):
             copied.copy_(buffer)
+        if self.shares is not None:
+            self.shares.merge()
 
     def description(self) -> dict[str, Any]:
-        """Decay and confidence."""
-        return {"decay": self.decay, "confidence": self.confidence}
+        """Decay, confidence and known shares."""
+        shares = {} if self.shares is None else {region.value: share for region, share in self.shares.shares.items()}
+        return {"decay": self.decay, "confidence": self.confidence, "shares": shares}
 
     @torch.no_grad()
     def _taught(self, images: Tensor) -> Tensor:
         assert self.teacher is not None  # noqa: S101  (start has been called)
-        probability: Tensor = self.teacher(images).float().sigmoid()
-        return probability
+        logits: Tensor = self.teacher(images).float()
+        return logits
+
+    def _labels(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """What the teacher says of each voxel and region, and where it is sure; both of the size of its logits."""
+        distance = logits
+        if self.shares is not None:
+            distance = logits - self.shares.thresholds().view(1, -1, 1, 1, 1)
+        label = distance > 0
+        if self.shares is not None:
+            label = label.cumprod(1).bool()  # regions go from the whole to its parts
+        margin = math.log(self.confidence / (1 - self.confidence)) if self.confidence < 1 else math.inf
+        return label, distance.abs() >= margin
 
     def _plausible(self, label: Tensor) -> Tensor:
         """Which regions (n, regions) of labels (n, regions, D, H, W) may be taught; all where there is no tumour."""

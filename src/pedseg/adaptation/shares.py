@@ -1,0 +1,94 @@
+"""Thresholds at which a network finds as much of each region as is known beforehand.
+
+Class-balanced self-training (Zou et al. 2018) labels the most confident part of each class; here the part is not the
+network's own, which is what the shift has spoilt, but the published one (known class ratios: Bateson et al. 2020).
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, distributed, nn
+
+from pedseg.errors import PedsegError
+from pedseg.labels import Region
+
+LIMIT = 10.0  # logits beyond are as sure as those at it (a probability of 0.99995)
+BINS = 200  # of a histogram from -LIMIT to LIMIT
+WIDTH = 2 * LIMIT / BINS
+
+
+class ShareThresholds(nn.Module):
+    """For each region the logit above which its published share of the brain lies, over the last batches.
+
+    Histograms of the logits of brain voxels fade by `decay` with every step. Until ``1 / (1 - decay)`` steps have been
+    seen, and for a region without a share, the threshold is 0. Voxels of all processes are counted, so that all have
+    the same thresholds.
+
+    Args:
+        shares: mean volume of a region over that of the brain, by region.
+        decay: of what was counted, per step.
+
+    Raises:
+        PedsegError: a share is none, or a region's is larger than that of the one around it.
+    """
+
+    mass: Tensor
+    pending: Tensor
+    seen: Tensor
+
+    def __init__(self, shares: Mapping[str, float], *, decay: float) -> None:
+        super().__init__()
+        self.shares = _checked(shares)
+        self.decay = decay
+        self.register_buffer("mass", torch.zeros(len(Region), BINS))
+        self.register_buffer("pending", torch.zeros(len(Region), BINS))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.long))
+
+    @torch.no_grad()
+    def count(self, logits: Tensor, brain: Tensor) -> None:
+        """Count logits (n, regions, D, H, W) where `brain` (n, 1, D, H, W) is true."""
+        bins = ((logits.float().clamp(-LIMIT, LIMIT) + LIMIT) / WIDTH).long().clamp(max=BINS - 1)
+        for index, region in enumerate(bins.unbind(1)):
+            self.pending[index] += torch.bincount(region[brain[:, 0]], minlength=BINS)
+
+    @torch.no_grad()
+    def merge(self) -> None:
+        """Take in what this step has counted, in all processes; a step without any changes nothing."""
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.all_reduce(self.pending)
+        if self.pending.any():
+            self.mass.mul_(self.decay).add_(self.pending)
+            self.seen += 1
+        self.pending.zero_()
+
+    def thresholds(self) -> Tensor:
+        """Logits (regions,), float32, between ``-LIMIT`` and ``LIMIT``."""
+        values = torch.zeros(len(Region), dtype=torch.float32, device=self.mass.device)
+        if int(self.seen) < 1 / (1 - self.decay):
+            return values
+        for index, region in enumerate(Region):
+            if region in self.shares:
+                values[index] = _quantile(self.mass[index], 1 - self.shares[region])
+        return values
+
+
+def _quantile(mass: Tensor, share: float) -> float:
+    """Logit below which `share` of a histogram lies, even within each bin."""
+    below = mass.double().cpu().cumsum(0)
+    below = (below / below[-1]).tolist()
+    index = next(i for i, value in enumerate(below) if value >= share or i == BINS - 1)
+    start = below[index - 1] if index else 0.0
+    part = (share - start) / (below[index] - start) if below[index] > start else 0.0
+    return -LIMIT + WIDTH * (index + min(max(part, 0.0), 1.0))
+
+
+def _checked(shares: Mapping[str, float]) -> dict[Region, float]:
+    for region, share in shares.items():
+        if region not in set(Region) or not (math.isfinite(share) and 0 < share < 1):
+            raise PedsegError(f"mean_teacher.shares.{region}={share}: give wt, tc or et a share of the brain in 0-1")
+    by_region = {Region(region): float(share) for region, share in shares.items()}
+    ordered = [by_region[region] for region in Region if region in by_region]  # from the whole to its parts
+    if ordered != sorted(ordered, reverse=True):
+        raise PedsegError(f"mean_teacher.shares={dict(shares)}: et is part of tc and tc of wt; give no part more")
+    return by_region
