@@ -4,12 +4,14 @@ from pedseg.adaptation.adversary import DomainAdversary
 from pedseg.adaptation.entropy import EntropyMinimisation
 from pedseg.adaptation.mean_teacher import MeanTeacher
 from pedseg.adaptation.method import Draw, Images, Method, Step
+from pedseg.adaptation.norm import DomainNorm
 from pedseg.adaptation.prior import SizePrior
 from pedseg.adaptation.strong import StrongAugmentation
 from pedseg.adaptation.style import FourierStyle, HistogramStyle
 
 __all__ = [
     "DomainAdversary",
+    "DomainNorm",
     "Draw",
     "EntropyMinimisation",
     "FourierStyle",

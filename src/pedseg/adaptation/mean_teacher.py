@@ -7,15 +7,23 @@ sure of (FixMatch: Sohn et al. 2020).
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from pedseg.adaptation.method import Draw, Method, Step, brain_mean, in_range, inside, shares_of_wt
+from pedseg.adaptation.method import (
+    Draw,
+    Method,
+    Step,
+    brain_mean,
+    in_range,
+    inside,
+    running_statistics_kept,
+    shares_of_wt,
+)
 from pedseg.adaptation.shares import ShareThresholds
 from pedseg.adaptation.strong import strongly_augmented
 from pedseg.errors import PedsegError
@@ -171,19 +179,6 @@ class MeanTeacher(Method):
             index = list(Region).index(region)
             allowed[:, index] = (volumes[:, index] >= low * whole) & (volumes[:, index] <= high * whole)
         return allowed
-
-
-@contextmanager
-def running_statistics_kept(network: nn.Module) -> Iterator[None]:
-    """Let batch norms normalise by the batch as in any training step, but not add it to their running statistics."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm3d | nn.SyncBatchNorm)]
-    for norm in norms:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True
 
 
 def block_mask(images: Tensor, draw: Draw, *, share: float, block: int) -> Tensor:

@@ -1,6 +1,7 @@
 """What an adaptation method is, and what it sees of a training step: images and outputs, never a label."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,10 +88,13 @@ class Method(nn.Module):
 
     Attributes:
         needs_target: whether it does anything without target images.
+        separates_domains: whether the two sides must go through the network apart, and leave only the target's
+            statistics in its batch norms.
         gradient_norms: what the hooks of a watched step have left, by name.
     """
 
     needs_target = True
+    separates_domains = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,6 +139,19 @@ def brain_mean(values: Tensor, brain: Tensor) -> Tensor:
     """
     voxels = brain.float().sum((1, 2, 3, 4)).clamp(min=LEAST_BRAIN * brain[0].numel())
     return ((values * brain).sum((1, 2, 3, 4)) / (voxels * values.shape[1])).mean()
+
+
+@contextmanager
+def running_statistics_kept(network: nn.Module) -> Iterator[None]:
+    """Let batch norms normalise by the batch as in any training step, but not add it to their running statistics."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm3d | nn.SyncBatchNorm)]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 def in_range(name: str, value: float, low: float, high: float) -> float:

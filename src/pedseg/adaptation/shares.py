@@ -75,8 +75,8 @@ class ShareThresholds(nn.Module):
 
 def _quantile(mass: Tensor, share: float) -> float:
     """Logit below which `share` of a histogram lies, even within each bin."""
-    below = mass.double().cpu().cumsum(0)
-    below = (below / below[-1]).tolist()
+    total = mass.double().cpu().cumsum(0)
+    below: list[float] = (total / total[-1]).tolist()
     index = next(i for i, value in enumerate(below) if value >= share or i == BINS - 1)
     start = below[index - 1] if index else 0.0
     part = (share - start) / (below[index] - start) if below[index] > start else 0.0

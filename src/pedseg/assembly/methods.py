@@ -7,6 +7,7 @@ from typing import Any
 
 from pedseg.adaptation import (
     DomainAdversary,
+    DomainNorm,
     EntropyMinimisation,
     FourierStyle,
     HistogramStyle,
@@ -119,6 +120,11 @@ def _strong(adaptation: Settings, network: UNet) -> Method:
     return StrongAugmentation(sides=tuple(Domain(side) for side in sides), **settings)
 
 
+def _norm(adaptation: Settings, network: UNet) -> Method:
+    del network
+    return DomainNorm(**adaptation["norm"])
+
+
 def _fourier(adaptation: Settings, network: UNet) -> Method:
     del network
     return FourierStyle(**adaptation["fourier"])
@@ -147,6 +153,7 @@ BUILDERS: Mapping[str, Callable[[Settings, UNet], Method]] = {
     "fourier": _fourier,
     "histogram": _histogram,
     "strong": _strong,
+    "norm": _norm,
     "dann": _adversary,
     "mean_teacher": _mean_teacher,
     "entropy": _entropy,

@@ -18,7 +18,7 @@ from pedseg.data.store import CohortStore
 from pedseg.errors import PedsegError
 from pedseg.inference import load_network
 from pedseg.losses import DiceBCELoss
-from pedseg.modules import AdaptationModule, SegmentationModule
+from pedseg.modules import AdaptationModule, OpposedModule, SegmentationModule
 from pedseg.networks import UNet
 from pedseg.runs import RunFolder, required_checkpoint
 
@@ -52,11 +52,13 @@ def build_data(config: Mapping[str, Any], selection: Selection) -> PatchDataModu
     """Make the training and validation batches."""
     data, trainer = config["data"], config["trainer"]
     workers = data["num_workers"]
+    opposed = _opposed(data)
     return PatchDataModule(
         store=Path(data["store"]),
-        source=selection.source_train,
+        source={cohort: ids for cohort, ids in selection.source_train.items() if cohort not in opposed},
         source_validation=selection.source_validation,
         target=selection.target_train,
+        opposed={cohort: selection.source_train[cohort] for cohort in opposed},
         patch_size=data["patch_size"],
         batch_size=data["batch_size"],
         steps_per_epoch=trainer["limit_train_batches"],
@@ -66,6 +68,17 @@ def build_data(config: Mapping[str, Any], selection: Selection) -> PatchDataModu
         foreground_fraction=data["foreground_fraction"],
         num_workers=max(1, min(MOST_WORKERS, (os.cpu_count() or 2) - 1)) if workers == "auto" else workers,
     )
+
+
+def _opposed(data: Mapping[str, Any]) -> list[str]:
+    """Labelled cohorts that fill the second side of a batch: a setting of supervised controls alone."""
+    opposed = list(data.get("opposed", []))
+    for cohort in opposed:
+        if not data["source"].get(cohort):
+            raise PedsegError(
+                f"data.opposed: {cohort!r} is no labelled cohort of the run; give data.source.{cohort}=fold"
+            )
+    return opposed
 
 
 def build_module(
@@ -85,6 +98,8 @@ def build_module(
     methods = build_methods(config["adaptation"], network)
     if not methods:
         return SegmentationModule(**training)
+    if _opposed(config["data"]):
+        return OpposedModule(methods=methods, seed=config["seed"], **training)
     if not config["data"]["target"]:
         needing = [name for name, method in methods.items() if method.needs_target]
         if needing:

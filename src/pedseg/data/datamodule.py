@@ -37,6 +37,9 @@ class PatchDataModule(lightning.LightningDataModule):
     out of a batch. Every sample is a function of the seed and its place in the run (see `sampling`), so batches do not
     depend on workers, on a resume, or (for an even batch size) on how many processes share the global batch.
 
+    `opposed` cases make a second side with labels, ``"target": {"image", "label"}``, for supervised controls; cases of
+    `target` never have any.
+
     Validation patches come from labelled cases only, without augmentation, new ones every epoch as in nnU-Net, and
     drawn by the same rule.
 
@@ -56,9 +59,11 @@ class PatchDataModule(lightning.LightningDataModule):
         num_workers: loader processes; 0 reads in the training process.
         foreground_fraction: share of labelled patches forced onto tumour (rounded as nnU-Net does).
         multiprocessing_context: how workers start; None is the platform's default.
+        opposed: cohort → ids of labelled training cases that fill the second side in place of a target.
 
     Raises:
-        PedsegError: an empty source, an unknown case, a source cohort without labels, or a value out of range.
+        PedsegError: an empty source, opposed cases beside a target, an unknown case, a source cohort without labels,
+            or a value out of range.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class PatchDataModule(lightning.LightningDataModule):
         num_workers: int = 0,
         foreground_fraction: float = 0.33,
         multiprocessing_context: Literal["fork", "spawn", "forkserver"] | None = None,
+        opposed: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         super().__init__()
         self.patch_size = tuple(patch_size)
@@ -93,6 +99,11 @@ class PatchDataModule(lightning.LightningDataModule):
         self.source_cases = _find_cases(Path(store), source, stores, labelled=True)
         self.validation_cases = _find_cases(Path(store), source_validation, stores, labelled=True)
         self.target_cases = _find_cases(Path(store), target, stores, labelled=False)
+        self.opposed_cases = _find_cases(Path(store), opposed or {}, stores, labelled=True)
+        if self.target_cases and self.opposed_cases:
+            raise PedsegError(
+                f"opposed cohorts ({', '.join(opposed or {})}) take the place of a target; give one of them"
+            )
         if not self.source_cases:
             raise PedsegError("there is no source case to train on; name at least one labelled cohort with cases")
 
@@ -118,7 +129,7 @@ class PatchDataModule(lightning.LightningDataModule):
             PedsegError: two cases differ by more than 1 %.
         """
         first: tuple[float, float, float] | None = None
-        for store, case_id in (*self.source_cases, *self.target_cases):
+        for store, case_id in (*self.source_cases, *self.target_cases, *self.opposed_cases):
             spacing = store.open(case_id).spacing_mm
             first = first or spacing
             if any(abs(a - b) > SPACING_TOLERANCE * b for a, b in zip(spacing, first, strict=True)):
@@ -132,16 +143,14 @@ class PatchDataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> EpochLoader:
         """Batches of one epoch for this process."""
         transform = self.augmentation != "none"
-        readers: dict[Domain, PatchReader] = {
-            Domain.SOURCE: LabelledPatches(
-                self.source_cases, patch_size=self.patch_size, seed=self.seed, transform=transform
-            )
-        }
+        drawn: dict[str, Any] = {"patch_size": self.patch_size, "seed": self.seed, "transform": transform}
+        readers: dict[Domain, PatchReader] = {Domain.SOURCE: LabelledPatches(self.source_cases, **drawn)}
         if self.target_cases:
-            readers[Domain.TARGET] = UnlabelledPatches(
-                self.target_cases, patch_size=self.patch_size, seed=self.seed, transform=transform
-            )
-        sampler = self._sampler(steps=self.steps_per_epoch, adapt=bool(self.target_cases))
+            readers[Domain.TARGET] = UnlabelledPatches(self.target_cases, **drawn)
+        elif self.opposed_cases:
+            readers[Domain.TARGET] = LabelledPatches(self.opposed_cases, **drawn)
+        labelled = [side for side, reader in readers.items() if isinstance(reader, LabelledPatches)]
+        sampler = self._sampler(steps=self.steps_per_epoch, adapt=len(readers) > 1, labelled=labelled)
         return self._loader(readers, sampler, self._chain(training=True))
 
     def val_dataloader(self) -> EpochLoader | list[Any]:
@@ -175,12 +184,13 @@ class PatchDataModule(lightning.LightningDataModule):
         enabled = training and self.augmentation != "none"
         return Augmentation(patch_size=self.patch_size, seed=self.seed, enabled=enabled)
 
-    def _sampler(self, *, steps: int, adapt: bool) -> PatchSampler:
+    def _sampler(self, *, steps: int, adapt: bool, labelled: Sequence[Domain] = (Domain.SOURCE,)) -> PatchSampler:
         return PatchSampler(
             batch_size=self.batch_size,
             steps=steps,
             adapt=adapt,
             foreground_fraction=self.foreground_fraction,
+            labelled=labelled,
             rank=0 if self.trainer is None else self.trainer.global_rank,
             world_size=1 if self.trainer is None else self.trainer.world_size,
         )

@@ -5,7 +5,7 @@ seeded with the run's seed and that key. So a resumed run, a run in workers and 
 same samples.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
@@ -95,6 +95,7 @@ class PatchSampler(Sampler[list[SampleKey]]):
         foreground_fraction: nnU-Net's ``oversample_foreground_percent``.
         rank: this process.
         world_size: number of processes.
+        labelled: sides of which a share of the patches is forced onto tumour.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class PatchSampler(Sampler[list[SampleKey]]):
         foreground_fraction: float = 0.33,
         rank: int = 0,
         world_size: int = 1,
+        labelled: Collection[Domain] = (Domain.SOURCE,),
     ) -> None:
         self.batch_size = batch_size
         self.steps = steps
@@ -113,6 +115,7 @@ class PatchSampler(Sampler[list[SampleKey]]):
         self.foreground_fraction = foreground_fraction
         self.rank = rank
         self.world_size = world_size
+        self.labelled = frozenset(labelled)
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -134,7 +137,7 @@ class PatchSampler(Sampler[list[SampleKey]]):
         for side, size in side_sizes(self.batch_size, step, adapt=self.adapt).items():
             total = size * self.world_size
             for index in range(self.rank * size, (self.rank + 1) * size):
-                foreground = side is Domain.SOURCE and is_foreground(
+                foreground = side in self.labelled and is_foreground(
                     index, total, ordinal, fraction=self.foreground_fraction
                 )
                 keys.append(SampleKey(epoch, step, side, index, foreground))

@@ -1,6 +1,7 @@
 """Training with adaptation: the segmentation loss of the source, and terms that need no target label."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -8,21 +9,23 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pedseg.adaptation import Draw, Images, Method, Step
+from pedseg.adaptation.method import running_statistics_kept
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain
 from pedseg.modules.segmentation import Batch, SegmentationModule
 from pedseg.networks import UNet
-from pedseg.networks.unet import PARTS, UNetOutput
+from pedseg.networks.unet import PARTS, UNetOutput, joined
 
 
 class AdaptationModule(SegmentationModule):
     """Adds the terms of adaptation methods to the segmentation loss of the source.
 
-    A step concatenates the images of both domains, runs the network once, takes L_seg of the source's part and asks
-    each method for its weighted term. Methods get images and outputs (`pedseg.adaptation.Step`), so that no label of
-    either domain reaches them. With instance norms no target sample has a gradient of L_seg; with ``norm=batch`` the
-    two domains share batch statistics, so target images act on L_seg whatever the methods do: a confounder of the
-    released code of Fu et al. 2024 that control runs measure.
+    A step concatenates the images of both domains, runs the network once (apart for each domain if a method
+    `separates_domains`), takes L_seg of the source's part and asks each method for its weighted term. Methods get
+    images and outputs (`pedseg.adaptation.Step`), so that no label of either domain reaches them. With instance norms
+    no target sample has a gradient of L_seg; with ``norm=batch`` the two domains share batch statistics, so target
+    images act on L_seg whatever the methods do: a confounder of the released code of Fu et al. 2024 that control runs
+    measure.
 
     Logged per epoch besides those of `SegmentationModule` is what the methods log, below ``train/``; and as the mean
     over the steps that are logged (every `log_every_n_steps` and the first of an epoch) ``train/gradient_<name>``,
@@ -88,7 +91,7 @@ class AdaptationModule(SegmentationModule):
         for method in self._methods():
             images = method.change(images, draw)
         images = {domain: self.to_layout(image) for domain, image in images.items()}
-        output = self.network.forward_features(self.to_layout(torch.cat(list(images.values()))))
+        output = self._forward(images)
         loss = self._source_loss(batch, output)
         step = Step(
             network=self.network,
@@ -127,6 +130,17 @@ class AdaptationModule(SegmentationModule):
 
     def _methods(self) -> list[Method]:
         return [method for method in self.methods.values() if isinstance(method, Method)]
+
+    def _forward(self, images: Images) -> UNetOutput:
+        """Output of the whole batch, source before target."""
+        if not any(method.separates_domains for method in self._methods()):
+            return self.network.forward_features(self.to_layout(torch.cat(list(images.values()))))
+        outputs = []
+        for domain, image in images.items():
+            kept = running_statistics_kept(self.network) if domain is Domain.SOURCE else nullcontext()
+            with kept:
+                outputs.append(self.network.forward_features(image))
+        return joined(outputs)
 
     def _source_loss(self, batch: Batch, output: UNetOutput) -> Tensor:
         if Domain.SOURCE not in batch:

@@ -33,6 +33,17 @@ class UNetOutput(NamedTuple):
     bottleneck: Tensor
 
 
+def joined(outputs: Sequence[UNetOutput]) -> UNetOutput:
+    """The outputs of parts of a batch as that of the whole."""
+    if len(outputs) == 1:
+        return outputs[0]
+    return UNetOutput(
+        logits=[torch.cat(heads) for heads in zip(*(output.logits for output in outputs), strict=True)],
+        decoder=[torch.cat(maps) for maps in zip(*(output.decoder for output in outputs), strict=True)],
+        bottleneck=torch.cat([output.bottleneck for output in outputs]),
+    )
+
+
 class UNet(nn.Module):
     """nnU-Net's PlainConvUNet; at 128³ and 1 mm its BraTS network of 31,198,991 parameters (five heads).
 
