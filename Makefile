@@ -9,7 +9,7 @@ JOBS ?= 2
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format bench peers exactness benchmark clean
+.PHONY: help setup demo test test-all lint format bench peers exactness benchmark confirmation clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,15 @@ benchmark: $(STAMP)  ## Bounds, controls and adaptation methods on synthetic coh
 		hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS)
 	"$(BIN)/python" -m pedseg.validate benchmark/runs
 	"$(BIN)/python" -m pedseg.benchmark benchmark/runs --output benchmark/report --overwrite
+
+confirmation: $(STAMP)  ## Bounds, the paper's method and the chosen one on shift B, synthetic cohorts held for this alone
+	"$(BIN)/python" -m pedseg.phantom --output benchmark/shift_b/data --adults 75 --children 50 --spacing 4 --seed 1 --shift 1.25
+	"$(BIN)/python" -m pedseg.phantom --output benchmark/shift_b/test --adults 0 --children 40 --first 50 --spacing 4 --seed 1 --shift 1.25
+	"$(BIN)/python" -m pedseg.prepare scale=benchmark_b
+	"$(BIN)/python" -m pedseg.train -m scale=benchmark_b sweep=confirmation seed=$(SEEDS) \
+		hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS)
+	"$(BIN)/python" -m pedseg.validate benchmark/shift_b/runs
+	"$(BIN)/python" -m pedseg.benchmark benchmark/shift_b/runs --output benchmark/shift_b/report --overwrite
 
 clean:  ## Remove the environment, caches and the demo
 	rm -rf "$(VENV)" "$(PEERS)" .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo benchmark
