@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from pedseg.adaptation import DomainAdversary
 from pedseg.adaptation.adversary import conditioned
-from pedseg.adaptation.entropy import self_information
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain
+from pedseg.losses import self_information
 from pedseg.networks import DomainClassifier
 from tests.adaptation.steps import MakeStep, brainy
 

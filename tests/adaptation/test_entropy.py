@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from pedseg.adaptation import EntropyMinimisation
-from pedseg.adaptation.entropy import self_information
 from pedseg.labels import Domain
 from pedseg.schedules import linear_ramp
 from tests.adaptation.steps import MakeStep, brainy
@@ -67,13 +66,6 @@ def test_it_is_finite_for_any_logits_and_at_most_ln_2(make_step: MakeStep) -> No
             (gradient,) = torch.autograd.grad(loss, logits)
             assert gradient.isfinite().all()
             assert loss.item() == pytest.approx(math.log(2) if value == 0 else 0.0, abs=1e-6)
-
-
-def test_self_information_of_both_outcomes() -> None:
-    information = self_information(torch.tensor([0.0, math.log(3)]).view(1, 2, 1, 1, 1)).flatten()
-    expected = [0.5 * math.log(2), -0.75 * math.log(0.75), 0.5 * math.log(2), -0.25 * math.log(0.25)]
-    assert information.tolist() == pytest.approx(expected, rel=1e-5)
-    assert self_information(torch.zeros(1, 3, 2, 2, 2, dtype=torch.bfloat16)).dtype == torch.float32
 
 
 def test_schedule_and_missing_target(make_step: MakeStep) -> None:

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pedseg.adaptation.entropy import self_information
 from pedseg.adaptation.method import Method, Step
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain
+from pedseg.losses import self_information
 from pedseg.networks import DomainClassifier, GradientReversal
 
 Reads = Literal["features", "conditioned", "entropy"]

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pedseg.adaptation.method import Method, Step, brain_mean, inside
 from pedseg.labels import Domain
+from pedseg.losses import binary_entropy
 
 
 class EntropyMinimisation(Method):
@@ -38,22 +37,10 @@ class EntropyMinimisation(Method):
         logits = step.target_logits()
         if logits is None:
             return None
-        yes, no = torch.chunk(self_information(logits), 2, dim=1)  # they add up to the entropy of a voxel and region
-        loss = brain_mean(yes + no, inside(step.images[Domain.TARGET]))
+        loss = brain_mean(binary_entropy(logits), inside(step.images[Domain.TARGET]))
         step.log("loss_entropy", loss, len(logits))
         return self.weight * loss
 
     def description(self) -> dict[str, Any]:
         """Weight of the epoch."""
         return {"weight": float(self.weight)}
-
-
-def self_information(logits: Tensor) -> Tensor:
-    """``-p log p`` of every region, then ``-(1-p) log (1-p)`` of every region, in nats.
-
-    Logits are (B, regions, D, H, W) of any precision; the result (B, 2 regions, D, H, W) is float32. Neither it nor its
-    gradient overflows, however large the logits.
-    """
-    logits = logits.float()
-    yes, no = logits.sigmoid(), (-logits).sigmoid()
-    return torch.cat([-yes * F.logsigmoid(logits), -no * F.logsigmoid(-logits)], dim=1)
