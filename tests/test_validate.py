@@ -12,6 +12,7 @@ import torch
 
 from pedseg import report, train
 from pedseg import validate as entry
+from pedseg.analysis.published_sizes import published_sizes
 from pedseg.analysis.validators import VALIDATORS, majority, mean_dice
 from pedseg.data import CohortStore
 from pedseg.files import read_json, write_json
@@ -79,11 +80,25 @@ def scores(runs: Path, name: str) -> dict[str, float | None]:
     return found
 
 
+def masks_of(run: RunFolder) -> list[Any]:
+    """Masks (regions, D, H, W) of the target's cases."""
+    file = np.load(run.target_masks)
+    bits = np.split(file["bits"], np.cumsum([-(-int(np.prod(s)) // 8) for s in file["shapes"]])[:-1])
+    return [np.unpackbits(b)[: np.prod(s)].reshape(s).astype(bool) for b, s in zip(bits, file["shapes"], strict=True)]
+
+
+def sizes_by_hand(run: RunFolder, *, mm3: float) -> float:
+    """Score of the masks beside the file."""
+    volumes = [[mm3 * np.logical_or.reduce(masks[i:]).sum() for i in range(3)] for masks in masks_of(run)]
+    return published_sizes([(wt, tc, et) for wt, tc, et in volumes])
+
+
 def test_every_validator_of_an_adapting_run(validated: Path, untouched: Path) -> None:
     record = read_json(fold(validated, UDA).validators)
     found = record["scores"]
     assert set(found) == set(VALIDATORS)
     assert None not in found.values()
+    spacing = load_network(fold(validated, UDA).checkpoint).spacing_mm
     held_out = [case for _, case in record["settings"]["source"]]
     store = CohortStore(untouched / "world" / "store" / "adult")
     assert set(held_out) < set(store.case_ids)
@@ -97,6 +112,7 @@ def test_every_validator_of_an_adapting_run(validated: Path, untouched: Path) ->
     assert -np.log(2) <= found["entropy"] < 0
     assert 0 < found["snd"] < np.log(100 * len(children) - 1)
     assert 0 <= found["source_dice"] <= 1
+    assert found["sizes"] == pytest.approx(sizes_by_hand(fold(validated, UDA), mm3=float(np.prod(spacing))))
     assert -1 <= found["probe_decoder"] <= 0
     assert -1 <= found["probe_bottleneck"] <= 0
 
@@ -110,11 +126,7 @@ def test_what_was_trained_on_labels_has_no_vote(validated: Path) -> None:
         assert read_json(fold(validated, name).validators)["details"]["compared_with"] == sorted(others)
     masks: dict[str, list[Any]] = {}
     for name in (UDA, "uda_seed1", "m1_adult"):
-        file = np.load(fold(validated, name).target_masks)
-        bits = np.split(file["bits"], np.cumsum([-(-int(np.prod(s)) // 8) for s in file["shapes"]])[:-1])
-        masks[name] = [
-            np.unpackbits(b)[: np.prod(s)].reshape(s).astype(bool) for b, s in zip(bits, file["shapes"], strict=True)
-        ]
+        masks[name] = masks_of(fold(validated, name))
         assert masks[name][0].shape[0] == len(Region)
     expected = np.mean(
         [

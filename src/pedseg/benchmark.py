@@ -17,8 +17,8 @@ if TYPE_CHECKING:  # heavy imports wait until --help is answered
 FILES = ("gap.md", "gap.csv", "gap.json")
 # Keys of pedseg.analysis.validators.VALIDATORS, which is slow to import.
 VALIDATORS = (
-    "source_dice", "entropy", "infomax", "snd", "dev", "flip_agreement", "checkpoint_agreement", "probe_decoder",
-    "probe_bottleneck",
+    "source_dice", "entropy", "infomax", "snd", "dev", "flip_agreement", "checkpoint_agreement", "sizes",
+    "probe_decoder", "probe_bottleneck",
 )  # fmt: skip
 
 
@@ -67,6 +67,7 @@ def benchmark(arguments: argparse.Namespace) -> None:
     from pedseg.analysis.gap_choice import choose
     from pedseg.analysis.gap_models import load_benchmark
     from pedseg.analysis.gap_page import Report, goal_text, main_table, write_report
+    from pedseg.analysis.gap_seeds import seed_costs
     from pedseg.analysis.ownership import check_folder, record
 
     output: Path = arguments.output
@@ -75,16 +76,18 @@ def benchmark(arguments: argparse.Namespace) -> None:
     settings = {"resamples": arguments.resamples, "seed": arguments.seed}
     rows = make_rows(found, **settings)
     choices = choose(found, rows)
+    costs, unvalidated = seed_costs(found)
     pictures, missing = draw(found, rows, choices, arguments)
     report = Report(
         benchmark=found,
         rows=rows,
         choices=choices,
+        costs=costs,
         validator=arguments.validator,
         resamples=arguments.resamples,
         machine=machine(),
         date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
-        notes=[*found.notes, *gap_notes(found, **settings), *missing],
+        notes=[*found.notes, *gap_notes(found, **settings), *unvalidated, *missing],
         pictures=pictures,
     )
     record(output, [*write_report(report, output), *pictures])

@@ -27,8 +27,8 @@ FILES = (
 )
 # Keys of pedseg.analysis.validators.VALIDATORS, which is slow to import.
 VALIDATORS = (
-    "source_dice", "entropy", "infomax", "snd", "dev", "flip_agreement", "checkpoint_agreement", "probe_decoder",
-    "probe_bottleneck",
+    "source_dice", "entropy", "infomax", "snd", "dev", "flip_agreement", "checkpoint_agreement", "sizes",
+    "probe_decoder", "probe_bottleneck",
 )  # fmt: skip
 FIRST_TABLE = 2  # its second-best values are not marked, as in the paper
 

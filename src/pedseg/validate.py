@@ -25,8 +25,10 @@ def parser() -> argparse.ArgumentParser:
         "<run>/validators.json; what is there already is kept. `python -m pedseg.report` ranks the runs by them.",
         epilog="source Dice (the baseline), entropy (Morerio 2018), InfoMax, SND: soft neighbourhood density (Saito "
         "2021), DEV: importance-weighted source risk (You 2019), flip agreement, checkpoint agreement: with the "
-        "majority of the other runs given that were validated on the same cases, and a fresh linear probe of the "
-        "domains. All are the higher the better. No label of the target is opened.",
+        "majority of the other runs given that were validated on the same cases, published sizes: closeness of the "
+        "predicted ones to those of 99 children of BraTS-PEDs 2023 (Fu 2024), worth as much as the target resembles "
+        "them and flattered where they are the target, and a fresh linear probe of the domains. All are the higher the "
+        "better. No label of the target is opened.",
     )
     p.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="experiment, folder of experiments, or one fold_*")
     p.add_argument(

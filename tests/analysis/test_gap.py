@@ -19,6 +19,7 @@ from pedseg.analysis.gap_choice import choose
 from pedseg.analysis.gap_models import experiment_of, load_benchmark
 from pedseg.analysis.gap_page import FILES, Report, goal_text, main_table, page, to_csv, to_json
 from pedseg.analysis.gap_roles import Role
+from pedseg.analysis.gap_seeds import seed_costs
 from pedseg.analysis.training_log import last_source_dice, training_minutes
 from pedseg.analysis.validators import VALIDATORS
 from pedseg.errors import PedsegError
@@ -33,6 +34,7 @@ DANN = {"methods": {"dann": True}, "alpha_max": 3.0, "lambda_domain": 0.01}
 SPREAD = np.array([0.3, -0.3, 0.1, -0.1, 0.2, -0.2, 0.0, 0.0])  # of the cases around their mean; sums to 0
 LOW, UP = 0.3 + SPREAD, 0.7 + 0.5 * SPREAD
 HALF = (LOW + UP) / 2
+ON_CHILDREN = {"source": [["adult", "a"]], "target": [["ped", "p"]]}
 
 
 def write_run(
@@ -67,7 +69,12 @@ def write_run(
     here = {"synthetic": True, "store": "nowhere", "cohorts": {"adult": {}, "ped": {}, "ped_test": {}}}
     write_json(run.config, {**config, "data": {**data, **here, "evaluation": "ped_test"}, **settings})
     if validators is not None:
-        record = {"scores": validators, "settings": {}, "target_labels": bool(data["source"]["ped"]), "synthetic": True}
+        record = {
+            "scores": validators,
+            "settings": ON_CHILDREN,
+            "target_labels": bool(data["source"]["ped"]),
+            "synthetic": True,
+        }
         write_json(run.validators, record)
     return run
 
@@ -86,7 +93,9 @@ def rows_of(runs: Path, **settings: Any) -> dict[str, Row]:
 def report_of(runs: Path, *, validator: str = "infomax") -> Report:
     found = load_benchmark(runs)
     rows = make_rows(found, resamples=200)
-    return Report(found, rows, choose(found, rows), validator, 200, "a machine", "2026-01-01", [*found.notes])
+    costs, notes = seed_costs(found)
+    notes = [*found.notes, *notes]
+    return Report(found, rows, choose(found, rows), costs, validator, 200, "a machine", "2026-01-01", notes)
 
 
 def test_half_of_the_gap(tmp_path: Path) -> None:
@@ -292,7 +301,7 @@ def write_choices(runs: Path) -> None:
             config = json.loads((path / "fold_0" / "config.json").read_text())
             labels = bool(config["data"]["source"]["ped"])
             scores = {"infomax": 9.0 if labels else 0.1, "entropy": 9.0}
-            record = {"scores": scores, "settings": {}, "target_labels": labels, "synthetic": True}
+            record = {"scores": scores, "settings": ON_CHILDREN, "target_labels": labels, "synthetic": True}
             write_json(path / "fold_0" / "validators.json", record)
         sure = {"infomax": (0.9, 0.1)[seed], "entropy": 0.0}
         write_run(runs, "uda", HALF, seed=seed, data=ADAPTS, adaptation=DANN, validators=sure)
@@ -333,8 +342,12 @@ def test_page_and_files(tmp_path: Path) -> None:
     table = pd.read_csv(io.StringIO(to_csv(report))).set_index("model")
     assert table.loc["uda", "gap closed tc"] == pytest.approx(0.5, abs=1e-12)
     assert table["caption"].str.contains("SYNTHETIC").all()
+    assert "## Choosing without labels, seed by seed" in text
+    assert "Published sizes are flattered here" in text
     record = json.loads(json.dumps(to_json(report), allow_nan=False))
     assert record["goal_met"] is True
+    assert record["seed costs"]["infomax"]["chosen"] == {"0": ["uda"], "1": ["uda_mean_teacher"]}
+    assert record["seed costs"]["entropy"]["mean_correlation"] is not None
     assert record["models"][0]["minutes"] is None
     write_bounds(tmp_path / "one")
     assert "over cases alone, as there is one seed" in report_of(tmp_path / "one").caption

@@ -57,6 +57,7 @@ def test_confidence_flips_and_masks_of_the_target(predictor: Predictor, toy_worl
     np.testing.assert_allclose(measured.confidence.probability, q.mean(axis=1), rtol=1e-5)
     masks = logits.numpy() > 0
     np.testing.assert_array_equal(measured.masks, masks)
+    assert measured.volumes_mm3 == tuple(8.0**3 * np.logical_or.reduce(masks[i:]).sum() for i in range(3))
     dice = []
     for axis in AXES:
         mirrored = predictor.logits(image.flip(1 + axis)).flip(1 + axis).numpy() > 0

@@ -58,6 +58,8 @@ def test_a_plan_is_current_until_checkpoint_or_settings_change(tmp_path: Path) -
     for changed in ({"cases": 3}, {"seed": 1}, {"target": {"ped": ["x"]}}, {"window": {**WINDOW, "precision": "bf16"}}):
         settings = {"held_out": held_out, "target": target, "window": WINDOW, "cases": 2, "seed": 0, **changed}
         assert not make_plan(run, **settings).is_current()  # type: ignore[arg-type]
+    write_json(run.validators, {"checkpoint": plan.checkpoint, "settings": {**plan.settings, "format": 1}})
+    assert not plan.is_current()  # without the published sizes
     run.checkpoint.write_bytes(b"other weights")
     assert not make_plan(run, held_out=held_out, target=target, window=WINDOW, cases=2, seed=0).is_current()
 

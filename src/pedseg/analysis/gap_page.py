@@ -14,6 +14,8 @@ from pedseg.analysis.gap import GAP_OF, MEAN, MOST_LOST, NEEDED_GAP, Row, best_r
 from pedseg.analysis.gap_choice import Choice
 from pedseg.analysis.gap_models import LOWER, UPPER, Benchmark
 from pedseg.analysis.gap_roles import Role
+from pedseg.analysis.gap_seeds import READING as SEEDS_READING
+from pedseg.analysis.gap_seeds import SAME_STATISTICS, SeedCosts, seed_table
 from pedseg.analysis.paper import REGIONS
 from pedseg.analysis.pictures import SYNTHETIC
 from pedseg.analysis.tables import escape
@@ -39,6 +41,7 @@ class Report:
         benchmark: what was found.
         rows: of the table.
         choices: of each validator; may be empty.
+        costs: of each validator's choices within the seeds; may be empty.
         validator: whose choice decides whether the goal is reached.
         resamples: of the bootstrap.
         machine: where the report was made.
@@ -50,6 +53,7 @@ class Report:
     benchmark: Benchmark
     rows: Sequence[Row]
     choices: Sequence[Choice]
+    costs: Sequence[SeedCosts]
     validator: str
     resamples: int
     machine: str
@@ -88,6 +92,9 @@ def page(report: Report, *, folder: Path) -> str:
     parts += [escape(READING), goal_text(report), f"## HD95 by region{report.mark}", distance_table(report.rows)]
     if report.choices:
         parts += [f"## Choosing without labels{report.mark}", choice_table(report.choices)]
+    if report.costs:
+        parts += [f"## Choosing without labels, seed by seed{report.mark}", escape(SEEDS_READING)]
+        parts += [seed_table(report.costs), *([SAME_STATISTICS] if report.benchmark.synthetic else [])]
     if report.notes:
         parts.append("\n".join(f"- {escape(note)}" for note in report.notes))
     for path, caption in report.pictures.items():
@@ -172,6 +179,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "date": report.date,
         "models": [{key: _plain(value) for key, value in _record(row).items()} for row in report.rows],
         "choices": {c.validator: [row.entry.name for row in c.rows] for c in report.choices},
+        "seed costs": {costs.validator: _seed_record(costs) for costs in report.costs},
         "validator": report.validator,
         "goal": GOAL,
         "goal_met": None if choice is None else choice.reaches_goal,
@@ -195,6 +203,16 @@ def _record(row: Row) -> dict[str, Any]:
     for name, estimate in {**estimates, "wt lost": row.wt_lost}.items():
         record |= {name: estimate.value, f"{name} low": estimate.low, f"{name} high": estimate.high}
     return {**record, "source dice": row.source_dice, "minutes": row.minutes}
+
+
+def _seed_record(costs: SeedCosts) -> dict[str, Any]:
+    return {
+        "chosen": {str(seed): list(names) for seed, names in costs.chosen.items()},
+        "regret": {str(seed): _plain(value) for seed, value in costs.regret.items()},
+        "correlation": {str(seed): _plain(value) for seed, value in costs.correlation.items()},
+        "mean_regret": _plain(costs.mean_regret),
+        "mean_correlation": _plain(costs.mean_correlation),
+    }
 
 
 def _role(row: Row) -> str:

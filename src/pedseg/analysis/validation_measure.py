@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pedseg.analysis.published_sizes import Volumes, nested_volumes
 from pedseg.analysis.validators import Confidence, Masks, agreement, confidence, mean_dice
 from pedseg.data import StoredCase
 from pedseg.errors import PedsegError
@@ -60,12 +61,14 @@ class TargetCase:
         flip_agreement: mean Dice with the predictions of the image mirrored along each axis; None if the network was
             not trained to be mirrored.
         masks: (regions, d, h, w) predicted.
+        volumes_mm3: of WT, TC and ET as the label map holds them.
     """
 
     features: Features
     confidence: Confidence
     flip_agreement: float | None
     masks: Masks
+    volumes_mm3: Volumes
 
 
 def measure_source(predictor: Predictor, case: StoredCase, *, seed: int) -> SourceCase:
@@ -99,6 +102,7 @@ def measure_target(predictor: Predictor, case: StoredCase, *, seed: int) -> Targ
         confidence=confidence(logits.numpy()[:, brain]),
         flip_agreement=agreement(masks, mirrored) if mirrored else None,
         masks=masks,
+        volumes_mm3=nested_volumes(masks, predictor.spacing_mm),
     )
 
 

@@ -12,7 +12,7 @@ from pedseg.files import read_json
 from pedseg.inference.checkpoint import sha256
 from pedseg.runs import RunFolder
 
-FORMAT = 1  # raised whenever scores of an older version do not compare
+FORMAT = 2  # raised whenever scores of an older version do not compare
 CaseIds = Mapping[str, Sequence[str]]  # cohort → case ids
 Chosen = tuple[tuple[str, str], ...]  # cohort and id of each case
 

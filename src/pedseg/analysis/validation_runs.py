@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
+from pedseg.analysis.published_sizes import published_sizes
 from pedseg.analysis.validation_measure import SourceCase, TargetCase, measure_source, measure_target
 from pedseg.analysis.validation_plan import Chosen, Plan
 from pedseg.analysis.validators import (
@@ -83,6 +84,7 @@ def score(source: Sequence[SourceCase], target: Sequence[TargetCase]) -> tuple[S
     scores["infomax"] = infomax(confidences)
     scores["snd"] = soft_neighbourhood_density(voxels)
     scores["flip_agreement"] = float(np.mean(flips)) if flips else None
+    scores["sizes"] = published_sizes([case.volumes_mm3 for case in target])
     details: dict[str, Any] = {"snd_voxels": len(voxels), "compared_with": []}
     if source:
         dice = np.array([case.dice for case in source])

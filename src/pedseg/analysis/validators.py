@@ -29,6 +29,7 @@ VALIDATORS: Mapping[str, str] = {
     "dev": "DEV",
     "flip_agreement": "flip agreement",
     "checkpoint_agreement": "checkpoint agreement",
+    "sizes": "published sizes",  # pedseg.analysis.published_sizes
     "probe_decoder": "probe, decoder",
     "probe_bottleneck": "probe, bottleneck",
 }
