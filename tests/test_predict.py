@@ -38,6 +38,16 @@ def test_some_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (tmp_path / "out" / "BraTS-PED-90001-000.nii.gz").exists()
 
 
+def test_adaptation_at_test_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_case(tmp_path / "in", "BraTS-PED-90001-000")
+    paths = ["--checkpoint", str(write_checkpoint(tmp_path / "last.ckpt")), "--input", str(tmp_path / "in")]
+    arguments = [*paths, "--output", str(tmp_path / "out"), "--no-mirror"]
+    assert main([*arguments, "--adapt-steps", "1", "--adapt-rate", "1e4"]) == 0
+    assert "test-time adaptation kept for 0 of 1 cases" in capsys.readouterr().out
+    assert main([*arguments, "--adapt-steps", "-1"]) == 2
+    assert "adapt_steps -1" in capsys.readouterr().err
+
+
 def test_usage_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = ["--input", str(tmp_path / "absent"), "--output", str(tmp_path / "out")]
     assert main(paths) == 2

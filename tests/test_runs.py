@@ -39,6 +39,20 @@ def test_the_same_run_continues_elsewhere(tmp_path: Path) -> None:
     assert read_json(folder.config)["paths"] == {"adult": "/b"}
 
 
+def test_a_run_of_before_test_time_adaptation_goes_on_without_it(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(changed(prediction={"step": 0.5}), overwrite=False)
+    for rate in (1e-3, 1e-2):  # has no effect
+        folder.begin(changed(prediction={"step": 0.5, "adapt_steps": 0, "adapt_rate": rate}), overwrite=False)
+    adapting = {"step": 0.5, "adapt_steps": 10, "adapt_rate": 1e-3}
+    with pytest.raises(PedsegError, match=r"adapt_rate: was 'not set', now 0\.001\n  prediction\.adapt_steps"):
+        folder.begin(changed(prediction=adapting), overwrite=False)
+    other = RunFolder(tmp_path / "other")
+    other.begin(changed(prediction=adapting), overwrite=False)
+    with pytest.raises(PedsegError, match="adapt_rate"):
+        other.begin(changed(prediction=adapting | {"adapt_rate": 1e-2}), overwrite=False)
+
+
 def test_another_run_is_refused_and_harms_nothing(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.begin(CONFIG, overwrite=False)

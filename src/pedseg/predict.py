@@ -28,6 +28,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default: %(default)s")
     p.add_argument("--precision", default="auto", choices=("auto", "32", "bf16"), help="auto: bf16 where fast")
     p.add_argument("--window-batch", type=int, default=1, help="windows per forward pass (default: %(default)s)")
+    p.add_argument(
+        "--adapt-steps", type=int, default=0, metavar="N", help="steps of test-time adaptation on each case (0: none)"
+    )
+    p.add_argument("--adapt-rate", type=float, default=1e-3, help="their learning rate (default: %(default)s)")
     p.add_argument("--overwrite", action="store_true", help="predict cases again that have a label map")
     return p
 
@@ -54,6 +58,8 @@ def predict(arguments: argparse.Namespace) -> int:
         mirror=not arguments.no_mirror,
         precision=best_precision(device) if arguments.precision == "auto" else arguments.precision,
         window_batch=arguments.window_batch,
+        adapt_steps=arguments.adapt_steps,
+        adapt_rate=arguments.adapt_rate,
     )
     predictor = Predictor(checkpoints, device=device, settings=settings)
     problems = [
@@ -62,6 +68,8 @@ def predict(arguments: argparse.Namespace) -> int:
     ]
     failed = {problem.case for problem in problems}
     print(f"{len([case for case in found.cases if case.id not in failed])} label maps in {arguments.output}")
+    if kept := predictor.adaptations_kept:
+        print(f"test-time adaptation kept for {sum(kept)} of {len(kept)} cases; the others are as without it")
     report(problems)
     return SOME_FAILED if problems else 0
 

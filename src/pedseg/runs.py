@@ -21,6 +21,7 @@ NOT_SETTINGS = (
     "data.num_workers", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy",
     "trainer.enable_progress_bar", "trainer.log_every_n_steps", "trainer.default_root_dir", "init.run", "init.command",
 )  # fmt: skip
+TEST_TIME = ("prediction.adapt_steps", "prediction.adapt_rate")
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -36,11 +37,17 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a run's configuration that decides what comes out of it, with dotted keys."""
+    """The part of a run's configuration that decides what comes out of it, with dotted keys.
+
+    Where nothing adapts at test time that leaves no trace: the rate has no effect, and runs of before there was
+    test-time adaptation go on.
+    """
+    flat = flatten(config)
+    without_effect = NOT_SETTINGS if flat.get("prediction.adapt_steps") else (*NOT_SETTINGS, *TEST_TIME)
     return {
         key: value
-        for key, value in flatten(config).items()
-        if not any(key == name or key.startswith(f"{name}.") for name in NOT_SETTINGS)
+        for key, value in flat.items()
+        if not any(key == name or key.startswith(f"{name}.") for name in without_effect)
         and not (key.startswith("data.cohorts.") and key.endswith(".folder"))
     }
 

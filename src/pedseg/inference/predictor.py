@@ -1,8 +1,10 @@
 """Case in, label map out; training, `predict` and every evaluation use this one path."""
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,45 +19,17 @@ from pedseg.errors import PedsegError, Problem
 from pedseg.files import read_json, safe_name, write_json
 from pedseg.imaging import PreparedImage, prepare_image, read_images, restore_regions, write_label_map
 from pedseg.inference.checkpoint import LoadedNetwork, load_network
-from pedseg.inference.sliding_window import Precision, sliding_window_logits
+from pedseg.inference.settings import Settings
+from pedseg.inference.sliding_window import NotFiniteError, sliding_window_logits
+from pedseg.inference.test_time import adapted, harmless
 from pedseg.labels import LabelConvention, labels_from_regions
+from pedseg.networks import UNet
+
+log = logging.getLogger(__name__)
 
 RECORD = "predictions.json"
 # What may go wrong with one case and leave the others as they are.
 CASE_ERRORS = (PedsegError, OSError, MemoryError, torch.OutOfMemoryError)
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How windows are laid over a case.
-
-    Attributes:
-        step: distance of neighbouring windows as a part of the patch.
-        mirror: average over the eight mirrorings (nnU-Net's test-time augmentation); fewer for an imported network
-            that was not trained to be mirrored along every axis.
-        precision: "32", or "bf16" for autocast to bfloat16.
-        window_batch: windows per forward pass.
-    """
-
-    step: float = 0.5
-    mirror: bool = True
-    precision: Precision = "32"
-    window_batch: int = 1
-
-
-def best_device() -> torch.device:
-    """The GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def best_precision(device: torch.device) -> Precision:
-    """bfloat16 where `device` computes in it (on such a CPU three to four times faster than float32), else float32."""
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
-    if device.type != "cpu":
-        return "32"
-    able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "32"
 
 
 class Predictor:
@@ -66,8 +40,11 @@ class Predictor:
     Args:
         checkpoints: of runs with the same patch size and spacing.
         device: where the networks run.
-        settings: how windows are laid.
+        settings: how windows are laid, and whether the networks adapt to each case.
         load: what reads a checkpoint, where its file is not one of a run.
+
+    Attributes:
+        adaptations_kept: of each case that the networks adapted to, whether its adapted prediction was used.
 
     Raises:
         PedsegError: a checkpoint cannot be used, or the checkpoints do not belong together.
@@ -95,6 +72,7 @@ class Predictor:
             one.network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
             for one in loaded
         ]
+        self.adaptations_kept: list[bool] = []
 
     def prepare(self, case: Case) -> PreparedImage:
         """Read a case and bring it to the networks' voxel size.
@@ -104,32 +82,59 @@ class Predictor:
         """
         return prepare_image(read_images(case.images), spacing_mm=self.spacing_mm)
 
-    @torch.inference_mode()
     def logits(self, image: Tensor) -> Tensor:
-        """Mean logits (3, d, h, w), float32 on the CPU, of a normalised image (4, d, h, w).
+        """Mean logits (3, d, h, w), float32 on the CPU, of a normalised image (4, d, h, w); the networks as they are.
 
         Image and sums lie on the device: for the largest BraTS volume they take 250 MB, and moving every window's
         logits to the CPU would take longer than the forward pass of a fast GPU.
         """
-        image = image.to(self.device)
+        return self._mean_logits(image.to(self.device), during=nullcontext)
+
+    def adapted_logits(self, image: Tensor, brain: Tensor) -> Tensor:
+        """As `logits`, of networks that adapt to this image; `logits` themselves where that seems to do harm.
+
+        Whether the adaptation was kept is added to `adaptations_kept`.
+
+        Args:
+            image: normalised (4, d, h, w).
+            brain: (d, h, w) bool.
+        """
+        image, own = image.to(self.device), self.logits(image)
+        adapt = partial(adapted, image=image, brain=brain, patch_size=self.patch_size, settings=self.settings)
+        try:
+            after = self._mean_logits(image, during=adapt)
+            kept = harmless(own, after, brain)
+        except NotFiniteError:
+            kept = False
+        self.adaptations_kept.append(kept)
+        return after if kept else own
+
+    @torch.inference_mode()
+    def _mean_logits(self, image: Tensor, *, during: Callable[[UNet], AbstractContextManager[object]]) -> Tensor:
+        """Mean over the networks, each predicting within the context that `during` makes of it."""
         total: Tensor | None = None
         for network, mirror_axes in zip(self.networks, self.mirror_axes, strict=True):
-            logits = sliding_window_logits(
-                network,
-                image,
-                patch_size=self.patch_size,
-                device=self.device,
-                channels_last=True,
-                mirror_axes=mirror_axes,
-                **asdict(self.settings),
-            )
+            with during(network):
+                logits = sliding_window_logits(
+                    network,
+                    image,
+                    patch_size=self.patch_size,
+                    device=self.device,
+                    channels_last=True,
+                    mirror_axes=mirror_axes,
+                    **self.settings.windows,
+                )
             total = logits if total is None else total.add_(logits)
         assert total is not None  # noqa: S101  (there is at least one network)
         return total.div_(len(self.networks)).cpu()
 
     def segment(self, prepared: PreparedImage) -> NDArray[np.bool_]:
         """Region masks (3, Z, Y, X) of a prepared case on its input grid."""
-        logits = self.logits(torch.from_numpy(prepared.normalised()))
+        image = torch.from_numpy(prepared.normalised())
+        if self.settings.adapt_steps:
+            logits = self.adapted_logits(image, torch.from_numpy(prepared.brain))
+        else:
+            logits = self.logits(image)
         return restore_regions(logits.numpy(), prepared)
 
     def predict(self, case: Case) -> NDArray[np.bool_]:
@@ -141,8 +146,8 @@ class Predictor:
         return self.segment(self.prepare(case))
 
     def record(self, convention: LabelConvention) -> dict[str, Any]:
-        """What decides the label maps: checkpoints, window settings and label convention."""
-        return {"checkpoints": self.identities, **asdict(self.settings), "convention": str(convention)}
+        """What decides the label maps: checkpoints, settings and label convention."""
+        return {"checkpoints": self.identities, **self.settings.deciding, "convention": str(convention)}
 
 
 def predict_cases(
@@ -170,12 +175,15 @@ def predict_cases(
     claim(output, predictor.record(convention), replaced=set(paths.values()) if overwrite else set())
     waiting = [case for case in cases if not paths[case.id].exists()]
     problems: list[Problem] = []
+    before = len(predictor.adaptations_kept)
     for case, prepared in track(_prefetch(predictor, waiting), description="predicting", total=len(waiting)):
         try:
             regions = predictor.segment(prepared.result())
             write_label_map(paths[case.id], labels_from_regions(regions, convention), like=case.images[0])
         except CASE_ERRORS as error:
             problems.append(_problem(case, error))
+    if kept := predictor.adaptations_kept[before:]:
+        log.info("test-time adaptation: kept for %d of %d cases", sum(kept), len(kept))
     return problems
 
 

@@ -18,6 +18,10 @@ SIGMA_SCALE = 1 / 8  # nnU-Net: standard deviation of the importance, as a part 
 IMPORTANCE_PEAK = 10.0  # nnU-Net: weight of a window's centre voxel
 
 
+class NotFiniteError(PedsegError):
+    """Some logits of a case are infinite or not a number."""
+
+
 def window_starts(size: Sequence[int], patch: Sequence[int], *, step: float = 0.5) -> list[tuple[int, ...]]:
     """Place windows of `patch` voxels evenly over a volume of `size` voxels, first and last flush with its borders.
 
@@ -108,10 +112,11 @@ def sliding_window_logits(
         Logits (R, D, H, W), float32, on the device of `image`.
 
     Raises:
-        PedsegError: `step` is outside (0, 1], or the logits are not finite.
+        PedsegError: `step` is outside (0, 1].
+        NotFiniteError: the logits are not finite.
     """
     run_on = device or image.device
-    padded, interior = _pad_to_window(image, patch_size)
+    padded, interior = pad_to_window(image, patch_size)
     axes = _axis_starts(padded.shape[1:], patch_size, step)
     importance = gaussian_importance(patch_size).to(image.device)
     mirrorings = _mirrorings(mirror_axes) if mirror else [()]
@@ -129,11 +134,11 @@ def sliding_window_logits(
     assert total is not None  # noqa: S101  (a volume has at least one window)
     _divide_by_weights(total, axes, patch_size, repeats=len(mirrorings))
     if not torch.isfinite(total.sum()):
-        raise PedsegError("the network's logits are not finite; predict with precision 32, or check the checkpoint")
+        raise NotFiniteError("the network's logits are not finite; predict with precision 32, or check the checkpoint")
     return total[interior]
 
 
-def _pad_to_window(image: Tensor, patch: Sequence[int]) -> tuple[Tensor, tuple[slice, ...]]:
+def pad_to_window(image: Tensor, patch: Sequence[int]) -> tuple[Tensor, tuple[slice, ...]]:
     """Pad (C, D, H, W) with 0 to at least `patch`, and return the box of the original in it."""
     missing = [max(p - s, 0) for s, p in zip(image.shape[1:], patch, strict=True)]
     before = [m // 2 for m in missing]

@@ -5,7 +5,6 @@ The bundle predicts through the same `Predictor` as ``python -m pedseg.predict``
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
@@ -57,7 +56,7 @@ class WindowInferer:
 
     def __call__(self, inputs: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
         """Logits (B, R, D, H, W) of normalised images (B, C, D, H, W)."""
-        windows = {"patch_size": self.patch_size, "mirror_axes": self.mirror_axes, **asdict(self.settings)}
+        windows = {"patch_size": self.patch_size, "mirror_axes": self.mirror_axes, **self.settings.windows}
         return torch.stack([sliding_window_logits(network, image, **windows) for image in inputs])
 
 

@@ -1,0 +1,72 @@
+"""How cases are predicted, and on what."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from pedseg.errors import PedsegError
+from pedseg.inference.sliding_window import Precision
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How windows are laid over a case, and whether the networks adapt to it first.
+
+    Attributes:
+        step: distance of neighbouring windows as a part of the patch.
+        mirror: average over the eight mirrorings (nnU-Net's test-time augmentation); fewer for an imported network
+            that was not trained to be mirrored along every axis.
+        precision: "32", or "bf16" for autocast to bfloat16.
+        window_batch: windows per forward pass.
+        adapt_steps: gradient steps of test-time adaptation (`pedseg.inference.test_time`) on each case; 0: none.
+        adapt_rate: their learning rate.
+
+    Raises:
+        PedsegError: steps or rate cannot be used.
+    """
+
+    step: float = 0.5
+    mirror: bool = True
+    precision: Precision = "32"
+    window_batch: int = 1
+    adapt_steps: int = 0
+    adapt_rate: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if self.adapt_steps < 0:
+            raise PedsegError(f"adapt_steps {self.adapt_steps} must be 0 (no adaptation) or more")
+        if not 0 < self.adapt_rate < math.inf:
+            raise PedsegError(f"adapt_rate {self.adapt_rate} must be above 0, such as 0.001")
+
+    @property
+    def windows(self) -> dict[str, Any]:
+        """Those that `sliding_window_logits` takes."""
+        return {
+            "step": self.step,
+            "mirror": self.mirror,
+            "precision": self.precision,
+            "window_batch": self.window_batch,
+        }
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """Those that decide the label maps; without those of the adaptation if there is none."""
+        adaptation = {"adapt_steps": self.adapt_steps, "adapt_rate": self.adapt_rate}
+        return self.windows | (adaptation if self.adapt_steps else {})
+
+
+def best_device() -> torch.device:
+    """The GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def best_precision(device: torch.device) -> Precision:
+    """bfloat16 where `device` computes in it (on such a CPU three to four times faster than float32), else float32."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
+    if device.type != "cpu":
+        return "32"
+    able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "32"
