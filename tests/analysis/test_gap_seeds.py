@@ -67,7 +67,8 @@ def test_the_baseline_is_marked_and_what_is_missing_is_said(tmp_path: Path) -> N
 def test_three_that_tie_are_counted(tmp_path: Path) -> None:
     write_bounds(tmp_path)
     for name, tc in (("a", LOW), ("b", LOW), ("c", HALF)):
-        write_run(tmp_path, name, tc, data=ADAPTS, adaptation=DANN, validators={"snd": 1.0})
+        write_run(tmp_path, name, tc, data=ADAPTS, adaptation=DANN, validators={"snd": 1.0, "sizes": -0.1})
+    assert "Published sizes are flattered here" in page(report_of(tmp_path), folder=tmp_path)
     assert "| SND | 3 models that tie (0.0667) | 0.0667 | – |" in seed_table(seed_costs(load_benchmark(tmp_path))[0])
 
 

@@ -94,7 +94,9 @@ def page(report: Report, *, folder: Path) -> str:
         parts += [f"## Choosing without labels{report.mark}", choice_table(report.choices)]
     if report.costs:
         parts += [f"## Choosing without labels, seed by seed{report.mark}", escape(SEEDS_READING)]
-        parts += [seed_table(report.costs), *([SAME_STATISTICS] if report.benchmark.synthetic else [])]
+        parts.append(seed_table(report.costs))
+        if report.benchmark.synthetic and any(costs.validator == "sizes" for costs in report.costs):
+            parts.append(SAME_STATISTICS)
     if report.notes:
         parts.append("\n".join(f"- {escape(note)}" for note in report.notes))
     for path, caption in report.pictures.items():

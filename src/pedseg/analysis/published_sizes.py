@@ -42,8 +42,8 @@ def published_sizes(cases: Sequence[Volumes]) -> float:
     The distributions are of ``log10(max(WT, SMALLEST_MM3))``, of TC/WT and of ET/WT; both ratios are 0 where nothing is
     predicted. A distance is the mean absolute difference of the quantiles of `PROBABILITIES` (of the cases with linear
     interpolation), so that a tenfold WT and a ratio of 1 for 0 weigh the same. It sees a cohort: a network that finds
-    the right sizes in the wrong places is as good as any, and of few cases the outer quantiles are those that happen to
-    be largest and smallest.
+    the right sizes in the wrong places is as good as any. And it sees chance: by their labels, 20 children drawn from
+    the 99 with replacement score -0.07 in the mean (90 % of the draws: -0.10 to -0.04).
 
     Args:
         cases: at least one.
