@@ -28,7 +28,7 @@ def load(*overrides: str) -> DictConfig:
     return compose("train", list(overrides))
 
 
-CONTROLS = {"uda_alpha0", "uda_alpha0_batchnorm", "m1_adult_fold", "m1_adult_strong"}
+CONTROLS = {"uda_alpha0", "uda_alpha0_batchnorm", "m1_adult_fold", "m1_adult_strong", "m1_adult_tent"}
 METHODS = {  # what each variant of uda adapts with
     "uda": {"dann"},
     "uda_released": {"dann"},
@@ -95,6 +95,7 @@ def changes(first: str, second: str) -> set[str]:
 @pytest.mark.parametrize(
     ("variant", "model", "expected"),
     [
+        ("m1_adult_tent", "m1_adult_fold", {"prediction.adapt_steps"}),
         ("uda_alpha0", "uda", {"adaptation.alpha_max"}),
         ("uda_alpha0_batchnorm", "uda_alpha0", {"model.norm", "adaptation.classifier.norm"}),
         ("uda_conditional", "uda", {"adaptation.reads"}),

@@ -21,7 +21,7 @@ from pedseg.runs import RunFolder
 ORDER = (  # models 4-8 after those they start from
     "m1_adult", "m2_ped", "m3_mixed", "m4_warmup", "m5_seg_layers", "m6_finetune_all", "m7_finetune_encoder",
     "m8_finetune_decoder", "m1_adult_nods", "m2_ped_nods", "m3_mixed_nods", "m1_adult_fold", "m1_adult_strong",
-    "uda", "uda_released", "uda_alpha0", "uda_alpha0_batchnorm", "uda_multilevel", "uda_conditional",
+    "m1_adult_tent", "uda", "uda_released", "uda_alpha0", "uda_alpha0_batchnorm", "uda_multilevel", "uda_conditional",
     "uda_convolutional", "uda_advent", "uda_mean_teacher", "uda_entropy_prior", "uda_style", "uda_combined",
 )  # fmt: skip
 EVERY_ADULT = ("m1_adult", "m1_adult_nods")
