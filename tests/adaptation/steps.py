@@ -1,12 +1,13 @@
-"""Images and types of the steps that the tests of the methods make."""
+"""Images, teachers and types of the steps that the tests of the methods make."""
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from pedseg.adaptation import Step
+from pedseg.adaptation import MeanTeacher, Step
+from pedseg.networks import UNet
 
 PATCH = (16, 16, 16)
 Logged = dict[str, tuple[Any, int]]  # value and samples
@@ -19,3 +20,26 @@ def brainy(samples: int, *, seed: int = 0, size: tuple[int, int, int] = PATCH) -
     inner = images[..., 2:, :-3, 1:]
     inner.copy_(torch.randn(inner.shape, generator=torch.Generator().manual_seed(seed)))
     return images
+
+
+class Says(nn.Module):
+    """A teacher that gives the same logits to everything."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+        self.asked: list[Tensor] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.asked.append(images)
+        return self.logits
+
+
+def teacher(network: UNet, *, weight: float = 1.0, says: Tensor | None = None, **settings: Any) -> MeanTeacher:
+    """Start one; with `says` it gives these logits, whatever it is shown."""
+    method = MeanTeacher(weight_schedule=lambda _: weight, **settings)
+    method.start(network)
+    method.start_epoch(0.0)
+    if says is not None:
+        method.teacher = Says(says)  # type: ignore[assignment]
+    return method

@@ -5,39 +5,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pedseg.adaptation import Draw, MeanTeacher
-from pedseg.adaptation.mean_teacher import AUGMENTED, block_mask, running_statistics_kept
+from pedseg.adaptation.mean_teacher import AUGMENTED, block_mask
+from pedseg.adaptation.method import running_statistics_kept
 from pedseg.adaptation.strong import strongly_augmented
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain
 from pedseg.networks import UNet
-from tests.adaptation.steps import PATCH, MakeStep, brainy
+from tests.adaptation.steps import PATCH, MakeStep, Says, brainy, teacher
 
 DRAW = Draw(3, 1, 2)  # of the steps
-
-
-class Says(nn.Module):
-    """A teacher that gives the same logits to everything."""
-
-    def __init__(self, logits: Tensor) -> None:
-        super().__init__()
-        self.logits = logits
-        self.asked: list[Tensor] = []
-
-    def forward(self, images: Tensor) -> Tensor:
-        self.asked.append(images)
-        return self.logits
-
-
-def teacher(network: UNet, *, weight: float = 1.0, says: Tensor | None = None, **settings: Any) -> MeanTeacher:
-    method = MeanTeacher(weight_schedule=lambda _: weight, **settings)
-    method.start(network)
-    method.start_epoch(0.0)
-    if says is not None:
-        method.teacher = Says(says)  # type: ignore[assignment]
-    return method
 
 
 def batch_normed() -> UNet:
@@ -247,10 +226,13 @@ def test_share_of_the_mask_and_processes() -> None:
     [
         ({"decay": 1.5}, r"decay 1\.5"),
         ({"confidence": 0.4}, r"confidence 0\.4"),
+        ({"confidence": 1}, "confidence 1 is reached by no logit"),
         ({"masked": -0.1}, "masked"),
         ({"strength": 2}, "strength 2"),
         ({"block": 0}, "block 0"),
         ({"plausible": {"wt": (0, 1)}}, r"plausible\.wt"),
+        ({"shares": {"wt": 1.5}}, r"shares\.wt=1\.5"),
+        ({"shares": {"wt": 0.1}, "decay": 1}, r"decay 1\.0 lets no count fade"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:

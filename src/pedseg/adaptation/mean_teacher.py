@@ -54,7 +54,7 @@ class MeanTeacher(Method):
     Args:
         weight_schedule: weight as a function of progress in [0, 1).
         decay: of the moving average, per step; until ``1 / (1 - decay)`` steps are done the plain mean of all weights.
-        confidence: probability from which the teacher is sure, 0.5-1.
+        confidence: probability from which the teacher is sure, from 0.5 to below 1, which no logit reaches.
         strength: of the student's augmentation (`StrongAugmentation`).
         masked: share of the blocks that the student does not see.
         block: edge of a block in voxels.
@@ -82,6 +82,8 @@ class MeanTeacher(Method):
         super().__init__()
         if block < 1:
             raise PedsegError(f"mean_teacher.block {block} must be at least 1 voxel")
+        if confidence == 1:
+            raise PedsegError("mean_teacher.confidence 1 is reached by no logit; give less, such as 0.99")
         self.weight_schedule = weight_schedule
         self.decay = in_range("mean_teacher.decay", decay, 0, 1)
         self.confidence = in_range("mean_teacher.confidence", confidence, HALF, 1)
@@ -167,7 +169,7 @@ class MeanTeacher(Method):
         label = distance > 0
         if self.shares is not None:
             label = label.cumprod(1).bool()  # regions go from the whole to its parts
-        margin = math.log(self.confidence / (1 - self.confidence)) if self.confidence < 1 else math.inf
+        margin = math.log(self.confidence / (1 - self.confidence))
         return label, distance.abs() >= margin
 
     def _plausible(self, label: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ class DomainNorm(Method):
         Raises:
             PedsegError: there is none; instance norms know no domain.
         """
-        if not any(isinstance(module, nn.BatchNorm3d) for module in network.modules()):
+        if not any(isinstance(module, nn.BatchNorm3d | nn.SyncBatchNorm) for module in network.modules()):
             raise PedsegError(
                 "adaptation=norm adapts the statistics of batch norms and this network has none; give model.norm=batch"
             )

@@ -27,10 +27,10 @@ class ShareThresholds(nn.Module):
 
     Args:
         shares: mean volume of a region over that of the brain, by region.
-        decay: of what was counted, per step.
+        decay: of what was counted, per step, below 1.
 
     Raises:
-        PedsegError: a share is none, or a region's is larger than that of the one around it.
+        PedsegError: a share is none, a region's is larger than that of the one around it, or nothing would fade.
     """
 
     mass: Tensor
@@ -40,7 +40,10 @@ class ShareThresholds(nn.Module):
     def __init__(self, shares: Mapping[str, float], *, decay: float) -> None:
         super().__init__()
         self.shares = _checked(shares)
+        if decay >= 1:
+            raise PedsegError(f"mean_teacher.decay {decay} lets no count fade; with shares give less than 1")
         self.decay = decay
+        self.warm_up = math.ceil(round(1 / (1 - decay), 6))  # 1 / (1 - 0.9) is a little more than 10
         self.register_buffer("mass", torch.zeros(len(Region), BINS))
         self.register_buffer("pending", torch.zeros(len(Region), BINS))
         self.register_buffer("seen", torch.zeros((), dtype=torch.long))
@@ -48,7 +51,7 @@ class ShareThresholds(nn.Module):
     @torch.no_grad()
     def count(self, logits: Tensor, brain: Tensor) -> None:
         """Count logits (n, regions, D, H, W) where `brain` (n, 1, D, H, W) is true."""
-        bins = ((logits.float().clamp(-LIMIT, LIMIT) + LIMIT) / WIDTH).long().clamp(max=BINS - 1)
+        bins = ((logits.float().clamp(-LIMIT, LIMIT) + LIMIT) / WIDTH).long().clamp(0, BINS - 1)  # 0 where not a number
         for index, region in enumerate(bins.unbind(1)):
             self.pending[index] += torch.bincount(region[brain[:, 0]], minlength=BINS)
 
@@ -65,7 +68,7 @@ class ShareThresholds(nn.Module):
     def thresholds(self) -> Tensor:
         """Logits (regions,), float32, between ``-LIMIT`` and ``LIMIT``."""
         values = torch.zeros(len(Region), dtype=torch.float32, device=self.mass.device)
-        if int(self.seen) < 1 / (1 - self.decay):
+        if int(self.seen) < self.warm_up:
             return values
         for index, region in enumerate(Region):
             if region in self.shares:
@@ -85,7 +88,7 @@ def _quantile(mass: Tensor, share: float) -> float:
 
 def _checked(shares: Mapping[str, float]) -> dict[Region, float]:
     for region, share in shares.items():
-        if region not in set(Region) or not (math.isfinite(share) and 0 < share < 1):
+        if region not in set(Region) or not (isinstance(share, int | float) and 0 < share < 1):
             raise PedsegError(f"mean_teacher.shares.{region}={share}: give wt, tc or et a share of the brain in 0-1")
     by_region = {Region(region): float(share) for region, share in shares.items()}
     ordered = [by_region[region] for region in Region if region in by_region]  # from the whole to its parts
