@@ -28,6 +28,7 @@ from pedseg.adaptation.shares import ShareThresholds
 from pedseg.adaptation.strong import strongly_augmented
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain, Region
+from pedseg.losses import soft_dice
 from pedseg.networks import UNet
 
 HALF = 0.5  # lowest confidence: either answer
@@ -42,20 +43,22 @@ class MeanTeacher(Method):
     sure if its logit is ``log(c / (1 - c))`` from the threshold or more, c the `confidence`: at 0 its probability or
     the complement reaches c. The sum over sure voxels is divided by all brain voxels (FixMatch, eq. 4), so that an
     unsure teacher counts less. Guard: a region whose share of WT in the labels of a patch leaves `plausible` is not
-    taught there. A mean over samples (`brain_mean`), so that with instance norms two processes learn what one does.
+    taught there. `dice_weight` adds the soft Dice loss of the sure voxels, 0 for a region that the labels of a patch
+    lack (Perone et al. 2019 compare the two as consistency losses). A mean over samples (`brain_mean`), so that with
+    instance norms two processes learn what one does.
 
     Teacher and student start from the patch as it was loaded, whatever other methods make of it. The student's forward
     leaves the running statistics of batch norms alone: prediction never meets masked patches.
 
     Logged per epoch: ``loss_consistency``, ``consistency_weight``, ``teacher_sure`` (share of sure voxels),
-    ``teacher_guarded`` (share of regions that the guard held back); with `shares`
-    ``threshold_<region>``, in logits.
+    ``teacher_guarded`` (share of regions that the guard held back); with `shares` ``threshold_<region>``, in logits.
 
     Args:
         weight_schedule: weight as a function of progress in [0, 1).
         decay: of the moving average, per step; until ``1 / (1 - decay)`` steps are done the plain mean of all weights.
         confidence: probability from which the teacher is sure, from 0.5 to below 1, which no logit reaches.
         strength: of the student's augmentation (`StrongAugmentation`).
+        dice_weight: weight of the Dice loss beside the cross-entropy's 1.
         masked: share of the blocks that the student does not see.
         block: edge of a block in voxels.
         plausible: bounds of the volume of TC and ET over that of WT (literature figures).
@@ -74,6 +77,7 @@ class MeanTeacher(Method):
         decay: float = 0.99,
         confidence: float = 0.8,
         strength: float = 0.5,
+        dice_weight: float = 0.0,
         masked: float = 0.3,
         block: int = 8,
         plausible: Mapping[str, Sequence[float]] | None = None,
@@ -88,6 +92,7 @@ class MeanTeacher(Method):
         self.decay = in_range("mean_teacher.decay", decay, 0, 1)
         self.confidence = in_range("mean_teacher.confidence", confidence, HALF, 1)
         self.strength = in_range("mean_teacher.strength", strength, 0, 1)
+        self.dice_weight = dice_weight
         self.masked = in_range("mean_teacher.masked", masked, 0, 1)
         self.block = block
         self.plausible = shares_of_wt("mean_teacher.plausible", plausible or {})
@@ -128,7 +133,10 @@ class MeanTeacher(Method):
         with running_statistics_kept(step.network):
             answer = step.network(seen).float()
         disagreement = F.binary_cross_entropy_with_logits(answer, label.float(), reduction="none")
-        loss = brain_mean(disagreement * (sure & allowed[:, :, None, None, None]), brain)
+        taught = sure & allowed[:, :, None, None, None]
+        loss = brain_mean(disagreement * taught, brain)
+        if self.dice_weight:
+            loss = loss + self.dice_weight * dice_loss(answer.sigmoid() * (taught & brain), label & taught & brain)
         step.log("loss_consistency", loss, len(images))
         step.log("teacher_sure", brain_mean(sure.float(), brain), len(images))
         step.log("teacher_guarded", 1 - allowed.float().mean(), len(images))
@@ -181,6 +189,12 @@ class MeanTeacher(Method):
             index = list(Region).index(region)
             allowed[:, index] = (volumes[:, index] >= low * whole) & (volumes[:, index] <= high * whole)
         return allowed
+
+
+def dice_loss(probability: Tensor, label: Tensor) -> Tensor:
+    """Mean over samples and regions of 1 - soft Dice, 0 where the label (B, regions, D, H, W) is empty; a scalar."""
+    present = label.flatten(2).any(2)
+    return ((1 - soft_dice(probability, label.float())) * present).mean()
 
 
 def block_mask(images: Tensor, draw: Draw, *, share: float, block: int) -> Tensor:
