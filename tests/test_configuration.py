@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
@@ -28,7 +30,10 @@ def load(*overrides: str) -> DictConfig:
     return compose("train", list(overrides))
 
 
-CONTROLS = {"uda_alpha0", "uda_alpha0_batchnorm", "m1_adult_fold", "m1_adult_strong", "m1_adult_tent"}
+CONTROLS = {
+    "uda_alpha0", "uda_alpha0_batchnorm", "m1_adult_fold", "m1_adult_strong", "m1_adult_tent", "uda_released_2024",
+}  # fmt: skip
+WITHOUT_TARGET = {"m1_adult_strong": {"strong"}, "uda_released_2024": {"dann"}}  # what these train with
 METHODS = {  # what each variant of uda adapts with
     "uda": {"dann"},
     "uda_released": {"dann"},
@@ -40,8 +45,11 @@ METHODS = {  # what each variant of uda adapts with
     "uda_advent": {"dann"},
     "uda_mean_teacher": {"strong", "mean_teacher"},
     "uda_entropy_prior": {"strong", "entropy", "prior"},
+    "uda_class_ratio": {"strong", "mean_teacher"},
     "uda_style": {"fourier"},
-    "uda_combined": {"strong", "fourier", "dann", "mean_teacher", "prior"},
+    "uda_histogram": {"histogram"},
+    "uda_norm": {"norm"},
+    "uda_combined": {"strong", "fourier", "dann", "mean_teacher"},
 }
 
 
@@ -77,7 +85,7 @@ def test_no_experiment_reads_target_labels_while_it_adapts(experiment: str) -> N
     source = {cohort for cohort, part in cfg.data.source.items() if part}
     assert not source & set(cfg.data.target)
     assert set(cfg.data.target) == ({"ped"} if experiment in METHODS else set())
-    expected = METHODS.get(experiment, {"strong"} if experiment == "m1_adult_strong" else set())
+    expected = METHODS.get(experiment, WITHOUT_TARGET.get(experiment, set()))
     assert {name for name, on in cfg.adaptation.methods.items() if on} == expected
 
 
@@ -106,6 +114,12 @@ def changes(first: str, second: str) -> set[str]:
             "uda",
             {"adaptation.decoder_stage", "adaptation.classifier.blocks", "adaptation.classifier.pooling"},
         ),
+        ("uda_released_2024", "uda_released", {"data.source.ped", "data.target", "data.opposed"}),
+        (
+            "uda_class_ratio",
+            "uda_mean_teacher",
+            {f"adaptation.mean_teacher.shares.{region}" for region in ("wt", "tc", "et")},
+        ),
     ],
 )
 def test_variants_differ_in_known_switches_only(variant: str, model: str, expected: set[str]) -> None:
@@ -116,7 +130,7 @@ def test_variants_differ_in_known_switches_only(variant: str, model: str, expect
 def test_methods_change_the_adaptation_alone(experiment: str) -> None:
     model = "m1_adult_fold" if experiment == "m1_adult_strong" else "uda"
     others = {key for key in changes(model, experiment) if not key.startswith("adaptation.")}
-    assert others == ({"model.norm"} if experiment == "uda_alpha0_batchnorm" else set())
+    assert others == ({"model.norm"} if experiment in ("uda_alpha0_batchnorm", "uda_norm") else set())
 
 
 def test_methods_combine_in_any_order() -> None:
@@ -153,6 +167,26 @@ def test_released_differs_from_the_paper_in_known_switches_only() -> None:
         "model.norm", "adaptation.classifier.norm", "adaptation.classifier.shared_blocks", "lr_schedule.exponent",
         "loss.bce_weight", "loss.dice_weight",
     }  # fmt: skip
+
+
+def test_only_the_control_of_2024_has_labelled_children_beside_an_adversary() -> None:
+    """It is listed among the supervised, however its scores come out, and no other run opposes labelled cohorts."""
+    from pedseg.analysis.gap_roles import Role, role_of
+    from pedseg.analysis.models import Model
+    from pedseg.analysis.validation_plan import trained_on_labels
+
+    configs: dict[str, dict[str, Any]] = {
+        name: OmegaConf.to_container(load(f"experiment={name}"), resolve=False)  # type: ignore[misc]
+        for name in EXPERIMENTS
+    }
+    assert [name for name, config in configs.items() if config["data"].get("opposed")] == ["uda_released_2024"]
+    roles = {name: role_of({0: Model(name, pd.DataFrame(), config=configs[name])}, {"ped"}) for name in EXPERIMENTS}
+    assert trained_on_labels(configs["uda_released_2024"], "ped")
+    assert roles["uda_released_2024"] is Role.SUPERVISED
+    adapting = {name: role for name, role in roles.items() if name in METHODS}
+    assert {name for name, role in adapting.items() if role is Role.CONTROL} == {"uda_alpha0", "uda_alpha0_batchnorm"}
+    assert set(adapting.values()) == {Role.CONTROL, Role.METHOD}
+    assert not any(trained_on_labels(configs[name], "ped") for name in METHODS)
 
 
 def test_exit_code(capsys: pytest.CaptureFixture[str]) -> None:

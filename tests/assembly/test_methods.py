@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from pedseg.adaptation import (
     DomainAdversary,
+    DomainNorm,
     EntropyMinimisation,
     FourierStyle,
     HistogramStyle,
@@ -28,10 +29,13 @@ CLASSES = {
     "strong": StrongAugmentation,
     "fourier": FourierStyle,
     "histogram": HistogramStyle,
+    "norm": DomainNorm,
     "mean_teacher": MeanTeacher,
+    "class_ratio": MeanTeacher,
     "entropy": EntropyMinimisation,
     "prior": SizePrior,
 }
+NAMES = {"class_ratio": "mean_teacher"}  # of methods whose files have other names
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +77,7 @@ def test_every_file_builds_its_method(file: str) -> None:
     if file == "none":
         assert not methods
     elif file in CLASSES:
-        assert {name: type(method) for name, method in methods.items()} == {file: CLASSES[file]}
+        assert {name: type(method) for name, method in methods.items()} == {NAMES.get(file, file): CLASSES[file]}
     else:
         assert {name: type(method) for name, method in methods.items()} == {"dann": DomainAdversary}
 
@@ -88,7 +92,7 @@ def test_every_adversary_fits_every_scale(scale: str) -> None:
 
 
 def test_images_are_changed_before_they_are_read_whatever_the_order_of_the_command() -> None:
-    chosen = settings("[prior,dann,entropy,strong,mean_teacher,histogram,fourier]")
+    chosen = settings("[prior,dann,norm,entropy,strong,mean_teacher,histogram,fourier]")
     assert list(build_methods(chosen, network())) == list(BUILDERS)
     assert list(BUILDERS)[:3] == ["fourier", "histogram", "strong"]
 
@@ -114,6 +118,29 @@ def test_values_arrive_where_they_belong() -> None:
         most = 0.5 if name == "entropy" else 1.0
         assert weights == pytest.approx([0, 0, most / 2, most, most])
     assert [name for name, method in methods.items() if not method.needs_target] == ["strong"]
+
+
+def test_known_shares_are_the_mean_teachers() -> None:
+    """Alone and in any order with other methods; the values of the mean teacher hold but for the shares."""
+    plain, shares = settings("mean_teacher"), settings("class_ratio")["mean_teacher"].pop("shares")
+    chosen = settings("[class_ratio,strong]", "adaptation.mean_teacher.shares.et=0.01")
+    assert {key: value for key, value in chosen["mean_teacher"].items() if key != "shares"} == plain["mean_teacher"]
+    assert "shares" not in plain["mean_teacher"]
+    assert chosen == settings("[strong,class_ratio]", "adaptation.mean_teacher.shares.et=0.01")
+    teacher = build_methods(chosen, network())["mean_teacher"]
+    assert isinstance(teacher, MeanTeacher)
+    assert teacher.shares is not None
+    assert teacher.shares.shares == {Region.WT: shares["wt"], Region.TC: shares["tc"], Region.ET: 0.01}
+
+
+def test_published_shares_are_those_of_the_table() -> None:
+    """Volumes in cm³ over 1.6 litres of brain, rounded to four digits."""
+    shares = settings("class_ratio")["mean_teacher"]["shares"]
+    assert shares == {
+        "wt": round(56.9 / 1600, 4),
+        "tc": pytest.approx(48.4 / 1600, abs=1e-4),
+        "et": round(10.3 / 1600, 4),
+    }
 
 
 @pytest.mark.parametrize(
@@ -162,6 +189,11 @@ def test_blocks_are_limited_by_the_stage_but_for_the_papers_form() -> None:
         ("prior", ["+adaptation.prior.bounds.wt=[0,1]"], r"prior\.bounds\.wt"),
         ("prior", ["adaptation.prior.bounds.tc=[0.9]"], r"prior\.bounds\.tc=\[0\.9\]"),
         ("mean_teacher", ["adaptation.mean_teacher.plausible.tc=[1,0]"], r"plausible\.tc"),
+        ("class_ratio", ["adaptation.mean_teacher.shares.tc=0.5"], r"shares=.*give no part more"),
+        ("class_ratio", ["adaptation.mean_teacher.shares.wt=null"], r"shares\.wt=None"),
+        ("class_ratio", ["+adaptation.mean_teacher.shares.ed=0.1"], r"shares\.ed=0\.1"),
+        ("class_ratio", ["adaptation.mean_teacher.decay=1"], "lets no count fade"),
+        ("mean_teacher", ["adaptation.mean_teacher.confidence=1"], "confidence 1 is reached by no logit"),
         ("strong", ["adaptation.strong.sides=[children]"], r"strong\.sides=\['children'\]"),
         ("advent", ["adaptation.decoder_stage=[1,2]"], "single decoder_stage"),
         ("dann", ["adaptation.decoder_stage=[]"], "no decoder_stage"),

@@ -144,6 +144,38 @@ def test_adaptation_batches() -> None:
         assert batch["source"]["label"][1].any()  # the last source sample is forced onto tumour
 
 
+OPPOSED: dict[str, Any] = {"target": {}, "opposed": {"teen": ["teen0", "teen3"]}}
+
+
+def test_opposed_batches_have_labels_on_both_sides() -> None:
+    """And no case of one side on the other; a share of either is forced onto tumour."""
+    data = make(**OPPOSED, steps_per_epoch=10, augmentation="none")
+    loader = data.train_dataloader()
+    volumes = {"source": ["adult0", "adult1"], "target": ["teen0", "teen3"]}
+    for batch, keys in zip(loader, loader.sampler, strict=True):
+        assert {side: sorted(tensors) for side, tensors in batch.items()} == {
+            side: ["image", "label"] for side in volumes
+        }
+        assert [key.foreground for key in keys] == [False, True, False, True]
+        for side, tensors in batch.items():
+            assert tensors["image"].shape == (2, 4, *PATCH)
+            assert tensors["label"].shape == (2, 3, *PATCH)
+            assert tensors["label"][1, :, 6, 6, 6].all()  # the patch is centred on a tumour voxel
+            own = [Case(name, labelled=True).image for name in volumes[side]]
+            assert np.isin(tensors["image"].numpy(), [0, *np.concatenate(own).ravel()]).all()
+    assert data.target_cases == []
+
+
+def test_opposed_cases_are_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They count where all cases must share a voxel size."""
+    data = make(**OPPOSED)
+    monkeypatch.setattr(
+        Store, "open", lambda _, name: SimpleNamespace(spacing_mm=(1.0, 1.0, 2.0 if name == "teen3" else 1.0))
+    )
+    with pytest.raises(PedsegError, match="teen3 has voxels of"):
+        _ = data.spacing_mm
+
+
 def test_supervised_batches_mix_cohorts() -> None:
     data = make(source={"adult": ["adult0"], "teen": ["teen0"]}, target={}, steps_per_epoch=20, augmentation="none")
     batches = list(data.train_dataloader())
@@ -172,10 +204,10 @@ def test_validation_batches_are_plain_and_new_every_epoch() -> None:
     assert make(validation_steps=0).val_dataloader() == []
 
 
-@pytest.mark.parametrize("target", [{"ped": ["ped0", "ped3"]}, {}], ids=["adaptation", "supervised"])
-def test_two_processes_draw_what_one_draws(target: dict[str, list[str]]) -> None:
-    whole = on(make(target=target, batch_size=8)).train_dataloader()
-    parts = [on(make(target=target), rank=r, world_size=2).train_dataloader() for r in range(2)]
+@pytest.mark.parametrize("sides", [{}, {"target": {}}, OPPOSED], ids=["adaptation", "supervised", "opposed"])
+def test_two_processes_draw_what_one_draws(sides: dict[str, Any]) -> None:
+    whole = on(make(**sides, batch_size=8)).train_dataloader()
+    parts = [on(make(**sides), rank=r, world_size=2).train_dataloader() for r in range(2)]
     for batch, *shares in zip(whole, *parts, strict=True):
         for side, tensors in batch.items():
             for name, value in tensors.items():
@@ -220,6 +252,10 @@ def test_resumed_run_draws_what_an_uninterrupted_one_draws(tmp_path: Path, worke
         ({"target": {"ped": ["ped9"]}}, "has no case ped9"),
         ({"source": {"ped": ["ped0"]}}, "prepared without labels"),
         ({"source_validation": {"ped": ["ped0"]}}, "prepared without labels"),
+        ({"target": {}, "opposed": {"ped": ["ped0"]}}, "prepared without labels"),
+        ({"target": {}, "opposed": {"teen": ["teen9"]}}, "has no case teen9"),
+        ({"opposed": {"teen": ["teen0"]}}, r"opposed cohorts \(teen\) take the place of a target"),
+        ({**OPPOSED, "source": {}}, "no source case"),
         ({"patch_size": (12, 12)}, "three positive numbers"),
         ({"batch_size": 0}, "batch_size 0 must be at least 1"),
         ({"seed": -1}, "seed -1 must not be negative"),

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,6 +69,21 @@ def test_source_batches_of_one_take_turns() -> None:
         sampler = PatchSampler(batch_size=batch_size, steps=8, adapt=True)
         source = [key.foreground for keys in sampler for key in keys if key.side is Domain.SOURCE]
         assert source == [False, True] * (2 * batch_size)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 6, 8])
+def test_labelled_sides_are_forced_alike(batch_size: int) -> None:
+    """A target's patches are forced only where its side is labelled, and then by the rule of the source."""
+    settings: dict[str, Any] = {"batch_size": batch_size, "steps": 8, "adapt": True}
+    plain, opposed = PatchSampler(**settings), PatchSampler(**settings, labelled=tuple(Domain))
+    for before, after in zip(plain, opposed, strict=True):
+        assert [key._replace(foreground=False) for key in before] == [key._replace(foreground=False) for key in after]
+        assert [key for key in before if key.side is Domain.SOURCE] == [k for k in after if k.side is Domain.SOURCE]
+        assert not any(key.foreground for key in before if key.side is Domain.TARGET)
+    forced = [[key.foreground for keys in opposed for key in keys if key.side is side] for side in Domain]
+    assert sum(forced[0]) == sum(forced[1]) > 0
+    if batch_size % 2 == 0:
+        assert forced[0] == forced[1]
 
 
 @pytest.mark.parametrize("adapt", [True, False])

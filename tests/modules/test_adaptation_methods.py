@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from pedseg.adaptation import (
     DomainAdversary,
+    DomainNorm,
     EntropyMinimisation,
     FourierStyle,
     HistogramStyle,
@@ -32,7 +33,12 @@ from pedseg.schedules import linear_ramp, poly_decay
 
 STAGE = 1
 RISING = partial(linear_ramp, start=-0.5, end=0.5, maximum=0.8)  # 0.4 at progress 0
-METHODS = ("fourier", "histogram", "strong", "dann", "conditioned", "advent", "mean_teacher", "entropy", "prior")
+METHODS = (  # of any network
+    "fourier", "histogram", "strong", "dann", "conditioned", "advent", "mean_teacher", "class_ratio", "entropy",
+    "prior",
+)  # fmt: skip
+EVERY = ("norm", *METHODS)  # of networks with batch norms
+NETWORKS: tuple[tuple[Any, tuple[str, ...]], ...] = (("instance", METHODS), ("batch", METHODS), ("batch", EVERY))
 
 
 def method(name: str, network: UNet) -> Method:
@@ -45,6 +51,10 @@ def method(name: str, network: UNet) -> Method:
         "mean_teacher": lambda: MeanTeacher(
             weight_schedule=RISING, decay=0.5, confidence=0.5, plausible={"et": (0, 0.9)}
         ),
+        "class_ratio": lambda: MeanTeacher(
+            weight_schedule=RISING, decay=0.5, confidence=0.6, shares={"wt": 0.4, "tc": 0.3, "et": 0.1}
+        ),
+        "norm": DomainNorm,
         "entropy": lambda: EntropyMinimisation(weight_schedule=RISING),
         "prior": lambda: SizePrior(bounds={"tc": (0.85, 1), "et": (0.05, 0.35)}, weight_schedule=RISING),
     }
@@ -84,7 +94,7 @@ def step(module: AdaptationModule, batch: Any) -> Tensor:
 
 
 def trained(fit: Any, batches: Sequence[Any], names: Sequence[str], **settings: Any) -> AdaptationModule:
-    module = combined(small(), names, **settings)
+    module = combined(small(norm="batch" if "norm" in names else "instance"), names, **settings)
     fit(module, batches, epochs=2)
     return module
 
@@ -95,7 +105,7 @@ def assert_same_bits(first: AdaptationModule, second: AdaptationModule) -> None:
         torch.testing.assert_close(tensor, state[name], rtol=0, atol=0, equal_nan=True, msg=name)
 
 
-@pytest.mark.parametrize("names", [*((name,) for name in METHODS), METHODS], ids="+".join)
+@pytest.mark.parametrize("names", [*((name,) for name in EVERY), METHODS, EVERY], ids="+".join)
 def test_labels_of_the_target_change_no_bit(make_batch: Any, fit: Any, names: tuple[str, ...]) -> None:
     """A batch that holds target labels, random or all tumour, trains as one that has none."""
     batches = [make_batch(source=1, target=2, seed=s) for s in (1, 2)]
@@ -113,11 +123,11 @@ def test_labels_of_the_target_change_no_bit(make_batch: Any, fit: Any, names: tu
         assert any(not torch.equal(tensor, other[f"network.{name}"]) for name, tensor in weights.items())
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("layout", [False, True])
 def test_no_method_lets_the_segmentation_loss_reach_the_target(make_batch: Any, name: str, layout: bool) -> None:
     """Without the method's own term no gradient arrives at the target's part of what the network is given."""
-    network = small()
+    network = small(norm="batch" if name == "norm" else "instance")
     module = combined(network, [name], channels_last=layout)
     given: list[Tensor] = []
     forward = network.forward_features
@@ -129,21 +139,22 @@ def test_no_method_lets_the_segmentation_loss_reach_the_target(make_batch: Any, 
     network.forward_features = watched  # type: ignore[method-assign, assignment]
     module.methods[name].loss = lambda _: None  # type: ignore[assignment]
     torch.autograd.backward(step(module, make_batch(source=1, target=2)))
-    gradient = given[0].grad
-    assert gradient is not None
+    assert len(given) == (2 if name == "norm" else 1)  # the sides apart, or together
+    gradient = torch.cat([images.grad for images in given if images.grad is not None])
+    assert len(gradient) == 3
     assert gradient[0].any()
     assert torch.equal(gradient[1:], torch.zeros_like(gradient[1:]))
 
 
-@pytest.mark.parametrize("norm", ["instance", "batch"])
+@pytest.mark.parametrize(("norm", "names"), NETWORKS)
 def test_a_resumed_run_of_all_methods_equals_an_uninterrupted_one(
-    make_batch: Any, fit: Any, tmp_path: Path, norm: Any
+    make_batch: Any, fit: Any, tmp_path: Path, norm: Any, names: tuple[str, ...]
 ) -> None:
-    """Two epochs, a checkpoint, and two more by fresh objects equal four, bit for bit, teacher and counter too."""
+    """Two epochs, a checkpoint, and two more by fresh objects equal four, bit for bit, teachers and counters too."""
     batches = [make_batch(source=1, target=2, seed=s) for s in (1, 2)]
-    whole = combined(small(norm=norm))
+    whole = combined(small(norm=norm), names)
     fit(whole, batches, epochs=4, validation=batches)
-    first = combined(small(norm=norm))
+    first = combined(small(norm=norm), names)
 
     class Stop(Callback):
         def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -156,9 +167,11 @@ def test_a_resumed_run_of_all_methods_equals_an_uninterrupted_one(
     saved = torch.load(tmp_path / "two.ckpt", weights_only=True)
     assert saved["state_dict"]["methods.mean_teacher.steps"].item() == 4
     assert any(name.startswith("methods.mean_teacher.teacher.encoder") for name in saved["state_dict"])
-    resumed = combined(small(norm=norm))
+    assert saved["state_dict"]["methods.class_ratio.shares.seen"].item() == 4
+    resumed = combined(small(norm=norm), names)
     fit(resumed, batches, epochs=4, validation=batches, checkpoint=tmp_path / "two.ckpt")
     assert whole.state_dict()["methods.mean_teacher.steps"].item() == 8
+    assert whole.state_dict()["methods.class_ratio.shares.seen"].item() == 8
     assert whole.state_dict()["methods.dann.reversal.alpha"].item() == pytest.approx(0.8)
     assert_same_bits(resumed, whole)
 
@@ -180,9 +193,12 @@ def first_convolution(network: UNet) -> Tensor:
     return next(network.encoder.parameters())
 
 
+@pytest.mark.parametrize(("norm", "names"), NETWORKS)
 @pytest.mark.parametrize(("source", "target"), [(1, 0), (0, 1), (2, 1)])
-def test_all_methods_with_unequal_and_missing_sides(make_batch: Any, source: int, target: int) -> None:
-    module = combined(small())
+def test_all_methods_with_unequal_and_missing_sides(
+    make_batch: Any, source: int, target: int, norm: Any, names: tuple[str, ...]
+) -> None:
+    module = combined(small(norm=norm), names)
     torch.autograd.backward(step(module, make_batch(source=source, target=target)))
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
@@ -190,9 +206,11 @@ def test_all_methods_with_unequal_and_missing_sides(make_batch: Any, source: int
             assert parameter.grad.isfinite().all(), name
 
 
-@pytest.mark.parametrize("norm", ["instance", "batch"])
-def test_all_methods_in_mixed_precision_and_channels_last(make_batch: Any, tmp_path: Path, norm: Any) -> None:
-    module = combined(small(norm=norm), channels_last=True)
+@pytest.mark.parametrize(("norm", "names"), NETWORKS)
+def test_all_methods_in_mixed_precision_and_channels_last(
+    make_batch: Any, tmp_path: Path, norm: Any, names: tuple[str, ...]
+) -> None:
+    module = combined(small(norm=norm), names, channels_last=True)
     before = first_convolution(module.network).detach().clone()
     trainer = Trainer(
         max_epochs=2, accelerator="cpu", precision="bf16-mixed", logger=False, enable_checkpointing=False,
@@ -203,9 +221,8 @@ def test_all_methods_in_mixed_precision_and_channels_last(make_batch: Any, tmp_p
     assert all(parameter.isfinite().all() for parameter in module.parameters())
     assert all(value.isfinite() for value in trainer.callback_metrics.values())
     assert not torch.equal(first_convolution(module.network), before)
-    assert {"train/loss_consistency", "train/loss_entropy", "train/loss_prior", "train/loss_domain"} <= set(
-        trainer.callback_metrics
-    )
+    wanted = {"loss_consistency", "threshold_wt", "loss_entropy", "loss_prior", "loss_domain"}
+    assert {f"train/{name}" for name in wanted} <= set(trainer.callback_metrics)
     teacher = module.methods["mean_teacher"].get_submodule("teacher")
     assert all(parameter.dtype == torch.float32 for parameter in teacher.parameters())
     trained = {id(parameter) for group in trainer.optimizers[0].param_groups for parameter in group["params"]}
@@ -215,9 +232,12 @@ def test_all_methods_in_mixed_precision_and_channels_last(make_batch: Any, tmp_p
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(("norm", "names"), NETWORKS)
 @pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
-def test_all_methods_on_a_gpu(make_batch: Any, tmp_path: Path, precision: Any) -> None:
-    module = combined(small(), channels_last=True)
+def test_all_methods_on_a_gpu(
+    make_batch: Any, tmp_path: Path, precision: Any, norm: Any, names: tuple[str, ...]
+) -> None:
+    module = combined(small(norm=norm), names, channels_last=True)
     before = first_convolution(module.network).detach().clone()
     trainer = Trainer(
         max_epochs=2, accelerator="gpu", devices=1, precision=precision, logger=False, enable_checkpointing=False,

@@ -36,7 +36,8 @@ def batches(world):
 world, path, names = int(sys.argv[1]), sys.argv[2], sys.argv[3].split(",")
 torch.manual_seed(0)
 torch.set_num_threads(1)
-network = UNet(patch_size=PATCH, base_features=4, deep_supervision=True)
+norm = "batch" if "norm" in names else "instance"
+network = UNet(patch_size=PATCH, base_features=4, deep_supervision=True, norm=norm)
 ramp = partial(linear_ramp, start=-0.5, end=0.5, maximum=2)
 def classifier(channels):
     return DomainClassifier(in_channels=channels, input_size=(8, 8, 8), channels=16, blocks=2)
@@ -48,6 +49,9 @@ makers = {
     "conditioned": lambda: DomainAdversary(
         classifiers={1: classifier(32)}, alpha_schedule=ramp, lambda_domain=0.1, reads="conditioned"),
     "mean_teacher": lambda: MeanTeacher(weight_schedule=ramp, confidence=0.6, plausible={"et": (0, 0.95)}),
+    "norm": lambda: DomainNorm(),
+    "class_ratio": lambda: MeanTeacher(
+        weight_schedule=ramp, decay=0.5, confidence=0.6, shares={"wt": 0.4, "tc": 0.3, "et": 0.1}),
     "entropy": lambda: EntropyMinimisation(weight_schedule=ramp),
     "prior": lambda: SizePrior(bounds={"tc": (0.85, 1), "et": (0.05, 0.3)}, weight_schedule=ramp),
 }
@@ -93,6 +97,46 @@ def test_two_processes_equal_one_with_methods_that_are_means_over_samples(tmp_pa
         assert two["metrics"][name].item() == pytest.approx(value.item(), abs=1e-5, rel=1e-4), name
     assert one["metrics"]["train/gradient_domain"] > 0
     assert 0 < one["metrics"]["train/teacher_sure"] < 1
+
+
+THRESHOLDS = [f"train/threshold_{region}" for region in ("wt", "tc", "et")]
+COUNTS = ("methods.class_ratio.shares.mass", "methods.class_ratio.shares.seen")
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_thresholds_of_one(tmp_path: Path) -> None:
+    """Their logits differ by rounding, so that a voxel may fall into the next bin and be labelled otherwise."""
+    names = ("class_ratio",)
+    (one,) = trained(tmp_path, 1, names)
+    two, other = trained(tmp_path, 2, names)
+    for name, weight in one["weights"].items():
+        assert torch.equal(two["weights"][name], other["weights"][name]), name
+        if name not in COUNTS:
+            torch.testing.assert_close(two["weights"][name], weight, atol=1e-4, rtol=0, msg=name)
+    mass, seen = (one["weights"][name] for name in COUNTS)
+    assert seen == two["weights"][COUNTS[1]] == 4
+    assert two["weights"][COUNTS[0]].sum(1).tolist() == pytest.approx(mass.sum(1).tolist())
+    assert (two["weights"][COUNTS[0]] - mass).abs().sum() < 0.001 * mass.sum()
+    for name in THRESHOLDS:
+        assert one["metrics"][name] != 0
+        assert two["metrics"][name].item() == other["metrics"][name].item()
+        assert two["metrics"][name].item() == pytest.approx(one["metrics"][name].item(), abs=0.01)
+
+
+def test_two_processes_train_with_batch_norms_that_know_the_domain(tmp_path: Path) -> None:
+    """They learn the same weights and thresholds; nothing is promised of one process with the whole batch.
+
+    Plain batch norms are normalised by the share of the batch that their process has, and what the first process
+    remembers of its own share is what all go on with and what is saved. (On GPUs trainer=ddp synchronises them.)
+    """
+    first, second = trained(tmp_path, 2, ("norm", "class_ratio", "dann"))
+    for name, weight in first["weights"].items():
+        assert weight.isfinite().all(), name
+        assert torch.equal(second["weights"][name], weight), name
+    assert first["weights"][COUNTS[1]] == 4
+    assert first["weights"]["network.encoder.0.norm1.num_batches_tracked"] == 4  # batches of the target alone
+    for name in THRESHOLDS:
+        assert first["metrics"][name].item() == second["metrics"][name].item() != 0
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from pedseg.errors import PedsegError
 from pedseg.networks import UNet
 from pedseg.networks.nnunet_keys import nnunet_keys, weights_from_nnunet
+from pedseg.networks.unet import joined
 from tests.exactness import Exact
 
 PEER_PROGRAM = """
@@ -229,6 +230,24 @@ def test_parts_hold_every_parameter_once(norm: Any) -> None:
     assert sorted(ids) == sorted(id(parameter) for parameter in network.parameters())
     names = {name.split(".")[0] for name in network.state_dict()}
     assert names == set(parts)
+
+
+@pytest.mark.parametrize("sizes", [(1, 2), (2, 1, 1), (4,)])
+def test_outputs_of_parts_join_to_that_of_the_whole(sizes: tuple[int, ...]) -> None:
+    """With instance norms, which normalise each sample by itself."""
+    network = randomised(UNet(patch_size=(16,) * 3, base_features=4, deep_supervision=True))
+    image = torch.randn(sum(sizes), 4, 16, 16, 16)
+    parts = [network.forward_features(part) for part in torch.split(image, sizes)]
+    found, whole = joined(parts), network.forward_features(image)
+    assert (len(found.logits), len(found.decoder)) == (len(whole.logits), len(whole.decoder)) == (2, 2)
+    for own, wanted in zip(
+        [*found.logits, *found.decoder, found.bottleneck],
+        [*whole.logits, *whole.decoder, whole.bottleneck],
+        strict=True,
+    ):
+        torch.testing.assert_close(own, wanted, atol=1e-5, rtol=1e-4)
+    if len(sizes) == 1:
+        assert found is parts[0]
 
 
 def test_settings_rebuild_the_network() -> None:

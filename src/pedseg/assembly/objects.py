@@ -96,9 +96,12 @@ def build_module(
         "channels_last": config["channels_last"],
     }
     methods = build_methods(config["adaptation"], network)
+    opposed = _opposed(config["data"])
+    if opposed and not methods:
+        raise PedsegError(f"data.opposed={opposed} is for a method that tells the sides apart: adaptation=dann")
     if not methods:
         return SegmentationModule(**training)
-    if _opposed(config["data"]):
+    if opposed:
         return OpposedModule(methods=methods, seed=config["seed"], **training)
     if not config["data"]["target"]:
         needing = [name for name, method in methods.items() if method.needs_target]
