@@ -237,7 +237,7 @@ def test_outputs_of_parts_join_to_that_of_the_whole(sizes: tuple[int, ...]) -> N
     """With instance norms, which normalise each sample by itself."""
     network = randomised(UNet(patch_size=(16,) * 3, base_features=4, deep_supervision=True))
     image = torch.randn(sum(sizes), 4, 16, 16, 16)
-    parts = [network.forward_features(part) for part in torch.split(image, sizes)]
+    parts = [network.forward_features(part) for part in torch.split(image, list(sizes))]
     found, whole = joined(parts), network.forward_features(image)
     assert (len(found.logits), len(found.decoder)) == (len(whole.logits), len(whole.decoder)) == (2, 2)
     for own, wanted in zip(
