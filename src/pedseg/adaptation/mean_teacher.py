@@ -28,7 +28,6 @@ from pedseg.adaptation.shares import ShareThresholds
 from pedseg.adaptation.strong import strongly_augmented
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain, Region
-from pedseg.losses import soft_dice
 from pedseg.networks import UNet
 
 HALF = 0.5  # lowest confidence: either answer
@@ -39,26 +38,24 @@ class MeanTeacher(Method):
     """Weight times the binary cross-entropy of the student against the teacher's labels, where the teacher is sure.
 
     The teacher labels a voxel where its logit passes a threshold: 0, or with `shares` the one at which the regions have
-    their published shares of the brain (`ShareThresholds`; then TC is also kept inside WT and ET inside TC). A voxel is
-    sure if its logit is ``log(c / (1 - c))`` from the threshold or more, c the `confidence`: at 0 its probability or
-    the complement reaches c. The sum over sure voxels is divided by all brain voxels (FixMatch, eq. 4), so that an
+    their published shares of the brain (`ShareThresholds`). No part is then further above its threshold than the whole:
+    TC lies inside WT, ET inside TC. A voxel is sure if it is ``log(c / (1 - c))`` from the threshold or more, c the
+    `confidence`: at 0 its probability or the complement reaches c. The sum over sure voxels is divided by all brain voxels (FixMatch, eq. 4), so that an
     unsure teacher counts less. Guard: a region whose share of WT in the labels of a patch leaves `plausible` is not
-    taught there. `dice_weight` adds the soft Dice loss of the sure voxels, 0 for a region that the labels of a patch
-    lack (Perone et al. 2019 compare the two as consistency losses). A mean over samples (`brain_mean`), so that with
-    instance norms two processes learn what one does.
+    taught there. A mean over samples (`brain_mean`), so that with instance norms two processes learn what one does.
 
     Teacher and student start from the patch as it was loaded, whatever other methods make of it. The student's forward
     leaves the running statistics of batch norms alone: prediction never meets masked patches.
 
     Logged per epoch: ``loss_consistency``, ``consistency_weight``, ``teacher_sure`` (share of sure voxels),
-    ``teacher_guarded`` (share of regions that the guard held back); with `shares` ``threshold_<region>``, in logits.
+    ``teacher_guarded`` (share of regions that the guard held back); with `shares`
+    ``threshold_<region>``, in logits.
 
     Args:
         weight_schedule: weight as a function of progress in [0, 1).
         decay: of the moving average, per step; until ``1 / (1 - decay)`` steps are done the plain mean of all weights.
         confidence: probability from which the teacher is sure, from 0.5 to below 1, which no logit reaches.
         strength: of the student's augmentation (`StrongAugmentation`).
-        dice_weight: weight of the Dice loss beside the cross-entropy's 1.
         masked: share of the blocks that the student does not see.
         block: edge of a block in voxels.
         plausible: bounds of the volume of TC and ET over that of WT (literature figures).
@@ -77,7 +74,6 @@ class MeanTeacher(Method):
         decay: float = 0.99,
         confidence: float = 0.8,
         strength: float = 0.5,
-        dice_weight: float = 0.0,
         masked: float = 0.3,
         block: int = 8,
         plausible: Mapping[str, Sequence[float]] | None = None,
@@ -92,7 +88,6 @@ class MeanTeacher(Method):
         self.decay = in_range("mean_teacher.decay", decay, 0, 1)
         self.confidence = in_range("mean_teacher.confidence", confidence, HALF, 1)
         self.strength = in_range("mean_teacher.strength", strength, 0, 1)
-        self.dice_weight = dice_weight
         self.masked = in_range("mean_teacher.masked", masked, 0, 1)
         self.block = block
         self.plausible = shares_of_wt("mean_teacher.plausible", plausible or {})
@@ -118,14 +113,19 @@ class MeanTeacher(Method):
         return {"consistency_weight": self.weight}
 
     def loss(self, step: Step) -> Tensor | None:
-        """Weighted disagreement on the target's part of the batch; nothing is computed while the weight is 0."""
-        if Domain.TARGET not in step.loaded or not self.weight:
+        """Weighted disagreement on the target's part of the batch.
+
+        While the weight is 0 nothing is computed, but for what the thresholds are found from.
+        """
+        if Domain.TARGET not in step.loaded or not (self.weight or self.shares):
             return None
         images = step.loaded[Domain.TARGET]
         brain = inside(images)
         logits = self._taught(images)
         if self.shares is not None:
             self.shares.count(logits, brain)
+        if not self.weight:
+            return None
         label, sure = self._labels(logits)
         allowed = self._plausible(label & brain)
         seen = strongly_augmented(images, step.draw, purpose="student", probability=AUGMENTED, strength=self.strength)
@@ -133,10 +133,7 @@ class MeanTeacher(Method):
         with running_statistics_kept(step.network):
             answer = step.network(seen).float()
         disagreement = F.binary_cross_entropy_with_logits(answer, label.float(), reduction="none")
-        taught = sure & allowed[:, :, None, None, None]
-        loss = brain_mean(disagreement * taught, brain)
-        if self.dice_weight:
-            loss = loss + self.dice_weight * dice_loss(answer.sigmoid() * (taught & brain), label & taught & brain)
+        loss = brain_mean(disagreement * (sure & allowed[:, :, None, None, None]), brain)
         step.log("loss_consistency", loss, len(images))
         step.log("teacher_sure", brain_mean(sure.float(), brain), len(images))
         step.log("teacher_guarded", 1 - allowed.float().mean(), len(images))
@@ -173,12 +170,10 @@ class MeanTeacher(Method):
         """What the teacher says of each voxel and region, and where it is sure; both of the size of its logits."""
         distance = logits
         if self.shares is not None:
-            distance = logits - self.shares.thresholds().view(1, -1, 1, 1, 1)
-        label = distance > 0
-        if self.shares is not None:
-            label = label.cumprod(1).bool()  # regions go from the whole to its parts
+            above = logits - self.shares.thresholds().view(1, -1, 1, 1, 1)
+            distance = above.cummin(1).values  # regions go from the whole to its parts
         margin = math.log(self.confidence / (1 - self.confidence))
-        return label, distance.abs() >= margin
+        return distance > 0, distance.abs() >= margin
 
     def _plausible(self, label: Tensor) -> Tensor:
         """Which regions (n, regions) of labels (n, regions, D, H, W) may be taught; all where there is no tumour."""
@@ -189,12 +184,6 @@ class MeanTeacher(Method):
             index = list(Region).index(region)
             allowed[:, index] = (volumes[:, index] >= low * whole) & (volumes[:, index] <= high * whole)
         return allowed
-
-
-def dice_loss(probability: Tensor, label: Tensor) -> Tensor:
-    """Mean over samples and regions of 1 - soft Dice, 0 where the label (B, regions, D, H, W) is empty; a scalar."""
-    present = label.flatten(2).any(2)
-    return ((1 - soft_dice(probability, label.float())) * present).mean()
 
 
 def block_mask(images: Tensor, draw: Draw, *, share: float, block: int) -> Tensor:
