@@ -51,9 +51,10 @@ def test_loss_with_shares_by_hand(network: UNet, make_step: MakeStep) -> None:
     student = network(seen * block_mask(images, DRAW, share=0.4, block=4)).detach().double().numpy()
     expected = []
     for answer, taught, brain in zip(student, logits, inside, strict=True):
-        over = taught > found
-        label = np.stack([over[0], over[0] & over[1], over[0] & over[1] & over[2]])
-        sure = (np.abs(taught - found) >= np.log(0.8 / 0.2)) & brain
+        wt, tc, et = taught - found
+        above = np.stack([wt, np.minimum(wt, tc), np.minimum(np.minimum(wt, tc), et)])
+        label = above > 0
+        sure = (np.abs(above) >= np.log(0.8 / 0.2)) & brain
         q = 1 / (1 + np.exp(-answer))
         expected.append(np.where(label, -np.log(q), -np.log(1 - q))[sure].sum() / (3 * brain.sum()))
     assert loss.item() == pytest.approx(np.mean(expected), rel=1e-4)
@@ -76,6 +77,10 @@ def test_labels_lie_inside_one_another(network: UNet) -> None:
     over = says > method.shares.thresholds().view(1, 3, 1, 1, 1)
     assert torch.equal(label, torch.stack([over[:, 0], over[:, :2].all(1), over.all(1)], dim=1))
     assert 0 < sure.float().mean() < 1
+    distance = (says - method.shares.thresholds().view(1, 3, 1, 1, 1)).abs()
+    unsure = distance[:, 0] < np.log(4)  # of WT: nothing inside it is then called no part of it with confidence
+    assert not (sure[:, 1] & ~tc & unsure & over[:, 1]).any()
+    assert (unsure & over[:, 1] & (distance[:, 1] > np.log(4))).any()
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.8, 0.99])
@@ -93,16 +98,18 @@ def test_without_shares_labels_are_told_by_probabilities(network: UNet, confiden
     assert method.description() == {"decay": 0.99, "confidence": confidence, "shares": {}}
 
 
-def test_shares_are_counted_while_there_is_a_weight_and_saved(network: UNet, make_step: MakeStep) -> None:
+def test_shares_are_counted_before_there_is_a_weight_and_saved(network: UNet, make_step: MakeStep) -> None:
     says = says_in_steps(1)
     idle = teacher(network, weight=0.0, says=says, shares={"wt": 0.3})
     active = teacher(network, says=says, shares={"wt": 0.3})
     for method in (idle, active):
-        method.loss(make_step({Domain.TARGET: brainy(1)}, says)[0])
+        loss = method.loss(make_step({Domain.TARGET: brainy(1)}, says)[0])
+        assert (loss is None) == (method is idle)
         method.teacher = network  # what follows the network must be like it
         method.finish_step(network)
     assert idle.shares is not None
     assert active.shares is not None
-    assert (int(idle.shares.seen), int(active.shares.seen)) == (0, 1)
+    assert (int(idle.shares.seen), int(active.shares.seen)) == (1, 1)
+    assert torch.equal(idle.shares.mass, active.shares.mass)
     assert active.state_dict()["shares.mass"].sum(1).tolist() == [(brainy(1) != 0).any(1).sum()] * 3
     assert active.description()["shares"] == {"wt": 0.3}

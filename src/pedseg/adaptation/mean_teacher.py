@@ -40,9 +40,10 @@ class MeanTeacher(Method):
     The teacher labels a voxel where its logit passes a threshold: 0, or with `shares` the one at which the regions have
     their published shares of the brain (`ShareThresholds`). No part is then further above its threshold than the whole:
     TC lies inside WT, ET inside TC. A voxel is sure if it is ``log(c / (1 - c))`` from the threshold or more, c the
-    `confidence`: at 0 its probability or the complement reaches c. The sum over sure voxels is divided by all brain voxels (FixMatch, eq. 4), so that an
-    unsure teacher counts less. Guard: a region whose share of WT in the labels of a patch leaves `plausible` is not
-    taught there. A mean over samples (`brain_mean`), so that with instance norms two processes learn what one does.
+    `confidence`: at 0 its probability or the complement reaches c. The sum over sure voxels is divided by all brain
+    voxels (FixMatch, eq. 4), so that an unsure teacher counts less. Guard: a region whose share of WT in the labels of
+    a patch leaves `plausible` is not taught there. A mean over samples (`brain_mean`), so that with instance norms two
+    processes learn what one does.
 
     Teacher and student start from the patch as it was loaded, whatever other methods make of it. The student's forward
     leaves the running statistics of batch norms alone: prediction never meets masked patches.
