@@ -22,8 +22,8 @@ ORDER = (  # models 4-8 after those they start from
     "m1_adult", "m2_ped", "m3_mixed", "m4_warmup", "m5_seg_layers", "m6_finetune_all", "m7_finetune_encoder",
     "m8_finetune_decoder", "m1_adult_nods", "m2_ped_nods", "m3_mixed_nods", "m1_adult_fold", "m1_adult_strong",
     "m1_adult_tent", "uda", "uda_released", "uda_alpha0", "uda_alpha0_batchnorm", "uda_multilevel", "uda_conditional",
-    "uda_convolutional", "uda_advent", "uda_mean_teacher", "uda_class_ratio", "uda_entropy_prior", "uda_style",
-    "uda_histogram", "uda_norm", "uda_combined", "uda_released_2024",
+    "uda_convolutional", "uda_advent", "uda_mean_teacher", "uda_class_ratio", "uda_class_ratio_poly",
+    "uda_entropy_prior", "uda_style", "uda_histogram", "uda_norm", "uda_combined", "uda_released_2024",
 )  # fmt: skip
 EVERY_ADULT = ("m1_adult", "m1_adult_nods")
 
@@ -140,6 +140,7 @@ def test_what_a_run_starts_from_must_be_there(
         (["experiment=uda_released_2024", "adaptation=none"], "data.opposed=['ped'] is for a method"),
         (["experiment=uda", "adaptation=norm"], "give model.norm=batch"),
         (["experiment=uda", "adaptation=class_ratio", "adaptation.mean_teacher.shares.et=0.5"], "give no part more"),
+        (["experiment=m1_adult_tent", "prediction.adapt_rate=0"], "adapt_rate 0 must be above 0"),
         (["experiment=m2_ped", "folds=/nowhere/splits.json"], "/nowhere/splits.json"),
         (["experiment=m2_ped", "paths.store=/nowhere"], "python -m pedseg.prepare"),
         (["experiment=m2_ped", "paths.ped=null"], "paths.ped"),
@@ -152,8 +153,8 @@ def test_mistakes_end_before_training(
     assert message in capsys.readouterr().err
     assert not list(tmp_path.rglob("last.ckpt"))
 
-
-STEPS = ("trainer.limit_train_batches=10", "trainer.max_epochs=2", "trainer.limit_val_batches=0")
+# The last epoch lies behind progress 0.5, at which the latest method begins.
+STEPS = ("trainer.limit_train_batches=5", "trainer.max_epochs=4", "trainer.limit_val_batches=0")
 
 
 @pytest.mark.parametrize("experiment", ["uda", "uda_norm", "uda_combined"])

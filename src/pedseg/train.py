@@ -35,6 +35,7 @@ def train(cfg: "DictConfig") -> None:
     from omegaconf import OmegaConf
 
     from pedseg.assembly import build_data, build_module, select
+    from pedseg.inference import Settings
 
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     folder = RunFolder(Path(config["run_dir"]))
@@ -42,6 +43,7 @@ def train(cfg: "DictConfig") -> None:
         folder.begin(config, overwrite=False)
         log.info("%s is finished; overwrite=true trains it again", folder.path)
         return
+    Settings(**{**config["prediction"], "precision": "32"})  # what cannot be used is said now, not after the training
     selection = select(config)
     cases = evaluation_cases(config, selection)
     _quieten_lightning()
