@@ -46,10 +46,11 @@ METHODS = {  # what each variant of uda adapts with
     "uda_mean_teacher": {"strong", "mean_teacher"},
     "uda_entropy_prior": {"strong", "entropy", "prior"},
     "uda_class_ratio": {"strong", "mean_teacher"},
+    "uda_class_ratio_poly": {"mean_teacher"},
     "uda_style": {"fourier"},
     "uda_histogram": {"histogram"},
     "uda_norm": {"norm"},
-    "uda_combined": {"strong", "fourier", "dann", "mean_teacher"},
+    "uda_combined": {"strong", "histogram", "mean_teacher"},
 }
 
 
@@ -118,7 +119,7 @@ def changes(first: str, second: str) -> set[str]:
         (
             "uda_class_ratio",
             "uda_mean_teacher",
-            {f"adaptation.mean_teacher.shares.{region}" for region in ("wt", "tc", "et")},
+            {f"adaptation.mean_teacher.{key}" for key in ("start", "end", "shares.wt", "shares.tc", "shares.et")},
         ),
     ],
 )
@@ -130,7 +131,21 @@ def test_variants_differ_in_known_switches_only(variant: str, model: str, expect
 def test_methods_change_the_adaptation_alone(experiment: str) -> None:
     model = "m1_adult_fold" if experiment == "m1_adult_strong" else "uda"
     others = {key for key in changes(model, experiment) if not key.startswith("adaptation.")}
-    assert others == ({"model.norm"} if experiment in ("uda_alpha0_batchnorm", "uda_norm") else set())
+    batch_norm = {"model.norm"}
+    known = {
+        "uda_alpha0_batchnorm": batch_norm,
+        "uda_norm": batch_norm,
+        "uda_class_ratio_poly": {f"lr_schedule.{key}" for key in ("_target_", "slope", "exponent")},
+    }
+    assert others == known.get(experiment, set())
+
+
+@pytest.mark.parametrize("scale", sorted(path.stem for path in (conf_dir() / "scale").glob("*.yaml")))
+def test_every_scale_prepares_what_it_trains_on(scale: str) -> None:
+    """What a scale sets for training alone must not keep its cohorts from being prepared."""
+    prepared, trained = compose("prepare", [f"scale={scale}"]), load("experiment=uda", f"scale={scale}")
+    for key in ("cohorts", "spacing_mm", "store"):
+        assert prepared.data[key] == trained.data[key]
 
 
 def test_methods_combine_in_any_order() -> None:
