@@ -1,7 +1,7 @@
 """What the validators read of a network: its predictions of whole cases and its features of some patches.
 
 Cases come from the store, on the grid that the network was trained on. Of a target case only the image is opened.
-Windows are not mirrored, whatever the run's own predictions do.
+Windows are not mirrored and norms do not adapt at test time, whatever the run's own predictions do.
 """
 
 from collections.abc import Mapping

@@ -191,7 +191,8 @@ def _problem(case: Case, error: Exception) -> Problem:
     what = str(error) or type(error).__name__
     file = next((image.path.name for image in case.images if image.path.name in what), "")
     if isinstance(error, torch.OutOfMemoryError):
-        return Problem(case.id, file, what.splitlines()[0], "predict with --window-batch 1, or with --device cpu")
+        remedy = "predict with --window-batch 1 and --adapt-steps 0, or with --device cpu"
+        return Problem(case.id, file, what.splitlines()[0], remedy)
     if isinstance(error, PedsegError):
         return Problem(case.id, file, what, "mend the file and run the command again")
     return Problem(case.id, file, what, "make room (disk, memory) and run the command again; finished cases are kept")
