@@ -49,8 +49,7 @@ class MeanTeacher(Method):
     leaves the running statistics of batch norms alone: prediction never meets masked patches.
 
     Logged per epoch: ``loss_consistency``, ``consistency_weight``, ``teacher_sure`` (share of sure voxels),
-    ``teacher_guarded`` (share of regions that the guard held back); with `shares`
-    ``threshold_<region>``, in logits.
+    ``teacher_guarded`` (share of regions that the guard held back); with `shares` ``threshold_<region>``, in logits.
 
     Args:
         weight_schedule: weight as a function of progress in [0, 1).

@@ -15,8 +15,8 @@ class InstanceNorm(nn.InstanceNorm3d):
 
     PyTorch's own instance norm reshapes to (1, B·C, D, H, W): a channels-last tensor is copied there and back, and in
     float32 the batch-norm kernel it ends in is slower than the group norm's. With torch 2.13 it also returns a wrong
-    gradient for one sample whose incoming gradient is channels-last. On the CPU the same function is therefore
-    computed, with the same biased variance and `eps` under the root, as
+    gradient, on the CPU, for one sample of either layout whose incoming gradient is channels-last. There the same
+    function is therefore computed, with the same biased variance and `eps` under the root, as
 
     - a group norm with one channel per group (Wu and He 2018) for contiguous tensors;
     - a batch norm of each sample apart for channels-last ones, whose kernels keep that layout forward and backward
