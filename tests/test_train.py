@@ -153,6 +153,7 @@ def test_mistakes_end_before_training(
     assert message in capsys.readouterr().err
     assert not list(tmp_path.rglob("last.ckpt"))
 
+
 # The last epoch lies behind progress 0.5, at which the latest method begins.
 STEPS = ("trainer.limit_train_batches=5", "trainer.max_epochs=4", "trainer.limit_val_batches=0")
 
