@@ -235,9 +235,11 @@ def test_mistakes(runs: Path, capsys: pytest.CaptureFixture[str], words: list[st
 def test_what_is_not_finished_is_left_out(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fold(runs, UDA).finished.unlink()
     write_json(runs / "imported" / "fold_0" / "config.json", {"data": {}})
-    assert run(runs / UDA, runs / "imported") == 2
+    write_json(runs / "tent" / "fold_0" / "config.json", {"data": {"cohorts": {}}, "prediction": {"adapt_steps": 5}})
+    assert run(runs / UDA, runs / "imported", runs / "tent") == 2
     error = capsys.readouterr().err
     assert "fold_0 is left out: it is not finished" in error
+    assert "tent/fold_0 is left out: its networks change" in error
     assert "imported?" in error
     assert "no finished run" in error
 

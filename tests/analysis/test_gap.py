@@ -189,6 +189,7 @@ def test_roles(tmp_path: Path) -> None:
     write_run(tmp_path, "uda_alpha0", LOW, data=ADAPTS, adaptation={**DANN, "alpha_max": 0.0})
     write_run(tmp_path, "m1_adult_strong", LOW, adaptation={"methods": {"strong": True}})
     write_run(tmp_path, "m1_adult_nods", LOW)
+    write_run(tmp_path, "m1_adult_tent", LOW, prediction={"adapt_steps": 10})
     write_run(
         tmp_path, "uda_mean_teacher", HALF, data=ADAPTS, adaptation={"methods": {"strong": True, "mean_teacher": True}}
     )
@@ -205,6 +206,7 @@ def test_roles(tmp_path: Path) -> None:
         ("m1_adult_nods", Role.CONTROL),
         ("m1_adult_strong", Role.CONTROL),
         ("uda_alpha0", Role.CONTROL),
+        ("m1_adult_tent", Role.METHOD),
         ("uda", Role.METHOD),
         ("uda_mean_teacher", Role.METHOD),
     ]
@@ -249,7 +251,7 @@ def test_seeds_that_are_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("absent", "message"),
     [
-        ("m1_adult_fold", r"1\* is missing.*python -m pedseg.train scale=benchmark experiment=m1_adult_fold seed=0"),
+        ("m1_adult_fold", r"1\* is missing.*python -m pedseg.train experiment=m1_adult_fold seed=0"),
         ("m3_mixed_nods", r"3\* is missing.*experiment=m3_mixed_nods seed=0 paths.runs=.*seed_0"),
     ],
 )

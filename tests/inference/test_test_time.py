@@ -271,7 +271,18 @@ def test_records_tell_adaptation_apart(tmp_path: Path, caplog: pytest.LogCapture
     assert len(caplog.messages) == 2
 
 
-@pytest.mark.parametrize("values", [{"adapt_steps": -1}, {"adapt_rate": 0.0}, {"adapt_rate": float("nan")}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"adapt_steps": -1},
+        {"adapt_rate": 0.0},
+        {"adapt_rate": float("nan")},
+        {"step": 0.0},
+        {"step": 1.5},
+        {"precision": "16"},
+        {"window_batch": 0},
+    ],
+)
 def test_settings_that_cannot_be(values: dict[str, float]) -> None:
     with pytest.raises(PedsegError, match=next(iter(values))):
         Settings(**values)  # type: ignore[arg-type]

@@ -169,6 +169,6 @@ def _command(place: Path, bound: str) -> str:
     """How a bound is made."""
     seed = place.name.removeprefix("seed_")
     return (
-        f"train it: python -m pedseg.train scale=benchmark experiment={BOUNDS[bound][0]} seed={int(seed)} "
-        f"paths.runs={place}"
+        f"train it on the cohorts of the others (their scale=): python -m pedseg.train experiment={BOUNDS[bound][0]} "
+        f"seed={int(seed)} paths.runs={place}"
     )

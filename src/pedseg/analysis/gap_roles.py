@@ -74,6 +74,8 @@ def role_of(models: Mapping[int, Model], children: set[str]) -> Role:
     methods = {name for name, on in (adaptation.get("methods") or {}).items() if on}
     strength = float(adaptation.get("alpha_max", 1.0)) * float(adaptation.get("lambda_domain", 1.0))
     reverses = "dann" in methods and strength > 0
+    if (config.get("prediction") or {}).get("adapt_steps"):
+        return Role.METHOD  # it learns from each target image that it predicts
     if not config["data"].get("target") or (methods <= WITHOUT_SIGNAL and not reverses):
         return Role.CONTROL
     return Role.METHOD

@@ -87,8 +87,11 @@ def find_runs(sources: Sequence[Path]) -> tuple[list[RunFolder], list[tuple[Path
         if not folders:
             raise PedsegError(f"{source}: no fold_*/config.json in it; give the folder of a run, such as runs/uda")
         for run in map(RunFolder, folders):
-            if "cohorts" not in read_json(run.config).get("data", {}):
+            config = read_json(run.config)
+            if "cohorts" not in config.get("data", {}):
                 left_out.append((run.path, "its config.json names no cohorts (imported?)"))
+            elif config.get("prediction", {}).get("adapt_steps"):
+                left_out.append((run.path, "its networks change with every case they predict, which is not measured"))
             elif not (run.finished.exists() and run.checkpoint.exists()):
                 left_out.append((run.path, "it is not finished; give its command again to continue it"))
             else:

@@ -72,7 +72,7 @@ def build_data(config: Mapping[str, Any], selection: Selection) -> PatchDataModu
 
 def _opposed(data: Mapping[str, Any]) -> list[str]:
     """Labelled cohorts that fill the second side of a batch: a setting of supervised controls alone."""
-    opposed = list(data.get("opposed", []))
+    opposed = list(data.get("opposed") or [])
     for cohort in opposed:
         if not data["source"].get(cohort):
             raise PedsegError(

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -24,7 +24,7 @@ class Settings:
         adapt_rate: their learning rate.
 
     Raises:
-        PedsegError: steps or rate cannot be used.
+        PedsegError: a value cannot be used.
     """
 
     step: float = 0.5
@@ -35,6 +35,12 @@ class Settings:
     adapt_rate: float = 1e-3
 
     def __post_init__(self) -> None:
+        if not 0 < self.step <= 1:
+            raise PedsegError(f"step {self.step} must be above 0 and at most 1, a part of the patch")
+        if self.precision not in get_args(Precision):
+            raise PedsegError(f"precision {self.precision!r} is unknown; use {' or '.join(get_args(Precision))}")
+        if self.window_batch < 1:
+            raise PedsegError(f"window_batch {self.window_batch} must be at least 1 window")
         if self.adapt_steps < 0:
             raise PedsegError(f"adapt_steps {self.adapt_steps} must be 0 (no adaptation) or more")
         if not 0 < self.adapt_rate < math.inf:
