@@ -47,6 +47,7 @@ METHODS = {  # what each variant of uda adapts with
     "uda_entropy_prior": {"strong", "entropy", "prior"},
     "uda_class_ratio": {"strong", "mean_teacher"},
     "uda_class_ratio_poly": {"mean_teacher"},
+    "uda_dann_class_ratio": {"strong", "dann", "mean_teacher"},
     "uda_style": {"fourier"},
     "uda_histogram": {"histogram"},
     "uda_norm": {"norm"},
