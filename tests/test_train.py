@@ -23,7 +23,8 @@ ORDER = (  # models 4-8 after those they start from
     "m8_finetune_decoder", "m1_adult_nods", "m2_ped_nods", "m3_mixed_nods", "m1_adult_fold", "m1_adult_strong",
     "m1_adult_tent", "uda", "uda_released", "uda_alpha0", "uda_alpha0_batchnorm", "uda_multilevel", "uda_conditional",
     "uda_convolutional", "uda_advent", "uda_mean_teacher", "uda_class_ratio", "uda_class_ratio_poly",
-    "uda_dann_class_ratio", "uda_entropy_prior", "uda_style", "uda_histogram", "uda_norm", "uda_combined", "uda_released_2024",
+    "uda_dann_class_ratio", "uda_entropy_prior", "uda_style", "uda_histogram", "uda_norm", "uda_combined",
+    "uda_released_2024",
 )  # fmt: skip
 EVERY_ADULT = ("m1_adult", "m1_adult_nods")
 
