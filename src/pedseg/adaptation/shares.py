@@ -30,7 +30,8 @@ class ShareThresholds(nn.Module):
         decay: of what was counted, per step, below 1.
 
     Raises:
-        PedsegError: a share is not between 0 and 1, a region's is larger than that of the one around it, or nothing would fade.
+        PedsegError: a share is not between 0 and 1, a region's is larger than that of the one around it, or nothing
+            would fade.
     """
 
     mass: Tensor
