@@ -33,7 +33,12 @@ def load(*overrides: str) -> DictConfig:
 CONTROLS = {
     "uda_alpha0", "uda_alpha0_batchnorm", "m1_adult_fold", "m1_adult_strong", "m1_adult_tent", "uda_released_2024",
 }  # fmt: skip
-WITHOUT_TARGET = {"m1_adult_strong": {"strong"}, "uda_released_2024": {"dann"}}  # what these train with
+CALIBRATED = {"m1_adult_calibrated", "m1_adult_strong_calibrated", "m1_adult_tent_calibrated", "uda_calibrated"}
+WITHOUT_TARGET = {  # what these train with
+    "m1_adult_strong": {"strong"},
+    "m1_adult_strong_calibrated": {"strong"},
+    "uda_released_2024": {"dann"},
+}
 METHODS = {  # what each variant of uda adapts with
     "uda": {"dann"},
     "uda_released": {"dann"},
@@ -52,11 +57,12 @@ METHODS = {  # what each variant of uda adapts with
     "uda_histogram": {"histogram"},
     "uda_norm": {"norm"},
     "uda_combined": {"strong", "histogram", "mean_teacher"},
+    "uda_calibrated": {"dann"},
 }
 
 
 def test_every_model_of_table_2_has_a_file() -> None:
-    assert set(EXPERIMENTS) == TABLE_2 | CONTROLS | METHODS.keys()
+    assert set(EXPERIMENTS) == TABLE_2 | CONTROLS | CALIBRATED | METHODS.keys()
 
 
 @pytest.mark.parametrize(
@@ -89,6 +95,7 @@ def test_no_experiment_reads_target_labels_while_it_adapts(experiment: str) -> N
     assert set(cfg.data.target) == ({"ped"} if experiment in METHODS else set())
     expected = METHODS.get(experiment, WITHOUT_TARGET.get(experiment, set()))
     assert {name for name, on in cfg.adaptation.methods.items() if on} == expected
+    assert bool(cfg.calibration.ratios) == (experiment in CALIBRATED)
 
 
 def changes(first: str, second: str) -> set[str]:
@@ -106,6 +113,10 @@ def changes(first: str, second: str) -> set[str]:
     ("variant", "model", "expected"),
     [
         ("m1_adult_tent", "m1_adult_fold", {"prediction.adapt_steps"}),
+        ("m1_adult_calibrated", "m1_adult_fold", {"calibration.ratios.tc", "calibration.target"}),
+        ("m1_adult_tent_calibrated", "m1_adult_tent", {"calibration.ratios.tc", "calibration.target"}),
+        ("m1_adult_strong_calibrated", "m1_adult_strong", {"calibration.ratios.tc", "calibration.target"}),
+        ("uda_calibrated", "uda", {"calibration.ratios.tc"}),
         ("uda_alpha0", "uda", {"adaptation.alpha_max"}),
         ("uda_alpha0_batchnorm", "uda_alpha0", {"model.norm", "adaptation.classifier.norm"}),
         ("uda_conditional", "uda", {"adaptation.reads"}),
@@ -136,6 +147,7 @@ def test_methods_change_the_adaptation_alone(experiment: str) -> None:
     known = {
         "uda_alpha0_batchnorm": batch_norm,
         "uda_norm": batch_norm,
+        "uda_calibrated": {"calibration.ratios.tc"},
         "uda_class_ratio_poly": {f"lr_schedule.{key}" for key in ("_target_", "slope", "exponent")},
     }
     assert others == known.get(experiment, set())

@@ -16,12 +16,14 @@ import torch
 
 from pedseg import train as entry
 from pedseg.files import read_json, write_json
+from pedseg.inference.calibration import thresholds_of
 from pedseg.runs import RunFolder
 
 ORDER = (  # models 4-8 after those they start from
     "m1_adult", "m2_ped", "m3_mixed", "m4_warmup", "m5_seg_layers", "m6_finetune_all", "m7_finetune_encoder",
     "m8_finetune_decoder", "m1_adult_nods", "m2_ped_nods", "m3_mixed_nods", "m1_adult_fold", "m1_adult_strong",
-    "m1_adult_tent", "uda", "uda_released", "uda_alpha0", "uda_alpha0_batchnorm", "uda_multilevel", "uda_conditional",
+    "m1_adult_tent", "m1_adult_calibrated", "m1_adult_tent_calibrated", "m1_adult_strong_calibrated", "uda",
+    "uda_calibrated", "uda_released", "uda_alpha0", "uda_alpha0_batchnorm", "uda_multilevel", "uda_conditional",
     "uda_convolutional", "uda_advent", "uda_mean_teacher", "uda_class_ratio", "uda_class_ratio_poly",
     "uda_dann_class_ratio", "uda_entropy_prior", "uda_style", "uda_histogram", "uda_norm", "uda_combined",
     "uda_released_2024",
@@ -50,6 +52,10 @@ def spawn(world: Path, runs: Path, *overrides: str) -> list[str]:
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     state: dict[str, torch.Tensor] = torch.load(RunFolder(folder).checkpoint, weights_only=True)["state_dict"]
     return state
+
+
+def thresholds(folder: Path) -> list[float] | None:
+    return thresholds_of(RunFolder(folder).checkpoint)
 
 
 def assert_same_bits(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
@@ -142,6 +148,9 @@ def test_what_a_run_starts_from_must_be_there(
         (["experiment=uda", "adaptation=norm"], "give model.norm=batch"),
         (["experiment=uda", "adaptation=class_ratio", "adaptation.mean_teacher.shares.et=0.5"], "give no part more"),
         (["experiment=m1_adult_tent", "prediction.adapt_rate=0"], "adapt_rate 0 must be above 0"),
+        (["experiment=m1_adult_fold", "calibration=published"], "calibration.target=[ped]"),
+        (["experiment=uda_calibrated", "calibration.ratios.tc=1.2"], "calibration.ratios.tc=1.2"),
+        (["experiment=m3_mixed_nods", "calibration=published", "calibration.target=[ped]"], "both source and target"),
         (["experiment=m2_ped", "folds=/nowhere/splits.json"], "/nowhere/splits.json"),
         (["experiment=m2_ped", "paths.store=/nowhere"], "python -m pedseg.prepare"),
         (["experiment=m2_ped", "paths.ped=null"], "paths.ped"),
@@ -159,7 +168,7 @@ def test_mistakes_end_before_training(
 STEPS = ("trainer.limit_train_batches=5", "trainer.max_epochs=4", "trainer.limit_val_batches=0")
 
 
-@pytest.mark.parametrize("experiment", ["uda", "uda_norm", "uda_combined"])
+@pytest.mark.parametrize("experiment", ["uda", "uda_norm", "uda_combined", "uda_calibrated"])
 def test_target_labels_do_not_exist_for_uda(toy_world: Path, tmp_path: Path, experiment: str) -> None:
     """The claim from outside: twenty steps with and without the target's labels on disk give the same bits."""
     blind = tmp_path / "blind world"
@@ -173,6 +182,8 @@ def test_target_labels_do_not_exist_for_uda(toy_world: Path, tmp_path: Path, exp
     assert train(blind, tmp_path / "without", f"experiment={experiment}", *STEPS) == 0
     name = f"{experiment}/" + ",".join(sorted(STEPS)) + "/fold_0"
     assert_same_bits(weights(tmp_path / "with" / name), weights(tmp_path / "without" / name))
+    assert thresholds(tmp_path / "with" / name) == thresholds(tmp_path / "without" / name)
+    assert bool(thresholds(tmp_path / "with" / name)) == ("calibrated" in experiment)
     assert RunFolder(tmp_path / "with" / name).scores.exists()
     assert read_json(RunFolder(tmp_path / "without" / name).finished) == {"predicted": 2, "scored": 0}
 
@@ -231,6 +242,41 @@ def test_resume_after_kill_is_exact(toy_world: Path, tmp_path: Path) -> None:
     assert_same_bits(weights(folder.path), weights(tmp_path / "whole" / name))
     epochs = [row["epoch"] for row in rows(folder.metrics) if row["train/loss"]]
     assert epochs == ["0", "1", "2", "3", "4", "5"]
+
+
+def test_calibration_changes_no_weight_and_goes_on_after_a_kill(
+    toy_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Thresholds come after the training; whether a run dies before or after they are written, it ends the same."""
+    model, name = "experiment=m1_adult_fold", "m1_adult_fold/fold_0"
+    assert train(toy_world, tmp_path / "plain", model, "fold=0") == 0
+    calibrated = ("experiment=m1_adult_calibrated", "fold=0")
+    folder = tmp_path / "whole" / "m1_adult_calibrated" / "fold_0"
+    assert train(toy_world, tmp_path / "whole", *calibrated) == 0
+    assert "is calibrated on 4 ped without" in capsys.readouterr().out
+    assert_same_bits(weights(folder), weights(tmp_path / "plain" / name))
+    found = thresholds(folder)
+    assert found is not None
+    (logged,) = (row for row in rows(folder / "metrics.csv") if row["calibration/threshold_tc"])
+    assert [0.0, float(logged["calibration/threshold_tc"]), 0.0] == found
+    assert 0 <= float(logged["calibration/found_tc"]) <= 1
+
+    for dies in ("pedseg.assembly.calibration.write_thresholds", "pedseg.train.finish"):
+        runs = tmp_path / dies
+        again = runs / "m1_adult_calibrated" / "fold_0"
+        with monkeypatch.context() as patch:
+            patch.setattr(dies, broken)
+            with pytest.raises(KeyboardInterrupt):
+                train(toy_world, runs, *calibrated)
+        assert not RunFolder(again).finished.exists()
+        assert train(toy_world, runs, *calibrated) == 0
+        assert thresholds(again) == found
+        assert RunFolder(again).scores.read_text() == RunFolder(folder).scores.read_text()
+
+
+def broken(*arguments: object, **settings: object) -> None:
+    """The power fails."""
+    raise KeyboardInterrupt
 
 
 def test_other_settings_do_not_continue_a_run(

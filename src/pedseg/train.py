@@ -34,7 +34,7 @@ def train(cfg: "DictConfig") -> None:
     from lightning.pytorch import seed_everything
     from omegaconf import OmegaConf
 
-    from pedseg.assembly import build_data, build_module, select
+    from pedseg.assembly import build_data, build_module, calibration_target, select
     from pedseg.inference import Settings
 
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
@@ -53,8 +53,9 @@ def train(cfg: "DictConfig") -> None:
     module = build_module(cfg, config, spacing_mm=data.spacing_mm)
     if _is_first_process():
         folder.begin(config, overwrite=config["overwrite"])
-        log.info("%s: %s", folder.path, _describe(selection))
-    trainer = fit(cfg, config, folder, module, data)
+        adapted_to, calibrated_on = config["data"]["target"], calibration_target(config)
+        log.info("%s: %s", folder.path, _describe(selection, adapted_to=adapted_to, calibrated_on=calibrated_on))
+    trainer = fit(cfg, config, folder, module, data, selection=selection)
     finish(config, folder, cases, trainer)
 
 
@@ -64,11 +65,13 @@ def fit(
     folder: RunFolder,
     module: "SegmentationModule",
     data: "PatchDataModule",
+    *,
+    selection: "Selection",
 ) -> "Trainer":
-    """Train to the last epoch, from the last checkpoint if there is one."""
+    """Train to the last epoch, from the last checkpoint if there is one, and calibrate what has been trained."""
     from hydra.utils import instantiate
 
-    from pedseg.assembly import build_loggers
+    from pedseg.assembly import build_loggers, calibrate
     from pedseg.callbacks import AdversaryHealth, EpochLine, LastCheckpoint, SourceSlices, StepTimer
     from pedseg.inference.checkpoint import read_checkpoint
 
@@ -92,6 +95,7 @@ def fit(
         trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True)
         if trainer.interrupted:
             raise KeyboardInterrupt
+        calibrate(config, folder, selection, trainer)
         failed = False
     finally:
         close_loggers(loggers, failed=failed)
@@ -127,16 +131,15 @@ def finish(config: Mapping[str, Any], folder: RunFolder, cases: "list[Case]", tr
     """
     from pedseg.data.cohorts import convention_of
     from pedseg.files import write_json
-    from pedseg.inference import Predictor, Settings, best_precision, predict_cases
+    from pedseg.inference import Predictor, predict_cases, settings_of_run
 
     data = config["data"]
     name = data["evaluation"]
     convention = convention_of(Path(data["store"]), name, setting=data["cohorts"][name]["convention"])
     if cases:
-        device, settings = trainer.strategy.root_device, dict(config["prediction"])
-        if settings["precision"] == "auto":
-            settings["precision"] = best_precision(device)
-        predictor = Predictor([folder.checkpoint], device=device, settings=Settings(**settings))
+        device = trainer.strategy.root_device
+        settings = settings_of_run(config["prediction"], device)
+        predictor = Predictor([folder.checkpoint], device=device, settings=settings)
         share = cases[trainer.global_rank :: trainer.world_size]
         problems = predict_cases(predictor, share, folder.predictions, convention=convention)
         trainer.strategy.barrier("predicted")
@@ -169,15 +172,20 @@ def score(config: Mapping[str, Any], folder: RunFolder, cases: "list[Case]", con
     return len(labelled)
 
 
-def _describe(selection: "Selection") -> str:
+def _describe(selection: "Selection", *, adapted_to: Sequence[str], calibrated_on: Sequence[str]) -> str:
     """Say in a line which cases a run uses."""
 
     def count(ids: Mapping[str, Sequence[str]]) -> str:
         return ", ".join(f"{len(v)} {k}" for k, v in ids.items()) or "none"
 
+    def unlabelled(cohorts: Sequence[str]) -> str:
+        return count({cohort: selection.target_train[cohort] for cohort in cohorts})
+
     parts = [f"trains on {count(selection.source_train)} with labels"]
-    if selection.target_train:
-        parts.append(f"{count(selection.target_train)} without")
+    if adapted_to:
+        parts.append(f"{unlabelled(adapted_to)} without")
+    if calibrated_on:
+        parts.append(f"is calibrated on {unlabelled(calibrated_on)} without")
     return ", ".join([*parts, f"evaluates {count(selection.evaluation)}"])
 
 

@@ -78,10 +78,12 @@ def validate(arguments: argparse.Namespace) -> None:
 
 
 def targets_of(runs: "Sequence[RunFolder]") -> list[str]:
-    """Cohorts that any of the runs adapts to."""
+    """Cohorts that any of the runs adapts to or is calibrated on."""
+    from pedseg.assembly import calibration_target
     from pedseg.files import read_json
 
-    return sorted({cohort for run in runs for cohort in read_json(run.config)["data"]["target"]})
+    configs = [read_json(run.config) for run in runs]
+    return sorted({cohort for one in configs for cohort in (*one["data"]["target"], *calibration_target(one))})
 
 
 def plan_of(
@@ -101,22 +103,20 @@ def plan_of(
     from pedseg.analysis.validation_plan import make_plan
     from pedseg.assembly import select
     from pedseg.files import read_json
-    from pedseg.inference import best_precision
+    from pedseg.inference import settings_of_run
 
     config: Mapping[str, Any] = read_json(run.config)
     data, fold = config["data"], config["fold"]
     target = list(data["target"] or common or [data["evaluation"]])
     source = {cohort: part for cohort, part in data["source"].items() if part and cohort not in target}
     # The training part of the target's fold, also for a run that was not trained on the target, or on its labels.
-    selection = select({**config, "data": {**data, "source": source, "target": target}})
+    selection = select({**config, "calibration": {}, "data": {**data, "source": source, "target": target}})
     held_out = {c: selection.source_validation[c] for c, part in source.items() if part == "fold" and fold != "all"}
-    prediction = config["prediction"]
-    precision = best_precision(device) if prediction["precision"] == "auto" else prediction["precision"]
     return make_plan(
         run,
         held_out=held_out,
         target=selection.target_train,
-        window={"step": prediction["step"], "precision": precision, "window_batch": prediction["window_batch"]},
+        prediction=settings_of_run(config["prediction"], device),
         cases=arguments.cases,
         seed=arguments.seed,
     )

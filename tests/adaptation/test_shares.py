@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from pedseg.adaptation.shares import BINS, LIMIT, WIDTH, ShareThresholds
+from pedseg.adaptation.shares import ShareThresholds
 from pedseg.errors import PedsegError
 from pedseg.labels import Region
+from pedseg.metrics.histogram import LIMIT, WIDTH, bins_of
 
 SHARES = {"wt": 0.12, "tc": 0.05, "et": 0.004}
 SIZE = (12, 14, 10)
@@ -165,7 +166,7 @@ def test_two_heaps_with_nothing_between() -> None:
 def test_bfloat16_logits_are_counted() -> None:
     logits, brain = batch(1)
     thresholds = met(ShareThresholds(SHARES, decay=0.0), (logits.bfloat16(), brain))
-    assert thresholds.mass.shape == (3, BINS)
+    assert thresholds.mass.shape == (3, bins_of())
     assert thresholds.thresholds().tolist() == pytest.approx(quantiles([batch(1)], SHARES), abs=2 * WIDTH)
 
 

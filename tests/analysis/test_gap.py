@@ -190,6 +190,7 @@ def test_roles(tmp_path: Path) -> None:
     write_run(tmp_path, "m1_adult_strong", LOW, adaptation={"methods": {"strong": True}})
     write_run(tmp_path, "m1_adult_nods", LOW)
     write_run(tmp_path, "m1_adult_tent", LOW, prediction={"adapt_steps": 10})
+    write_run(tmp_path, "m1_adult_calibrated", LOW, calibration={"ratios": {"tc": 0.9}, "target": ["ped"]})
     write_run(
         tmp_path, "uda_mean_teacher", HALF, data=ADAPTS, adaptation={"methods": {"strong": True, "mean_teacher": True}}
     )
@@ -206,6 +207,7 @@ def test_roles(tmp_path: Path) -> None:
         ("m1_adult_nods", Role.CONTROL),
         ("m1_adult_strong", Role.CONTROL),
         ("uda_alpha0", Role.CONTROL),
+        ("m1_adult_calibrated", Role.METHOD),
         ("m1_adult_tent", Role.METHOD),
         ("uda", Role.METHOD),
         ("uda_mean_teacher", Role.METHOD),

@@ -1,15 +1,17 @@
 """Which cases a run is validated on, and whether it has seen labels of the target."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pedseg.analysis.validation_plan import choose_cases, find_runs, make_plan, trained_on_labels
 from pedseg.errors import PedsegError
 from pedseg.files import write_json
+from pedseg.inference import Settings
 from pedseg.runs import RunFolder
 
-WINDOW = {"step": 0.5, "precision": "32", "window_batch": 1}
+PREDICTION = Settings()
 
 
 def test_cases_are_chosen_by_hash() -> None:
@@ -47,7 +49,7 @@ def write_run(folder: Path) -> RunFolder:
 def test_a_plan_is_current_until_checkpoint_or_settings_change(tmp_path: Path) -> None:
     run = write_run(tmp_path / "uda" / "fold_0")
     held_out, target = {"adult": ["a", "b", "c"]}, {"ped": ["x", "y"]}
-    plan = make_plan(run, held_out=held_out, target=target, window=WINDOW, cases=2, seed=0)
+    plan = make_plan(run, held_out=held_out, target=target, prediction=PREDICTION, cases=2, seed=0)
     assert (len(plan.source), len(plan.target)) == (2, 2)
     assert (plan.target_labels, plan.synthetic) == (False, True)
     assert not plan.is_current()
@@ -55,21 +57,25 @@ def test_a_plan_is_current_until_checkpoint_or_settings_change(tmp_path: Path) -
     assert not plan.is_current()  # without the masks
     run.target_masks.touch()
     assert plan.is_current()
-    for changed in ({"cases": 3}, {"seed": 1}, {"target": {"ped": ["x"]}}, {"window": {**WINDOW, "precision": "bf16"}}):
-        settings = {"held_out": held_out, "target": target, "window": WINDOW, "cases": 2, "seed": 0, **changed}
-        assert not make_plan(run, **settings).is_current()  # type: ignore[arg-type]
+    others: list[dict[str, Any]] = [{"cases": 3}, {"seed": 1}, {"target": {"ped": ["x"]}}]
+    others += [{"prediction": Settings(**more)} for more in ({"precision": "bf16"}, {"step": 0.4}, {"adapt_steps": 5})]
+    for changed in others:
+        settings = {"held_out": held_out, "target": target, "prediction": PREDICTION, "cases": 2, "seed": 0, **changed}
+        assert not make_plan(run, **settings).is_current()
+    for same in (Settings(mirror=False), Settings(window_batch=4), Settings(adapt_rate=0.1)):
+        assert make_plan(run, held_out=held_out, target=target, prediction=same, cases=2, seed=0).is_current()
     write_json(run.validators, {"checkpoint": plan.checkpoint, "settings": {**plan.settings, "format": 1}})
     assert not plan.is_current()  # without the published sizes
     run.checkpoint.write_bytes(b"other weights")
-    assert not make_plan(run, held_out=held_out, target=target, window=WINDOW, cases=2, seed=0).is_current()
+    assert not make_plan(run, held_out=held_out, target=target, prediction=PREDICTION, cases=2, seed=0).is_current()
 
 
 def test_both_sides_cannot_be_one_cohort(tmp_path: Path) -> None:
     run = write_run(tmp_path / "uda" / "fold_0")
     with pytest.raises(PedsegError, match="is source and target"):
-        make_plan(run, held_out={"ped": ["x"]}, target={"ped": ["y"]}, window=WINDOW, cases=2, seed=0)
+        make_plan(run, held_out={"ped": ["x"]}, target={"ped": ["y"]}, prediction=PREDICTION, cases=2, seed=0)
     with pytest.raises(PedsegError, match="no image of the target"):
-        make_plan(run, held_out={}, target={"ped": []}, window=WINDOW, cases=2, seed=0)
+        make_plan(run, held_out={}, target={"ped": []}, prediction=PREDICTION, cases=2, seed=0)
 
 
 def test_runs_are_found_once(tmp_path: Path) -> None:

@@ -62,6 +62,11 @@ def open_case(folder: Path, number: int = 1) -> Case:
     return find_cases(folder / str(number), cohort="ped", labelled=False).cases[0]
 
 
+def case_logits(predictor: Predictor, image: Tensor, brain: Tensor) -> Tensor:
+    with predictor.following(image, brain) as logits:
+        return logits
+
+
 def tensors(prepared: PreparedImage) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(prepared.normalised()), torch.from_numpy(prepared.brain)
 
@@ -205,12 +210,12 @@ def test_a_gentle_adaptation_is_kept(precision: str, tmp_path: Path) -> None:
     predictor = Predictor([path], device=CPU, settings=settings)
     prepared = predictor.prepare(open_case(tmp_path / "in"))
     image, brain = tensors(prepared)
-    own, after = predictor.logits(image), predictor.adapted_logits(image, brain)
+    own, after = predictor.logits(image), case_logits(predictor, image, brain)
     assert predictor.adaptations_kept == [True]
     assert entropy(after, brain) < entropy(own, brain)
     assert torch.equal(predictor.logits(image), own)
     with torch.inference_mode():  # whatever the caller does
-        assert torch.equal(predictor.adapted_logits(image.clone(), brain.clone()), after)
+        assert torch.equal(case_logits(predictor, image.clone(), brain.clone()), after)
     assert np.array_equal(predictor.segment(prepared)[(slice(None), *prepared.crop)], after.numpy() > 0)
 
 
@@ -222,7 +227,7 @@ def test_a_harming_adaptation_leaves_the_own_prediction(rate: float, tmp_path: P
     prepared = off.prepare(open_case(tmp_path / "in"))
     image, brain = tensors(prepared)
     before = bits(on.networks[0])
-    assert torch.equal(on.adapted_logits(image, brain), off.logits(image))
+    assert torch.equal(case_logits(on, image, brain), off.logits(image))
     assert np.array_equal(on.segment(prepared), off.segment(prepared))
     assert on.adaptations_kept == [False, False]
     assert changed(before, bits(on.networks[0])) == set()
@@ -232,8 +237,8 @@ def test_other_cases_do_not_matter(tmp_path: Path) -> None:
     paths = [write_checkpoint(tmp_path / f"{seed}.ckpt", seed=seed) for seed in (1, 2)]
     cases = [tensors(Predictor(paths, device=CPU).prepare(open_case(tmp_path / "in", n))) for n in (1, 2)]
     forwards, backwards = (Predictor(paths, device=CPU, settings=ON) for _ in range(2))
-    first = [forwards.adapted_logits(*case) for case in cases]
-    second = [backwards.adapted_logits(*case) for case in cases[::-1]][::-1]
+    first = [case_logits(forwards, *case) for case in cases]
+    second = [case_logits(backwards, *case) for case in cases[::-1]][::-1]
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
     assert forwards.adaptations_kept == backwards.adaptations_kept[::-1] == [True, True]
 
@@ -246,7 +251,7 @@ def test_each_network_of_an_ensemble_adapts(tmp_path: Path) -> None:
     for network in both.networks:
         with adapted(network, image, brain, patch_size=PATCH, settings=ON):
             each.append(sliding_window_logits(network, image, patch_size=PATCH, mirror=False, channels_last=True))
-    assert torch.equal(both.adapted_logits(image, brain), (each[0] + each[1]) / 2)
+    assert torch.equal(case_logits(both, image, brain), (each[0] + each[1]) / 2)
     assert both.adaptations_kept == [True]
 
 

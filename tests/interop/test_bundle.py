@@ -246,5 +246,5 @@ def test_refusals(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     command[2:2] = [str(tmp_path / "other")]
     command[-1] = str(tmp_path / "new")
     assert main(command) == 2
-    assert "differ in network, patch" in capsys.readouterr().err
+    assert "differ in network, thresholds, patch" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()

@@ -26,6 +26,7 @@ PLANS: dict[str, dict[str, Any]] = {
     "instance norm": {"patch_size": (16, 16, 16), "deep_supervision": True},
     "batch norm": {"patch_size": (16, 16, 16), "norm": "batch"},
     "anisotropic": {"patch_size": (8, 16, 24), "spacing_mm": (3.0, 1.0, 1.0)},
+    "calibrated": {"patch_size": (16, 16, 16), "thresholds": (0.0, -0.5, 0.25)},
 }
 
 
@@ -62,7 +63,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.mark.exact(
     "Logits of the ONNX model in onnxruntime on the CPU and of the network, as a part of the largest logit (instance "
-    "norm, batch norm, anisotropic plan; batches of 1 and 3 random patches)",
+    "norm, batch norm, anisotropic plan, thresholds; batches of 1 and 3 random patches)",
     section="Interoperation",
     peer="onnxruntime",
     tolerance=1e-4,

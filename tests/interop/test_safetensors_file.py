@@ -10,6 +10,7 @@ import torch
 from pedseg.convert import main
 from pedseg.errors import PedsegError
 from pedseg.inference import Predictor, load_network
+from pedseg.inference.calibration import write_thresholds
 from pedseg.interop.safetensors_file import export_safetensors, load_safetensors
 from tests.builders import write_checkpoint
 from tests.exactness import Exact
@@ -52,8 +53,11 @@ def test_header(tmp_path: Path) -> None:
     assert json.loads(header["network"]) == load_network(checkpoint).network.settings
 
 
-def test_network_comes_back_and_predicts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("thresholds", [None, [0.0, -0.5, 0.25]])
+def test_network_comes_back_and_predicts(tmp_path: Path, thresholds: list[float] | None) -> None:
     checkpoint = write_checkpoint(tmp_path / "last.ckpt")
+    if thresholds:
+        write_thresholds(checkpoint, thresholds)
     path = export_safetensors(checkpoint, tmp_path / "network.safetensors")
     device = torch.device("cpu")
     image = torch.rand(4, 18, 17, 16)

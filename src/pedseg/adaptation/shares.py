@@ -12,10 +12,7 @@ from torch import Tensor, distributed, nn
 
 from pedseg.errors import PedsegError
 from pedseg.labels import Region
-
-LIMIT = 10.0  # logits beyond are as sure as those at it (a probability of 0.99995)
-BINS = 200  # of a histogram from -LIMIT to LIMIT
-WIDTH = 2 * LIMIT / BINS
+from pedseg.metrics.histogram import bins_of, histogram, quantile
 
 
 class ShareThresholds(nn.Module):
@@ -45,16 +42,15 @@ class ShareThresholds(nn.Module):
             raise PedsegError(f"mean_teacher.decay {decay} lets no count fade; with shares give less than 1")
         self.decay = decay
         self.warm_up = math.ceil(round(1 / (1 - decay), 6))  # 1 / (1 - 0.9) is a little more than 10
-        self.register_buffer("mass", torch.zeros(len(Region), BINS))
-        self.register_buffer("pending", torch.zeros(len(Region), BINS))
+        self.register_buffer("mass", torch.zeros(len(Region), bins_of()))
+        self.register_buffer("pending", torch.zeros(len(Region), bins_of()))
         self.register_buffer("seen", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
     def count(self, logits: Tensor, brain: Tensor) -> None:
         """Count logits (n, regions, D, H, W) where `brain` (n, 1, D, H, W) is true."""
-        bins = ((logits.float().clamp(-LIMIT, LIMIT) + LIMIT) / WIDTH).long().clamp(0, BINS - 1)  # 0 where not a number
-        for index, region in enumerate(bins.unbind(1)):
-            self.pending[index] += torch.bincount(region[brain[:, 0]], minlength=BINS)
+        for index, region in enumerate(logits.unbind(1)):
+            self.pending[index] += histogram(region[brain[:, 0]])
 
     @torch.no_grad()
     def merge(self) -> None:
@@ -67,24 +63,14 @@ class ShareThresholds(nn.Module):
         self.pending.zero_()
 
     def thresholds(self) -> Tensor:
-        """Logits (regions,), float32, between ``-LIMIT`` and ``LIMIT``."""
+        """Logits (regions,), float32, within the range of a histogram."""
         values = torch.zeros(len(Region), dtype=torch.float32, device=self.mass.device)
         if int(self.seen) < self.warm_up:
             return values
         for index, region in enumerate(Region):
             if region in self.shares:
-                values[index] = _quantile(self.mass[index], 1 - self.shares[region])
+                values[index] = quantile(self.mass[index], 1 - self.shares[region])
         return values
-
-
-def _quantile(mass: Tensor, share: float) -> float:
-    """Logit below which `share` of a histogram lies, even within each bin."""
-    total = mass.double().cpu().cumsum(0)
-    below: list[float] = (total / total[-1]).tolist()
-    index = next(i for i, value in enumerate(below) if value >= share or i == BINS - 1)
-    start = below[index - 1] if index else 0.0
-    part = (share - start) / (below[index] - start) if below[index] > start else 0.0
-    return -LIMIT + WIDTH * (index + min(max(part, 0.0), 1.0))
 
 
 def _checked(shares: Mapping[str, float]) -> dict[Region, float]:

@@ -15,7 +15,7 @@ from pedseg.cases import Case
 from pedseg.data.cohorts import convention_of, labelled_cases
 from pedseg.errors import PedsegError, Problem, ProblemsError
 from pedseg.files import read_json, write_json
-from pedseg.inference import Predictor, Settings, best_precision, predict_cases
+from pedseg.inference import Predictor, predict_cases, settings_of_run
 from pedseg.inference.postprocessing import Rule
 from pedseg.inference.predictor import RECORD
 from pedseg.labels import LabelConvention
@@ -129,8 +129,7 @@ def _predict_held_out(fold: RunFolder, cases: Mapping[str, Sequence[Case]], devi
 
 def _predictor(fold: RunFolder, settings: Mapping[str, Any], device: torch.device) -> Predictor:
     """The network of a run, used as the run did."""
-    precision = best_precision(device) if settings["precision"] == "auto" else settings["precision"]
-    return Predictor([fold.checkpoint], device=device, settings=Settings(**{**settings, "precision": precision}))
+    return Predictor([fold.checkpoint], device=device, settings=settings_of_run(settings, device))
 
 
 def pool(parts: Sequence[HeldOut]) -> list[HeldOut]:

@@ -76,6 +76,8 @@ def role_of(models: Mapping[int, Model], children: set[str]) -> Role:
     reverses = "dann" in methods and strength > 0
     if (config.get("prediction") or {}).get("adapt_steps"):
         return Role.METHOD  # it learns from each target image that it predicts
+    if (config.get("calibration") or {}).get("ratios"):
+        return Role.METHOD  # its thresholds come from images of the target
     if not config["data"].get("target") or (methods <= WITHOUT_SIGNAL and not reverses):
         return Role.CONTROL
     return Role.METHOD

@@ -1,7 +1,8 @@
 """What the validators read of a network: its predictions of whole cases and its features of some patches.
 
 Cases come from the store, on the grid that the network was trained on. Of a target case only the image is opened.
-Windows are not mirrored and norms do not adapt at test time, whatever the run's own predictions do.
+Windows are not mirrored, whatever the run's own predictions do. A network that adapts to the case that it predicts is
+measured as it is then; mirrored images meet what it has become for the case.
 """
 
 from collections.abc import Mapping
@@ -77,10 +78,10 @@ def measure_source(predictor: Predictor, case: StoredCase, *, seed: int) -> Sour
     Raises:
         PedsegError: the case has no label, a file is damaged, or the store holds other voxels than the network's.
     """
-    image, _ = _read(predictor, case)
+    image, brain = _read(predictor, case)
     label = case.read_label((0, 0, 0), case.shape).astype(bool)
-    masks = predictor.logits(torch.from_numpy(image)).numpy() > 0
-    return SourceCase(patch_features(predictor, case, seed=seed), mean_dice(masks, label))
+    with predictor.following(torch.from_numpy(image), torch.from_numpy(brain)) as logits:
+        return SourceCase(patch_features(predictor, case, seed=seed), mean_dice(logits.numpy() > 0, label))
 
 
 def measure_target(predictor: Predictor, case: StoredCase, *, seed: int) -> TargetCase:
@@ -91,14 +92,14 @@ def measure_target(predictor: Predictor, case: StoredCase, *, seed: int) -> Targ
     """
     array, brain = _read(predictor, case)
     image = torch.from_numpy(array)
-    logits = predictor.logits(image)
+    with predictor.following(image, torch.from_numpy(brain)) as logits:
+        mirrored = [
+            predictor.logits(image.flip(1 + axis)).flip(1 + axis).numpy() > 0 for axis in predictor.mirror_axes[0]
+        ]
+        features = patch_features(predictor, case, seed=seed)
     masks = logits.numpy() > 0
-    mirrored = []
-    for axis in predictor.mirror_axes[0]:
-        flipped = predictor.logits(image.flip(1 + axis)).flip(1 + axis)
-        mirrored.append(flipped.numpy() > 0)
     return TargetCase(
-        features=patch_features(predictor, case, seed=seed),
+        features=features,
         confidence=confidence(logits.numpy()[:, brain]),
         flip_agreement=agreement(masks, mirrored) if mirrored else None,
         masks=masks,

@@ -2,17 +2,19 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pedseg.analysis.validation_measure import PATCHES, VOXELS
 from pedseg.errors import PedsegError
 from pedseg.files import read_json
+from pedseg.inference import Settings
 from pedseg.inference.checkpoint import sha256
 from pedseg.runs import RunFolder
 
 FORMAT = 2  # raised whenever scores of an older version do not compare
+UNDECIDED = ("mirror", "window_batch")  # of the prediction: the same for all, and without effect
 CaseIds = Mapping[str, Sequence[str]]  # cohort → case ids
 Chosen = tuple[tuple[str, str], ...]  # cohort and id of each case
 
@@ -27,7 +29,7 @@ class Plan:
         checkpoint: SHA-256 of its last checkpoint.
         source: held-out labelled cases; none if it was trained on all of them.
         target: cases whose images are read.
-        window: distance, precision and batch of the windows (settings of the run, without mirroring).
+        prediction: how the run predicts, but without mirroring.
         cases: most cases of each domain.
         seed: of the choice of cases and of the patches in them.
         target_labels: whether the run was trained on labels of the target's cohort; it has no say then.
@@ -39,7 +41,7 @@ class Plan:
     checkpoint: str
     source: Chosen
     target: Chosen
-    window: Mapping[str, Any]
+    prediction: Settings
     cases: int
     seed: int
     target_labels: bool
@@ -54,7 +56,7 @@ class Plan:
             "seed": self.seed,
             "patches": PATCHES,
             "voxels": VOXELS,
-            **{name: self.window[name] for name in ("step", "precision")},
+            **{name: value for name, value in self.prediction.deciding.items() if name not in UNDECIDED},
             "source": [list(case) for case in self.source],
             "target": [list(case) for case in self.target],
         }
@@ -90,8 +92,6 @@ def find_runs(sources: Sequence[Path]) -> tuple[list[RunFolder], list[tuple[Path
             config = read_json(run.config)
             if "cohorts" not in config.get("data", {}):
                 left_out.append((run.path, "its config.json names no cohorts (imported?)"))
-            elif config.get("prediction", {}).get("adapt_steps"):
-                left_out.append((run.path, "its networks change with every case they predict, which is not measured"))
             elif not (run.finished.exists() and run.checkpoint.exists()):
                 left_out.append((run.path, "it is not finished; give its command again to continue it"))
             else:
@@ -104,7 +104,7 @@ def make_plan(
     *,
     held_out: CaseIds,
     target: CaseIds,
-    window: Mapping[str, Any],
+    prediction: Settings,
     cases: int,
     seed: int,
 ) -> Plan:
@@ -114,7 +114,7 @@ def make_plan(
         run: a finished run.
         held_out: labelled source cases that it was not trained on; a cohort of the target is refused.
         target: training cases of the target.
-        window: ``step``, ``precision`` ("32" or "bf16") and ``window_batch``.
+        prediction: how the run predicts; nothing is mirrored here.
         cases: most cases of each domain.
         seed: of the choice.
 
@@ -134,7 +134,7 @@ def make_plan(
         checkpoint=sha256(run.checkpoint),
         source=choose_cases(held_out, cases, seed=seed),
         target=chosen,
-        window=window,
+        prediction=replace(prediction, mirror=False),
         cases=cases,
         seed=seed,
         target_labels=any(trained_on_labels(config, cohort) for cohort in target),

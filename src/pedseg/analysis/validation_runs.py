@@ -32,7 +32,7 @@ from pedseg.analysis.validators import (
 from pedseg.data import CohortStore, StoredCase
 from pedseg.errors import PedsegError
 from pedseg.files import atomic_path, read_json, write_json
-from pedseg.inference import Predictor, Settings
+from pedseg.inference import Predictor
 
 FEWEST_RUNS = 2  # that a run is compared with another
 Scores = dict[str, float | None]
@@ -47,7 +47,7 @@ def validate_run(plan: Plan, *, device: torch.device) -> None:
     Raises:
         PedsegError: a case is not in the store, a file is damaged, or the checkpoint cannot be used.
     """
-    predictor = Predictor([plan.run.checkpoint], device=device, settings=Settings(mirror=False, **plan.window))
+    predictor = Predictor([plan.run.checkpoint], device=device, settings=plan.prediction)
     source = [measure_source(predictor, case, seed=plan.seed) for case in _track(plan, plan.source, "source")]
     target = [measure_target(predictor, case, seed=plan.seed) for case in _track(plan, plan.target, "target")]
     scores, details = score(source, target)

@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 from lightning.pytorch.loggers.logger import Logger
 from omegaconf import DictConfig
 
+from pedseg.assembly.calibration import calibration_target
 from pedseg.assembly.methods import build_methods
 from pedseg.callbacks import MetricsCsv
 from pedseg.callbacks.tracking import tensorboard_logger, wandb_logger
@@ -30,7 +31,8 @@ def select(config: Mapping[str, Any]) -> Selection:
     """Divide the prepared cohorts into what is trained on, watched and scored."""
     data, fold = config["data"], config["fold"]
     source = {cohort: part for cohort, part in data["source"].items() if part}
-    cohorts = {*source, *data["target"], data["evaluation"]}
+    target = {*data["target"], *calibration_target(config)}
+    cohorts = {*source, *target, data["evaluation"]}
     for cohort in sorted(cohorts - set(data["cohorts"])):
         raise PedsegError(f"cohort {cohort!r} is not among data.cohorts ({', '.join(data['cohorts'])})")
     if fold != "all" and not isinstance(fold, int):
@@ -41,7 +43,7 @@ def select(config: Mapping[str, Any]) -> Selection:
         {cohort: CohortStore(Path(data["store"]) / cohort).case_ids for cohort in sorted(cohorts)},
         fold=fold,
         source=source,
-        target=dict.fromkeys(data["target"], "fold"),
+        target=dict.fromkeys(sorted(target), "fold"),
         evaluation=[data["evaluation"]],
         grouping=grouping if made else "patient",
         split_files={} if made else dict.fromkeys(sorted(cohorts), Path(grouping)),
@@ -57,7 +59,7 @@ def build_data(config: Mapping[str, Any], selection: Selection) -> PatchDataModu
         store=Path(data["store"]),
         source={cohort: ids for cohort, ids in selection.source_train.items() if cohort not in opposed},
         source_validation=selection.source_validation,
-        target=selection.target_train,
+        target={cohort: selection.target_train[cohort] for cohort in data["target"]},
         opposed={cohort: selection.source_train[cohort] for cohort in opposed},
         patch_size=data["patch_size"],
         batch_size=data["batch_size"],

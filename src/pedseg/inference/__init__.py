@@ -2,7 +2,7 @@
 
 from pedseg.inference.checkpoint import LoadedNetwork, load_network
 from pedseg.inference.predictor import Predictor, predict_cases
-from pedseg.inference.settings import Settings, best_device, best_precision
+from pedseg.inference.settings import Settings, best_device, best_precision, settings_of_run
 from pedseg.inference.sliding_window import gaussian_importance, sliding_window_logits, window_starts
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "gaussian_importance",
     "load_network",
     "predict_cases",
+    "settings_of_run",
     "sliding_window_logits",
     "window_starts",
 ]

@@ -3,8 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,9 @@ from pedseg.inference.checkpoint import LoadedNetwork, load_network
 from pedseg.inference.settings import Settings
 from pedseg.inference.sliding_window import NotFiniteError, sliding_window_logits
 from pedseg.inference.test_time import adapted, harmless
-from pedseg.labels import LabelConvention, labels_from_regions
+from pedseg.labels import LabelConvention, Region, labels_from_regions
 from pedseg.networks import UNet
+from pedseg.networks.unet import above
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,11 @@ class Predictor:
         settings: how windows are laid, and whether the networks adapt to each case.
         load: what reads a checkpoint, where its file is not one of a run.
 
+    Thresholds of calibrated networks are taken from the mean of their logits, so that neither windows nor members of an
+    ensemble are cut by themselves, and an adaptation works on what the networks were trained to give.
+
     Attributes:
+        thresholds: (regions,) mean over the networks; None if none is calibrated.
         adaptations_kept: of each case that the networks adapted to, whether its adapted prediction was used.
 
     Raises:
@@ -73,6 +77,9 @@ class Predictor:
             for one in loaded
         ]
         self.adaptations_kept: list[bool] = []
+        self.thresholds = _mean_thresholds(self.networks)
+        for network in self.networks:
+            network.calibrate(None)
 
     def prepare(self, case: Case) -> PreparedImage:
         """Read a case and bring it to the networks' voxel size.
@@ -85,57 +92,73 @@ class Predictor:
     def logits(self, image: Tensor) -> Tensor:
         """Mean logits (3, d, h, w), float32 on the CPU, of a normalised image (4, d, h, w); the networks as they are.
 
+        Those of calibrated networks are above their thresholds.
+
         Image and sums lie on the device: for the largest BraTS volume they take 250 MB, and moving every window's
         logits to the CPU would take longer than the forward pass of a fast GPU.
         """
-        return self._mean_logits(image.to(self.device), during=nullcontext)
+        return self._cut(self._mean_logits(image.to(self.device)))
 
-    def adapted_logits(self, image: Tensor, brain: Tensor) -> Tensor:
-        """As `logits`, of networks that adapt to this image; `logits` themselves where that seems to do harm.
+    @contextmanager
+    def following(self, image: Tensor, brain: Tensor) -> Iterator[Tensor]:
+        """Let the networks be, for as long as the context lasts, what they are for a case; yield their `logits` of it.
 
-        Whether the adaptation was kept is added to `adaptations_kept`.
+        With `adapt_steps` they adapt to the case, or stay what they are where that seems to do harm; which of these is
+        added to `adaptations_kept`. Afterwards they have their old bits again.
 
         Args:
             image: normalised (4, d, h, w).
             brain: (d, h, w) bool.
         """
-        image, own = image.to(self.device), self.logits(image)
-        adapt = partial(adapted, image=image, brain=brain, patch_size=self.patch_size, settings=self.settings)
+        image = image.to(self.device)
+        own = self._mean_logits(image)
+        if not self.settings.adapt_steps:
+            yield self._cut(own)
+            return
+        with ExitStack() as stack:
+            for network in self.networks:
+                stack.enter_context(adapted(network, image, brain, patch_size=self.patch_size, settings=self.settings))
+            after = self._adapted_logits(image)
+            kept = after is not None and harmless(own, after, brain)
+            self.adaptations_kept.append(kept)
+            if not kept:
+                stack.close()
+            yield self._cut(own if after is None or not kept else after)
+
+    def _adapted_logits(self, image: Tensor) -> Tensor | None:
+        """As `_mean_logits`; None if they are no numbers."""
         try:
-            after = self._mean_logits(image, during=adapt)
-            kept = harmless(own, after, brain)
+            return self._mean_logits(image)
         except NotFiniteError:
-            kept = False
-        self.adaptations_kept.append(kept)
-        return after if kept else own
+            return None
 
     @torch.inference_mode()
-    def _mean_logits(self, image: Tensor, *, during: Callable[[UNet], AbstractContextManager[object]]) -> Tensor:
-        """Mean over the networks, each predicting within the context that `during` makes of it."""
+    def _cut(self, logits: Tensor) -> Tensor:
+        return logits if self.thresholds is None else above(logits, self.thresholds)
+
+    @torch.inference_mode()
+    def _mean_logits(self, image: Tensor) -> Tensor:
+        """Mean over the networks, uncut."""
         total: Tensor | None = None
         for network, mirror_axes in zip(self.networks, self.mirror_axes, strict=True):
-            with during(network):
-                logits = sliding_window_logits(
-                    network,
-                    image,
-                    patch_size=self.patch_size,
-                    device=self.device,
-                    channels_last=True,
-                    mirror_axes=mirror_axes,
-                    **self.settings.windows,
-                )
+            logits = sliding_window_logits(
+                network,
+                image,
+                patch_size=self.patch_size,
+                device=self.device,
+                channels_last=True,
+                mirror_axes=mirror_axes,
+                **self.settings.windows,
+            )
             total = logits if total is None else total.add_(logits)
         assert total is not None  # noqa: S101  (there is at least one network)
         return total.div_(len(self.networks)).cpu()
 
     def segment(self, prepared: PreparedImage) -> NDArray[np.bool_]:
         """Region masks (3, Z, Y, X) of a prepared case on its input grid."""
-        image = torch.from_numpy(prepared.normalised())
-        if self.settings.adapt_steps:
-            logits = self.adapted_logits(image, torch.from_numpy(prepared.brain))
-        else:
-            logits = self.logits(image)
-        return restore_regions(logits.numpy(), prepared)
+        image, brain = torch.from_numpy(prepared.normalised()), torch.from_numpy(prepared.brain)
+        with self.following(image, brain) as logits:
+            return restore_regions(logits.numpy(), prepared)
 
     def predict(self, case: Case) -> NDArray[np.bool_]:
         """Region masks (3, Z, Y, X) of a case on its input grid.
@@ -238,6 +261,13 @@ def _prefetch(predictor: Predictor, cases: Sequence[Case]) -> Iterator[tuple[Cas
             if index + 1 < len(cases):
                 pending.append(pool.submit(predictor.prepare, cases[index + 1]))
             yield case, current
+
+
+def _mean_thresholds(networks: Sequence[UNet]) -> Tensor | None:
+    """Thresholds (regions,) of the mean of the logits; None if no network has any."""
+    if all(network.thresholds is None for network in networks):
+        return None
+    return torch.tensor([network.settings.get("thresholds", [0.0] * len(Region)) for network in networks]).mean(0)
 
 
 def _check_ensemble(checkpoints: Sequence[Path], loaded: Sequence[LoadedNetwork]) -> None:

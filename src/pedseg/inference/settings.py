@@ -1,6 +1,7 @@
 """How cases are predicted, and on what."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -76,3 +77,13 @@ def best_precision(device: torch.device) -> Precision:
         return "32"
     able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "32"
+
+
+def settings_of_run(prediction: Mapping[str, Any], device: torch.device) -> Settings:
+    """How a run predicts on a device, of the group `prediction` of its configuration.
+
+    Raises:
+        PedsegError: a value cannot be used.
+    """
+    precision = prediction["precision"]
+    return Settings(**{**prediction, "precision": best_precision(device) if precision == "auto" else precision})

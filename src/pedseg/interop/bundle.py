@@ -61,8 +61,8 @@ def _load_members(checkpoints: Sequence[Path]) -> list[LoadedNetwork]:
     for checkpoint, shape in zip(checkpoints, shapes, strict=True):
         if shape != shapes[0]:
             raise PedsegError(
-                f"{checkpoint} and {checkpoints[0]} differ in network, patch, voxel size or mirroring; export each "
-                "as a bundle of its own"
+                f"{checkpoint} and {checkpoints[0]} differ in network, thresholds, patch, voxel size or mirroring; "
+                "export each as a bundle of its own"
             )
     return members
 

@@ -1,6 +1,7 @@
 """nnU-Net's plain convolutional U-Net, assembled from the blocks of MONAI's DynUNet."""
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -65,10 +66,14 @@ class UNet(nn.Module):
             in place of the rule.
         kernels: convolution kernel (z, y, x) of each stage.
         strides: stride (z, y, x) of each stage.
+        thresholds: logit of each region above which a voxel belongs to it (see `calibrate`); all 0 if None.
 
     Raises:
-        PedsegError: the patch does not fit the topology (`plan_topology`) or the norm is unknown.
+        PedsegError: the patch does not fit the topology (`plan_topology`), the norm is unknown, or thresholds are not
+            one for each region.
     """
+
+    thresholds: Tensor | None
 
     def __init__(
         self,
@@ -85,6 +90,7 @@ class UNet(nn.Module):
         features: Sequence[int] | None = None,
         kernels: Sequence[Sequence[int]] | None = None,
         strides: Sequence[Sequence[int]] | None = None,
+        thresholds: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         if norm not in ("instance", "batch"):
@@ -119,6 +125,29 @@ class UNet(nn.Module):
         _finish(self.encoder, conv_bias=conv_bias)
         _finish(self.decoder, conv_bias=conv_bias)
         self.apply(_initialise)
+        self.register_buffer("thresholds", None, persistent=False)
+        if thresholds is not None:
+            self.calibrate(thresholds)
+
+    def calibrate(self, thresholds: Sequence[float] | None) -> None:
+        """Let `forward` give logits above these thresholds (`above`), 0 then being the boundary again; None: no more.
+
+        What is trained, the output of `forward_features`, is as before.
+
+        Raises:
+            PedsegError: there is not one finite number for each region.
+        """
+        self._settings.pop("thresholds", None)
+        self.thresholds = None
+        if thresholds is None:
+            return
+        values = [float(value) for value in thresholds]
+        if len(values) != self._settings["out_channels"] or not all(map(math.isfinite, values)):
+            raise PedsegError(
+                f"thresholds {values}: give a finite logit for each of the {self._settings['out_channels']} regions"
+            )
+        self._settings["thresholds"] = values
+        self.thresholds = torch.tensor(values, device=next(self.parameters()).device)
 
     def _build_encoder(self, in_channels: int, norm: Norm) -> nn.ModuleList:
         topology = self.topology
@@ -177,7 +206,7 @@ class UNet(nn.Module):
         """Logits (B, out_channels, D, H, W) of images (B, in_channels, D, H, W)."""
         _, decoder = self._decode(x)
         logits: Tensor = self.seg_layers[0](decoder[-1])
-        return logits
+        return logits if self.thresholds is None else above(logits, self.thresholds)
 
     def forward_features(self, x: Tensor) -> UNetOutput:
         """Logits of every head and the feature maps of every decoder stage.
@@ -205,6 +234,18 @@ class UNet(nn.Module):
             x = stage(x, skips.pop())
             features.append(x)
         return bottleneck, features
+
+
+def above(logits: Tensor, thresholds: Tensor) -> Tensor:
+    """How far logits (..., R, D, H, W) are above the thresholds (R,) of their regions, at most as far as the whole.
+
+    Regions go from the whole to its parts; none is then further above its threshold than the one around it, so that no
+    part reaches outside.
+    """
+    regions = list((logits - thresholds.view(-1, 1, 1, 1)).unbind(-4))
+    for part in range(1, len(regions)):
+        regions[part] = torch.minimum(regions[part], regions[part - 1])
+    return torch.stack(regions, dim=-4)
 
 
 def _finish(module: nn.Module, *, conv_bias: bool) -> None:

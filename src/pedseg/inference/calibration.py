@@ -1,0 +1,109 @@
+"""Thresholds at which a network finds parts of the tumour as large as they are known to be in the target.
+
+A network that has learnt one population's tumours carries their make-up over to another one: one trained on adults
+draws oedema around every child's tumour core. Where classes have other frequencies and look the same within, the
+optimal decision moves by a constant in the logit (Saerens et al. 2002, "Adjusting the outputs of a classifier to new a
+priori probabilities", eq. 4). That needs the new frequencies: here published ones, of parts within the whole tumour,
+which leave its size and place to the network.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pedseg.errors import PedsegError
+from pedseg.files import atomic_path
+from pedseg.inference.checkpoint import DESCRIPTION, read_checkpoint
+from pedseg.labels import Region
+from pedseg.metrics.histogram import bins_of, histogram, quantile
+
+LIMIT = 30.0  # of the logits that thresholds are looked for among
+WHOLE = list(Region).index(Region.WT)
+
+
+class PartThresholds:
+    """For each part the logit above which it has its known share of the whole tumour, in the mean over cases.
+
+    Within the voxels that the network gives to WT, logits of the part are counted case by case, each histogram is
+    divided by its sum, and the mean of these over the cases is cut at the share: so each case weighs the same, as in
+    the published mean. Cases in which no WT is found have no say.
+
+    Args:
+        ratios: mean over patients of the volume of a part (TC, ET) divided by that of WT.
+
+    Attributes:
+        totals: (regions, bins) float64, the sum over cases of their histograms; add those of other processes.
+        cases: (1,) float64, how many cases have a WT.
+
+    Raises:
+        PedsegError: a ratio is not between 0 and 1, or is of another region.
+    """
+
+    def __init__(self, ratios: Mapping[str, float]) -> None:
+        parts = [region for region in Region if region is not Region.WT]
+        for region, ratio in ratios.items():
+            if region not in parts or not (isinstance(ratio, int | float) and 0 < ratio < 1):
+                raise PedsegError(
+                    f"calibration.ratios.{region}={ratio}: give {' or '.join(parts)} a part of WT between 0 and 1"
+                )
+        self.ratios = {Region(region): float(ratio) for region, ratio in ratios.items()}
+        self.totals = torch.zeros(len(Region), bins_of(LIMIT), dtype=torch.float64)
+        self.cases = torch.zeros(1, dtype=torch.float64)
+
+    def count(self, logits: Tensor) -> None:
+        """Count the logits (regions, d, h, w) of a case."""
+        whole = logits[WHOLE] > 0
+        if not whole.any():
+            return
+        self.cases += 1
+        for index, region in enumerate(Region):
+            if region in self.ratios:
+                counts = histogram(logits[index][whole], limit=LIMIT).to(self.totals)
+                self.totals[index] += counts / counts.sum()
+
+    def thresholds(self) -> list[float]:
+        """A logit for each region; 0 for one without a ratio.
+
+        Raises:
+            PedsegError: no case has a WT.
+        """
+        if not self.cases.item():
+            raise PedsegError("no tumour was found in any image, so no part of one can be calibrated")
+        return [
+            quantile(self.totals[index], 1 - self.ratios[region]) if region in self.ratios else 0.0
+            for index, region in enumerate(Region)
+        ]
+
+    def found(self) -> dict[Region, float]:
+        """Mean over cases of each part's share of WT at threshold 0: what the network finds by itself."""
+        middle = self.totals.shape[1] // 2
+        return {
+            region: float(self.totals[index, middle:].sum() / self.cases)
+            for index, region in enumerate(Region)
+            if region in self.ratios
+        }
+
+
+def thresholds_of(checkpoint: Path) -> list[float] | None:
+    """Thresholds of the network in a checkpoint of a run; None if it has not been calibrated.
+
+    Raises:
+        PedsegError: the checkpoint cannot be read.
+    """
+    network: Mapping[str, Any] = read_checkpoint(checkpoint)[DESCRIPTION]["network"]
+    return network.get("thresholds")
+
+
+def write_thresholds(checkpoint: Path, thresholds: Sequence[float]) -> None:
+    """Give the network in a checkpoint of a run its thresholds (`pedseg.networks.UNet`); its tensors stay as they are.
+
+    Raises:
+        PedsegError: the checkpoint cannot be read.
+    """
+    content = read_checkpoint(checkpoint)
+    content[DESCRIPTION]["network"]["thresholds"] = [float(value) for value in thresholds]
+    with atomic_path(checkpoint) as temporary:
+        torch.save(content, temporary)
