@@ -78,11 +78,7 @@ def _finish(parts: PartThresholds, folder: RunFolder, trainer: Trainer, *, image
     thresholds = dict(zip(Region, parts.thresholds(), strict=True))
     write_thresholds(folder.checkpoint, list(thresholds.values()))
     found = parts.found()
-    for region, ratio in parts.ratios.items():
-        log.info(
-            "calibration on %d images: %s had %.2f of WT; above logit %.2f it has %.2f",
-            images, region.upper(), found[region], thresholds[region], ratio,
-        )  # fmt: skip
+    log.info("calibration on %d images: %s", images, "; ".join(parts.summary()))
     values = {f"calibration/found_{region}": found[region] for region in found}
     values |= {f"calibration/threshold_{region}": thresholds[region] for region in found}
     for logger in trainer.loggers:

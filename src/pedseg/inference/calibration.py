@@ -86,6 +86,14 @@ class PartThresholds:
             if region in self.ratios
         }
 
+    def summary(self) -> list[str]:
+        """What was found and what is cut, a line for each part."""
+        thresholds, found = dict(zip(Region, self.thresholds(), strict=True)), self.found()
+        return [
+            f"{region.upper()} had {found[region]:.2f} of WT; above logit {thresholds[region]:.2f} it has {ratio:.2f}"
+            for region, ratio in self.ratios.items()
+        ]
+
 
 def thresholds_of(checkpoint: Path) -> list[float] | None:
     """Thresholds of the network in a checkpoint of a run; None if it has not been calibrated.
@@ -97,13 +105,20 @@ def thresholds_of(checkpoint: Path) -> list[float] | None:
     return network.get("thresholds")
 
 
-def write_thresholds(checkpoint: Path, thresholds: Sequence[float]) -> None:
+def write_thresholds(checkpoint: Path, thresholds: Sequence[float], *, output: Path | None = None) -> None:
     """Give the network in a checkpoint of a run its thresholds (`pedseg.networks.UNet`); its tensors stay as they are.
+
+    Args:
+        checkpoint: to read.
+        thresholds: a logit for each region.
+        output: to write, without what a run would continue from; `checkpoint` itself, with all it has, if None.
 
     Raises:
         PedsegError: the checkpoint cannot be read.
     """
     content = read_checkpoint(checkpoint)
     content[DESCRIPTION]["network"]["thresholds"] = [float(value) for value in thresholds]
-    with atomic_path(checkpoint) as temporary:
+    if output is not None:
+        content = {key: content[key] for key in (DESCRIPTION, "state_dict")}
+    with atomic_path(output or checkpoint) as temporary:
         torch.save(content, temporary)

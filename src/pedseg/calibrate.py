@@ -1,0 +1,129 @@
+"""Calibrate a network on images without labels: ``python -m pedseg.calibrate --run RUN --input DIR --output FILE``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pedseg.configuration import conf_dir, exit_code
+from pedseg.errors import PedsegError, Problem
+from pedseg.runs import checkpoints_of
+
+if TYPE_CHECKING:  # heavy imports wait until --help is answered
+    from pedseg.cases import Case
+    from pedseg.inference import Predictor
+    from pedseg.inference.calibration import PartThresholds
+
+SOME_FAILED = 1
+PUBLISHED = "calibration/published.yaml"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m pedseg.calibrate",
+        description="Find thresholds at which a network's tumour core is as large a part of the whole tumour as is "
+        "published of children, in the mean over a folder of images without labels, and write a checkpoint that has "
+        "them. `python -m pedseg.predict --checkpoint FILE` uses it, with the same --no-mirror and --adapt-steps. In "
+        "training calibration=published does the same.",
+    )
+    network = p.add_mutually_exclusive_group(required=True)
+    network.add_argument("--checkpoint", type=Path, metavar="FILE", help="the network")
+    network.add_argument("--run", type=Path, metavar="DIR", help="its run folder")
+    p.add_argument("--input", type=Path, required=True, help="20 cases or more in a BraTS, Decathlon or nnU-Net layout")
+    p.add_argument("--output", type=Path, required=True, metavar="FILE", help="checkpoint to write")
+    p.add_argument(
+        "--ratio",
+        action="append",
+        default=[],
+        metavar="REGION=PART",
+        help="mean part of WT that tc or et has (default: that of 99 children of BraTS-PEDs 2023)",
+    )
+    p.add_argument("--no-mirror", action="store_true", help="do not average over mirrored windows (8 times faster)")
+    p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default: %(default)s")
+    p.add_argument("--adapt-steps", type=int, default=0, metavar="N", help="steps of test-time adaptation on each case")
+    p.add_argument("--overwrite", action="store_true", help="replace the output")
+    return p
+
+
+def calibrate(arguments: argparse.Namespace) -> int:
+    """Calibrate on every case of the input folder; 1 if some could not be read."""
+    if arguments.output.exists() and not arguments.overwrite:
+        raise PedsegError(f"{arguments.output} exists; give another --output, or --overwrite")
+    checkpoint = arguments.checkpoint or _only(checkpoints_of(arguments.run))
+    ratios = _ratios(arguments.ratio)
+
+    import torch
+
+    from pedseg.cases import find_cases
+    from pedseg.inference import Predictor, Settings, best_device, best_precision
+    from pedseg.inference.calibration import PartThresholds, write_thresholds
+
+    parts = PartThresholds(ratios)
+    found = find_cases(arguments.input, cohort="input", labelled=False)
+    device = best_device() if arguments.device == "auto" else torch.device(arguments.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise PedsegError("--device cuda: this machine has no CUDA device; use --device cpu")
+    mirror, steps = not arguments.no_mirror, arguments.adapt_steps
+    settings = Settings(mirror=mirror, precision=best_precision(device), adapt_steps=steps)
+    predictor = Predictor([checkpoint], device=device, settings=settings)
+    predictor.thresholds = None  # those of an earlier calibration
+    problems = [*found.problems, *_count(predictor, parts, found.cases)]
+    write_thresholds(checkpoint, parts.thresholds(), output=arguments.output)
+    for line in parts.summary():
+        print(line)
+    print(f"{arguments.output}: calibrated on {int(parts.cases.item())} cases in which a tumour was found")
+    for problem in problems:
+        sys.stderr.write(f"pedseg: {problem.case} is left out: {problem.what} → {problem.fix}\n")
+    return SOME_FAILED if problems else 0
+
+
+def _count(predictor: "Predictor", parts: "PartThresholds", cases: "Sequence[Case]") -> list[Problem]:
+    """Count every case that can be predicted; say what went wrong with the others."""
+    import torch
+    from rich.progress import track
+
+    from pedseg.inference.predictor import CASE_ERRORS
+
+    problems = []
+    for case in track(cases, description="calibrating"):
+        try:
+            prepared = predictor.prepare(case)
+            image, brain = torch.from_numpy(prepared.normalised()), torch.from_numpy(prepared.brain)
+            with predictor.following(image, brain) as logits:
+                parts.count(logits)
+        except CASE_ERRORS as error:
+            problems.append(Problem(case.id, "", str(error).splitlines()[0], "mend it and calibrate again"))
+    return problems
+
+
+def _only(checkpoints: Sequence[Path]) -> Path:
+    if len(checkpoints) > 1:
+        raise PedsegError(
+            f"there are {len(checkpoints)} networks ({checkpoints[0]} …); calibrate each by itself: --run RUN/fold_0"
+        )
+    return checkpoints[0]
+
+
+def _ratios(given: Sequence[str]) -> dict[str, Any]:
+    """Ratios by region, of the command line or the published ones."""
+    if not given:
+        from omegaconf import OmegaConf
+
+        published: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(conf_dir() / PUBLISHED))  # type: ignore[assignment]
+        return dict(published["ratios"])
+    try:
+        return {region: float(part) for region, part in (text.split("=") for text in given)}
+    except ValueError as error:
+        raise PedsegError(f"--ratio {' '.join(given)}: give REGION=PART, such as tc=0.9") from error
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code: 0, 1 if some cases could not be read, 2 if nothing was calibrated."""
+    arguments = parser().parse_args(argv)
+    return exit_code(lambda: calibrate(arguments))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
