@@ -336,7 +336,8 @@ def test_a_job_that_diverges_stops_and_leaves_the_next_its_own_record(toy_world:
 @pytest.mark.slow
 def test_two_processes_train_what_one_does(toy_world: Path, tmp_path: Path) -> None:
     """Two gloo processes with half the batch each: the same losses and weights as one process, up to rounding."""
-    common = ["experiment=uda", "trainer.precision=32-true", "trainer.limit_train_batches=4", "trainer.max_epochs=2"]
+    steps = ["trainer.limit_train_batches=4", "trainer.max_epochs=2"]
+    common = ["experiment=uda_calibrated", "trainer.precision=32-true", "prediction.precision='32'", *steps]
     run(spawn(toy_world, tmp_path / "one", *common, "data.batch_size=4"))
     two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.batch_size=2"]
     run(spawn(toy_world, tmp_path / "two", *common, *two))
@@ -348,6 +349,9 @@ def test_two_processes_train_what_one_does(toy_world: Path, tmp_path: Path) -> N
         for f in (one_folder, two_folder)
     ]
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    found = thresholds(one_folder)
+    assert found is not None
+    assert thresholds(two_folder) == pytest.approx(found, abs=1e-3)
     assert RunFolder(two_folder).scores.exists()
 
 
