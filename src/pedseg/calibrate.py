@@ -84,7 +84,7 @@ def _count(predictor: "Predictor", parts: "PartThresholds", cases: "Sequence[Cas
     import torch
     from rich.progress import track
 
-    from pedseg.inference.predictor import CASE_ERRORS
+    from pedseg.inference.predictor import CASE_ERRORS, problem_of
 
     problems = []
     for case in track(cases, description="calibrating"):
@@ -94,7 +94,7 @@ def _count(predictor: "Predictor", parts: "PartThresholds", cases: "Sequence[Cas
             with predictor.following(image, brain) as logits:
                 parts.count(logits)
         except CASE_ERRORS as error:
-            problems.append(Problem(case.id, "", str(error).splitlines()[0], "mend it and calibrate again"))
+            problems.append(problem_of(case, error))
     return problems
 
 

@@ -204,13 +204,14 @@ def predict_cases(
             regions = predictor.segment(prepared.result())
             write_label_map(paths[case.id], labels_from_regions(regions, convention), like=case.images[0])
         except CASE_ERRORS as error:
-            problems.append(_problem(case, error))
+            problems.append(problem_of(case, error))
     if kept := predictor.adaptations_kept[before:]:
         log.info("test-time adaptation: kept for %d of %d cases", sum(kept), len(kept))
     return problems
 
 
-def _problem(case: Case, error: Exception) -> Problem:
+def problem_of(case: Case, error: Exception) -> Problem:
+    """What went wrong with a case (one of `CASE_ERRORS`), and what to do."""
     what = str(error) or type(error).__name__
     file = next((image.path.name for image in case.images if image.path.name in what), "")
     if isinstance(error, torch.OutOfMemoryError):
