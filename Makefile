@@ -69,7 +69,7 @@ benchmark: $(STAMP)  ## Bounds, controls and adaptation methods on synthetic coh
 	"$(BIN)/python" -m pedseg.prepare scale=benchmark
 	"$(BIN)/python" -m pedseg.train -m scale=benchmark sweep=benchmark seed=$(SEEDS) \
 		hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS)
-	"$(BIN)/python" -m pedseg.validate benchmark/runs
+	"$(BIN)/python" -m pedseg.validate benchmark/runs --cases 40
 	"$(BIN)/python" -m pedseg.benchmark benchmark/runs --output benchmark/report --overwrite
 
 confirmation: $(STAMP)  ## Bounds, the paper's method and the chosen one on shift B, synthetic cohorts held for this alone
@@ -78,7 +78,7 @@ confirmation: $(STAMP)  ## Bounds, the paper's method and the chosen one on shif
 	"$(BIN)/python" -m pedseg.prepare scale=benchmark_b
 	"$(BIN)/python" -m pedseg.train -m scale=benchmark_b sweep=confirmation seed=$(SEEDS) \
 		hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS)
-	"$(BIN)/python" -m pedseg.validate benchmark/shift_b/runs
+	"$(BIN)/python" -m pedseg.validate benchmark/shift_b/runs --cases 40
 	"$(BIN)/python" -m pedseg.benchmark benchmark/shift_b/runs --output benchmark/shift_b/report --overwrite
 
 clean:  ## Remove the environment, caches and the demo
