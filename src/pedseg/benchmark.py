@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--validator",
         choices=VALIDATORS,
-        default="checkpoint_agreement",
+        default="sizes",
         metavar="NAME",
         help=f"what chooses the model that the goal is asked of: {', '.join(VALIDATORS)} (default: %(default)s)",
     )

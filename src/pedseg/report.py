@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--validator",
         choices=VALIDATORS,
-        default="checkpoint_agreement",
+        default="sizes",
         metavar="NAME",
         help=f"score of the heat map: {', '.join(VALIDATORS)} (default: %(default)s)",
     )
