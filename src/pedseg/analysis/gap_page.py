@@ -117,7 +117,7 @@ def main_table(rows: Sequence[Row]) -> str:
         for region in GAP_OF:
             text = gap_cell(row, region)
             cells.append(f"**{text}**" if row is best[region] else text)
-        cells += [f"{row.wt_lost.value:+.3f}" if row.entry.bound != LOWER and _known(row.wt_lost) else "–"]
+        cells += [_signed(row.wt_lost.value) if row.entry.bound != LOWER and _known(row.wt_lost) else "–"]
         cells += [_number(row.source_dice, 3), _number(row.minutes, 1), str(len(row.entry.models))]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -140,7 +140,7 @@ def choice_table(choices: Sequence[Choice]) -> str:
         for row in choice.rows:
             met = "met" if row.reaches_goal else "not met"
             cells = [VALIDATORS[choice.validator], escape(row.entry.title), str(choice.candidates)]
-            cells += [gap_cell(row, "tc"), f"{row.wt_lost.value:+.3f}", met]
+            cells += [gap_cell(row, "tc"), _signed(row.wt_lost.value), met]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -159,7 +159,14 @@ def goal_text(report: Report) -> str:
     text = f"Goal, {GOAL}: {verdict}."
     if best is None:
         return text
+    if choice is not None and best in choice.rows:
+        return f"{text} Labels would have chosen the same."
     return f"{text} Labels would have chosen {escape(best.entry.title)} ({_result(best)}): an oracle, not a result."
+
+
+def _signed(dice: float) -> str:
+    """A difference of Dice with its sign; none is +0.000, also where rounding has left a little below."""
+    return f"{round(dice, 3) + 0.0:+.3f}"
 
 
 def to_csv(report: Report) -> str:
@@ -222,7 +229,7 @@ def _role(row: Row) -> str:
 
 
 def _result(row: Row) -> str:
-    return f"{gap_cell(row, 'tc')} % of the gap, {row.wt_lost.value:+.3f} WT lost"
+    return f"{gap_cell(row, 'tc')} % of the gap, {_signed(row.wt_lost.value)} WT lost"
 
 
 def _interval(estimate: Estimate, *, digits: int = 3, scale: float = 1.0) -> str:

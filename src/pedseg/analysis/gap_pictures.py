@@ -98,9 +98,9 @@ def draw_embedding(
     return {
         path: f"Features of {len(domains.source)} adults that the runs validate on and {len(domains.target)} test "
         "children at the second-highest decoder stage, which the paper's domain classifier reads: means over the "
-        f"brain voxels of {WINDOWS} windows of a case, first two principal components, in units of the standard "
-        "deviation within a domain. Probe: balanced accuracy of a fresh linear classifier of the domains on all "
-        "channels, cross-validated by case (0.5: chance)."
+        f"brain voxels of {WINDOWS} windows of a case, before any adaptation to it, first two principal components, in "
+        "units of the standard deviation within a domain. Probe: balanced accuracy of a fresh linear classifier of the "
+        "domains on all channels, cross-validated by case (0.5: chance)."
     }
 
 
