@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pedseg.configuration import exit_code
 from pedseg.errors import PedsegError
+from pedseg.hardware import describe_machine
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     from pedseg.analysis.gap import Row
@@ -85,7 +86,7 @@ def benchmark(arguments: argparse.Namespace) -> None:
         costs=costs,
         validator=arguments.validator,
         resamples=arguments.resamples,
-        machine=machine(),
+        machine=describe_machine(),
         date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         notes=[*found.notes, *gap_notes(found, **settings), *unvalidated, *missing],
         pictures=pictures,
@@ -137,14 +138,6 @@ def find_domains(rows: "Sequence[Row]", *, cases: int, seed: int) -> "Domains":
         choose_cases(held_out, cases, seed=seed),
         choose_cases(selection.evaluation, cases, seed=seed),
     )
-
-
-def machine() -> str:
-    """Kind and size of this machine, without its name."""
-    import os
-    import platform
-
-    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -57,7 +57,8 @@ def calibrate(arguments: argparse.Namespace) -> int:
     import torch
 
     from pedseg.cases import find_cases
-    from pedseg.inference import Predictor, Settings, best_device, best_precision
+    from pedseg.hardware import fast_precision
+    from pedseg.inference import Predictor, Settings, best_device
     from pedseg.inference.calibration import PartThresholds, write_thresholds
 
     parts = PartThresholds(ratios)
@@ -66,7 +67,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise PedsegError("--device cuda: this machine has no CUDA device; use --device cpu")
     mirror, steps = not arguments.no_mirror, arguments.adapt_steps
-    settings = Settings(mirror=mirror, precision=best_precision(device), adapt_steps=steps)
+    settings = Settings(mirror=mirror, precision=fast_precision(device).precision, adapt_steps=steps)
     predictor = Predictor([checkpoint], device=device, settings=settings)
     predictor.thresholds = None  # those of an earlier calibration
     problems = [*found.problems, *_count(predictor, parts, found.cases)]

@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--step", type=float, default=0.5, help="distance of windows in patches (default: %(default)s)")
     p.add_argument("--no-mirror", action="store_true", help="do not average over mirrored windows (8 times faster)")
     p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default: %(default)s")
-    p.add_argument("--precision", default="auto", choices=("auto", "32", "bf16"), help="auto: bf16 where fast")
+    p.add_argument("--precision", default="auto", choices=("auto", "32", "bf16", "16"), help="auto: what is fast here")
     p.add_argument("--window-batch", type=int, default=1, help="windows per forward pass (default: %(default)s)")
     p.add_argument(
         "--adapt-steps", type=int, default=0, metavar="N", help="steps of test-time adaptation on each case (0: none)"
@@ -45,7 +45,8 @@ def predict(arguments: argparse.Namespace) -> int:
     import torch
 
     from pedseg.cases import find_cases
-    from pedseg.inference import Predictor, Settings, best_device, best_precision, predict_cases
+    from pedseg.hardware import fast_precision
+    from pedseg.inference import Predictor, Settings, best_device, predict_cases
     from pedseg.labels import get_convention
 
     convention = get_convention(arguments.convention)
@@ -56,7 +57,7 @@ def predict(arguments: argparse.Namespace) -> int:
     settings = Settings(
         step=arguments.step,
         mirror=not arguments.no_mirror,
-        precision=best_precision(device) if arguments.precision == "auto" else arguments.precision,
+        precision=fast_precision(device).precision if arguments.precision == "auto" else arguments.precision,
         window_batch=arguments.window_batch,
         adapt_steps=arguments.adapt_steps,
         adapt_rate=arguments.adapt_rate,

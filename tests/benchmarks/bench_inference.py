@@ -14,7 +14,8 @@ import torch
 from monai.inferers.inferer import SlidingWindowInferer
 from torch import Tensor, nn
 
-from pedseg.inference.sliding_window import Precision, sliding_window_logits
+from pedseg.hardware import Precision
+from pedseg.inference.sliding_window import sliding_window_logits
 from pedseg.networks import UNet
 
 BRAIN = (140, 180, 142)

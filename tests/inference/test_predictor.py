@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pedseg.cases import Case, find_cases
 from pedseg.errors import PedsegError
 from pedseg.imaging import PreparedImage, prepare_image, read_images
-from pedseg.inference import Predictor, Settings, best_precision, load_network, predict_cases
+from pedseg.inference import Predictor, Settings, load_network, predict_cases
 from pedseg.labels import get_convention, labels_from_regions
 from tests.builders import write_case, write_checkpoint
 
@@ -203,9 +203,3 @@ def test_real_cases_keep_their_grid(shared: Path, tmp_path: Path) -> None:
         assert np.array_equal(written.header["pixdim"][:4], image.header["pixdim"][:4])
         for field in ("qform_code", "sform_code", "xyzt_units"):
             assert np.array_equal(written.header[field], image.header[field]), field
-
-
-def test_bfloat16_is_chosen_where_it_is_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
-    for able, expected in (({}, "32"), ({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16")):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able, raising=False)
-        assert best_precision(CPU) == expected

@@ -1,6 +1,5 @@
 """Label maps against labels: files in, one row per case and region out."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +19,7 @@ from pedseg.analysis.pairing import Pair, pair_cases, pair_folder
 from pedseg.cases import Case
 from pedseg.errors import PedsegError, Problem, ProblemsError
 from pedseg.files import atomic_path
+from pedseg.hardware import cores
 from pedseg.imaging.nifti import Volume, integer_label, read_volume
 from pedseg.labels import LabelConvention, Region, regions_from_labels
 from pedseg.metrics import check_rules, score_case
@@ -141,7 +141,7 @@ def _results(
     show = partial(
         track, description="scoring", total=len(pairs), console=console, disable=not console.is_terminal, transient=True
     )
-    processes = workers or min(os.cpu_count() or 1, MOST_PROCESSES, len(pairs) // CASES_WORTH_A_PROCESS)
+    processes = workers or min(cores(), MOST_PROCESSES, len(pairs) // CASES_WORTH_A_PROCESS)
     if processes <= 1:
         yield from show(map(job, pairs))
         return

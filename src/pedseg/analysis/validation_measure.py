@@ -17,6 +17,7 @@ from pedseg.analysis.published_sizes import Volumes, nested_volumes
 from pedseg.analysis.validators import Confidence, Masks, agreement, confidence, mean_dice
 from pedseg.data import StoredCase
 from pedseg.errors import PedsegError
+from pedseg.hardware import autocast
 from pedseg.inference import Predictor
 
 PATCHES = 4  # of a case whose features are read
@@ -133,7 +134,7 @@ def _stages(predictor: Predictor, image: Floats32) -> tuple[Floats32, Floats32]:
     network: Any = predictor.networks[0]
     device = predictor.device
     batch = torch.from_numpy(image)[None].to(device, memory_format=torch.channels_last_3d)
-    with torch.autocast(device.type, torch.bfloat16, enabled=predictor.settings.precision == "bf16"):
+    with autocast(device, predictor.settings.precision):
         output = network.forward_features(batch)
     return output.decoder[-1][0].float().cpu().numpy(), output.bottleneck[0].float().cpu().numpy()
 

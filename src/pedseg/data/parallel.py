@@ -1,12 +1,13 @@
 """One job for many cases, in processes."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import TypeVar
 
 from rich.progress import track
+
+from pedseg.hardware import cores
 
 MOST_WORKERS = 16  # each holds one case, about 300 MB
 Item = TypeVar("Item")
@@ -15,8 +16,7 @@ Result = TypeVar("Result")
 
 def default_workers() -> int:
     """Processes to use: one per core that this process may run on, at most `MOST_WORKERS`."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MOST_WORKERS, allowed)
+    return min(MOST_WORKERS, cores())
 
 
 def run_parallel(

@@ -2,7 +2,7 @@
 
 from pedseg.inference.checkpoint import LoadedNetwork, load_network
 from pedseg.inference.predictor import Predictor, predict_cases
-from pedseg.inference.settings import Settings, best_device, best_precision, settings_of_run
+from pedseg.inference.settings import Settings, best_device, settings_of_run
 from pedseg.inference.sliding_window import gaussian_importance, sliding_window_logits, window_starts
 
 __all__ = [
@@ -10,7 +10,6 @@ __all__ = [
     "Predictor",
     "Settings",
     "best_device",
-    "best_precision",
     "gaussian_importance",
     "load_network",
     "predict_cases",

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import torch
 
 from pedseg.errors import PedsegError
-from pedseg.inference.sliding_window import Precision
+from pedseg.hardware import Precision, fast_precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Settings:
         step: distance of neighbouring windows as a part of the patch.
         mirror: average over the eight mirrorings (nnU-Net's test-time augmentation); fewer for an imported network
             that was not trained to be mirrored along every axis.
-        precision: "32", or "bf16" for autocast to bfloat16.
+        precision: "32", or "bf16" or "16" for autocast to bfloat16 or float16.
         window_batch: windows per forward pass.
         adapt_steps: gradient steps of test-time adaptation (`pedseg.inference.test_time`) on each case; 0: none.
         adapt_rate: their learning rate.
@@ -39,7 +39,7 @@ class Settings:
         if not 0 < self.step <= 1:
             raise PedsegError(f"step {self.step} must be above 0 and at most 1, a part of the patch")
         if self.precision not in get_args(Precision):
-            raise PedsegError(f"precision {self.precision!r} is unknown; use {' or '.join(get_args(Precision))}")
+            raise PedsegError(f"precision {self.precision!r} is unknown; use {', '.join(get_args(Precision))}")
         if self.window_batch < 1:
             raise PedsegError(f"window_batch {self.window_batch} must be at least 1 window")
         if self.adapt_steps < 0:
@@ -69,16 +69,6 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def best_precision(device: torch.device) -> Precision:
-    """bfloat16 where `device` computes in it (on such a CPU three to four times faster than float32), else float32."""
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
-    if device.type != "cpu":
-        return "32"
-    able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "32"
-
-
 def settings_of_run(prediction: Mapping[str, Any], device: torch.device) -> Settings:
     """How a run predicts on a device, of the group `prediction` of its configuration.
 
@@ -86,4 +76,6 @@ def settings_of_run(prediction: Mapping[str, Any], device: torch.device) -> Sett
         PedsegError: a value cannot be used.
     """
     precision = prediction["precision"]
-    return Settings(**{**prediction, "precision": best_precision(device) if precision == "auto" else precision})
+    return Settings(
+        **{**prediction, "precision": fast_precision(device).precision if precision == "auto" else precision}
+    )

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -11,8 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from pedseg.errors import PedsegError
-
-Precision = Literal["32", "bf16"]
+from pedseg.hardware import Precision, autocast
 
 SIGMA_SCALE = 1 / 8  # nnU-Net: standard deviation of the importance, as a part of the patch
 IMPORTANCE_PEAK = 10.0  # nnU-Net: weight of a window's centre voxel
@@ -105,7 +103,7 @@ def sliding_window_logits(
         mirror_axes: axes of the volume (0 z, 1 y, 2 x) that windows are mirrored along.
         window_batch: windows per forward pass.
         device: where the network is; the image's device if None.
-        precision: "32", or "bf16" for autocast to bfloat16.
+        precision: "32", or "bf16" or "16" for autocast to bfloat16 or float16.
         channels_last: hand windows over in channels-last layout (for a network converted to it).
 
     Returns:
@@ -125,7 +123,7 @@ def sliding_window_logits(
     for boxes in _batches(axes, patch_size, window_batch):
         windows = _gather(padded, boxes).to(run_on, memory_format=layout)
         for flips in mirrorings:
-            with torch.autocast(run_on.type, torch.bfloat16, enabled=precision == "bf16"):
+            with autocast(run_on, precision):
                 logits = _flip(network(_flip(windows, flips)), flips).to(image.device, torch.float32)
             if total is None:
                 total = image.new_zeros((logits.shape[1], *padded.shape[1:]), dtype=torch.float32)

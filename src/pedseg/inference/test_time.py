@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.backends import cudnn
 
+from pedseg.hardware import autocast
 from pedseg.inference.settings import Settings
 from pedseg.inference.sliding_window import pad_to_window
 from pedseg.losses import binary_entropy
@@ -72,7 +73,7 @@ def _lower_entropy(
     """Adam on the mean entropy over brain voxels and regions, a window a step; only `parameters` get gradients."""
     optimizer = torch.optim.Adam(parameters, lr=settings.adapt_rate)
     for window, inside in _windows(image, brain, patch_size, number=settings.adapt_steps):
-        with torch.autocast(image.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+        with autocast(image.device, settings.precision):
             logits = network(window)
         loss = (binary_entropy(logits) * inside).sum() / (inside.sum() * logits.shape[1])
         for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):

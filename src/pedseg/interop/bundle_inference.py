@@ -13,9 +13,9 @@ from torch import Tensor
 
 from pedseg.cases import Discovery
 from pedseg.errors import PedsegError, ProblemsError
+from pedseg.hardware import Precision
 from pedseg.inference import LoadedNetwork, Predictor, Settings, predict_cases, sliding_window_logits
 from pedseg.inference.checkpoint import sha256
-from pedseg.inference.sliding_window import Precision
 from pedseg.labels import get_convention
 from pedseg.networks import UNet
 

@@ -1,13 +1,13 @@
 """Make synthetic cohorts: python -m pedseg.phantom --output DIR."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pedseg.errors import PedsegError
+from pedseg.hardware import cores
 
 if TYPE_CHECKING:
     from pedseg.phantom.cohort import CohortSettings
@@ -40,7 +40,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--shift", type=float, default=1.0, metavar="S", help="how unlike adults' the children's tumours look (1)"
     )
-    parser.add_argument("--workers", type=_count, default=_cores(), metavar="N", help="processes (default: cores)")
+    parser.add_argument("--workers", type=_count, default=cores(), metavar="N", help="processes (default: cores)")
     parser.add_argument("--unlabelled-children", action="store_true", help="write no labels for the children")
     parser.add_argument("--picture", action="store_true", help="also draw some cases into DIR/preview.png")
     return parser.parse_args(argv)
@@ -51,10 +51,6 @@ def _count(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError(f"{value} is negative")
     return value
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _make(options: argparse.Namespace) -> None:
