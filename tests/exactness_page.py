@@ -22,6 +22,7 @@ from pedseg.analysis.models import load_models
 from pedseg.analysis.sizes import read_sizes, small_cases
 from pedseg.analysis.tables import agreement, beside_paper, summarise
 from pedseg.files import write_text
+from pedseg.hardware import describe_machine
 from tests.conftest import find_peers_python, reference_folder
 
 SECTIONS = (
@@ -99,7 +100,9 @@ def benchmark(folder: Path) -> list[Row]:
 def page(rows: Sequence[Row], lines: Sequence[Row], *, peers: Path | None, reference: Path | None) -> str:
     """Compose the page."""
     parts = [
-        INTRODUCTION.format(date=f"{datetime.now(UTC):%Y-%m-%d}", machine=machine(), versions=versions(rows, peers))
+        INTRODUCTION.format(
+            date=f"{datetime.now(UTC):%Y-%m-%d}", machine=describe_machine(), versions=versions(rows, peers)
+        )
     ]
     for section in SECTIONS:
         inside = [row for row in rows if row["section"] == section]
@@ -157,15 +160,6 @@ def seconds(value: float) -> str:
 def number(value: float) -> str:
     """Write a difference: 0 where it is exactly that."""
     return "0" if value == 0 else f"{value:.2g}"
-
-
-def machine() -> str:
-    """Name the processor and the system."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    name = names[0] if names else platform.processor() or platform.machine()
-    return f"{os.cpu_count()} cores of {name}, {platform.system()}, no GPU used"
 
 
 def versions(rows: Sequence[Row], peers: Path | None) -> str:
