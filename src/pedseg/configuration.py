@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from pedseg.errors import PedsegError
+from pedseg.hardware import cores
+from pedseg.signals import Stopped, is_helper_process, stoppable
 
 USAGE_ERROR = 2
 LONGEST_NAME = 150
 
 # Overrides that change where or how fast a run happens, not what comes out of it: they are no part of a run's name.
 NOT_IN_RUN_NAME = re.compile(
-    r"^(experiment|fold|scale|sweep|overwrite|logger|hydra|paths|callbacks|data\.num_workers|data\.store"
+    r"^(experiment|fold|scale|sweep|overwrite|cluster|logger|hydra|paths|callbacks|data\.num_workers|data\.store"
     r"|data\.cohorts\.\w+\.folder|trainer\.(accelerator|devices|num_nodes|strategy|enable_progress_bar|log_every_n_steps))"
     r"(/|\.|$)"
 )
@@ -44,6 +46,19 @@ def run_name(experiment: str | None, overrides: Sequence[str]) -> str:
     return f"{name}/{suffix}"
 
 
+def minutes(hours: float) -> int:
+    """Whole minutes of `hours`, for schedulers."""
+    return max(1, round(60 * float(hours)))
+
+
+def tasks(gpus: int) -> int:
+    """Processes on a node with `gpus` GPUs: one for each, and one where there is none."""
+    return max(1, int(gpus))
+
+
+RESOLVERS: dict[str, Callable[..., Any]] = {"run_name": run_name, "cores": cores, "minutes": minutes, "tasks": tasks}
+
+
 def run_hydra(task: Callable[[Any], None], *, config_name: str, arguments: Sequence[str] | None = None) -> int:
     """Compose `config_name` from conf/ with the command line and run `task` once per job.
 
@@ -55,7 +70,8 @@ def run_hydra(task: Callable[[Any], None], *, config_name: str, arguments: Seque
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    OmegaConf.register_new_resolver("pedseg.run_name", run_name, replace=True)
+    for name, resolver in RESOLVERS.items():
+        OmegaConf.register_new_resolver(f"pedseg.{name}", resolver, replace=True)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions reach the line below instead of Hydra's own handler
     if arguments is not None:
         sys.argv[1:] = list(arguments)
@@ -70,9 +86,15 @@ def run_hydra(task: Callable[[Any], None], *, config_name: str, arguments: Seque
 
 
 def exit_code(body: Callable[[], int | None]) -> int:
-    """Run the body of a command; a `PedsegError` becomes a short message on stderr and exit code 2."""
+    """Run the body of a command: its exit code, 2 after a message for a `PedsegError`, 128 + n when signal n stops it.
+
+    Processes of a distributed run beside the first end with 0 then: it is the first that speaks for the run.
+    """
     try:
-        return body() or 0
+        with stoppable():
+            return body() or 0
     except PedsegError as error:
         sys.stderr.write(f"pedseg: {error}\n")
         return USAGE_ERROR
+    except Stopped as stopped:
+        return 0 if is_helper_process() else int(stopped.code or 0)

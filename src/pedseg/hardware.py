@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # counting cores does not load torch
 
 Precision = Literal["32", "bf16", "16"]  # of a forward pass: float32, or autocast to bfloat16 or float16
 
+MOST_LOADERS = 12  # loader processes beside a GPU
 CGROUP = Path("/sys/fs/cgroup")
 CGROUP_OF_PROCESS = Path("/proc/self/cgroup")
 # Names of ONEDNN_MAX_CPU_ISA that allow native bfloat16; every other one forbids it (oneDNN, "CPU Dispatcher Control").
@@ -75,6 +76,30 @@ def autocast(device: "torch.device", precision: Precision) -> "torch.autocast":
 
     dtype = torch.float16 if precision == "16" else torch.bfloat16
     return torch.autocast(device.type, dtype, enabled=precision != "32")
+
+
+class Share(NamedTuple):
+    """How a process uses its cores.
+
+    Attributes:
+        threads: that compute in it.
+        workers: loader processes beside it.
+    """
+
+    threads: int
+    workers: int
+
+
+def share_cores(number: int, *, on_cpu: bool) -> Share:
+    """Share `number` cores between a training process and its loader processes.
+
+    A step on the CPU takes many times as long as its batch, so one loader is enough (none on a single core); beside a
+    GPU the loaders get all cores but one.
+    """
+    number = max(1, number)
+    if on_cpu:
+        return Share(threads=max(1, number - 1), workers=min(1, number - 1))
+    return Share(threads=1, workers=max(1, min(MOST_LOADERS, number - 1)))
 
 
 def _quotas() -> list[float]:

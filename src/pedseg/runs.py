@@ -20,6 +20,7 @@ NOT_SETTINGS = (
     "paths", "logger", "callbacks", "overwrite", "run_dir", "run_name", "experiment_name", "data.store",
     "data.num_workers", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy",
     "trainer.enable_progress_bar", "trainer.log_every_n_steps", "trainer.default_root_dir", "init.run", "init.command",
+    "machine", "cluster",
 )  # fmt: skip
 TEST_TIME = ("prediction.adapt_steps", "prediction.adapt_rate")
 

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pedseg.configuration import run_hydra
-from pedseg.errors import ProblemsError
+from pedseg.errors import PedsegError, ProblemsError
+from pedseg.files import read_json
+from pedseg.hardware import cores
 from pedseg.runs import RunFolder
+from pedseg.signals import Stopped, is_helper_process, stoppable
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     from lightning.pytorch import Trainer
@@ -31,14 +34,25 @@ def train(cfg: "DictConfig") -> None:
     Raises:
         PedsegError: settings, prepared cohorts or the run folder are at fault; nothing has been trained then.
     """
-    from lightning.pytorch import seed_everything
     from omegaconf import OmegaConf
 
-    from pedseg.assembly import build_data, build_module, calibration_target, select
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    _check_cluster(config)
+    with stoppable():
+        _train(cfg, config, RunFolder(Path(config["run_dir"])))
+
+
+def _train(cfg: "DictConfig", config: dict[str, Any], folder: RunFolder) -> None:
+    log.info("%s: starting", folder.path)  # what follows is loaded in seconds
+
+    import torch
+    from lightning.pytorch import seed_everything
+
+    from pedseg.assembly import build_data, build_module, calibration_target, on_this_machine, select
     from pedseg.inference import Settings
 
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
-    folder = RunFolder(Path(config["run_dir"]))
+    kept = read_json(folder.config) if folder.config.exists() and not config["overwrite"] else None
+    config = on_this_machine(config, kept, jobs=_jobs_side_by_side())
     if folder.finished.exists() and not config["overwrite"]:
         folder.begin(config, overwrite=False)
         log.info("%s is finished; overwrite=true trains it again", folder.path)
@@ -49,7 +63,7 @@ def train(cfg: "DictConfig") -> None:
     _quieten_lightning()
     seed_everything(config["seed"], workers=True, verbose=False)
     data = build_data(config, selection)
-    _share_cores(data.num_workers)
+    torch.set_num_threads(config["machine"]["threads"])
     module = build_module(cfg, config, spacing_mm=data.spacing_mm)
     if _is_first_process():
         folder.begin(config, overwrite=config["overwrite"])
@@ -89,17 +103,26 @@ def fit(
     if config["callbacks"]["images"]:
         callbacks.append(SourceSlices())
     loggers = build_loggers(config, folder, first_epoch=first_epoch)
-    trainer: Trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers)
+    precision = config["trainer"]["precision"]
+    trainer: Trainer = instantiate(cfg.trainer, precision=precision, callbacks=callbacks, logger=loggers)
     failed = True
     try:
         trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
         calibrate(config, folder, selection, trainer)
         failed = False
+    except Stopped as stopped:
+        _stop_helpers(trainer, stopped)
+        raise
     finally:
         close_loggers(loggers, failed=failed)
     return trainer
+
+
+def _stop_helpers(trainer: "Trainer", stopped: Stopped) -> None:
+    """Stop the processes that this one has started beside it."""
+    kill = getattr(trainer.strategy.launcher, "kill", None)
+    if kill is not None:
+        kill(stopped.signal)
 
 
 def close_loggers(loggers: Sequence["Logger"], *, failed: bool) -> None:
@@ -138,7 +161,7 @@ def finish(config: Mapping[str, Any], folder: RunFolder, cases: "list[Case]", tr
     convention = convention_of(Path(data["store"]), name, setting=data["cohorts"][name]["convention"])
     if cases:
         device = trainer.strategy.root_device
-        settings = settings_of_run(config["prediction"], device)
+        settings = settings_of_run(config, device, as_begun=True)
         predictor = Predictor([folder.checkpoint], device=device, settings=settings)
         share = cases[trainer.global_rank :: trainer.world_size]
         problems = predict_cases(predictor, share, folder.predictions, convention=convention)
@@ -198,20 +221,33 @@ def _quieten_lightning() -> None:
         warnings.filterwarnings("ignore", f".*{text}.*")
 
 
-def _share_cores(loader_workers: int) -> None:
-    """Leave a core to every loader process when the CPU trains: more threads than cores can be ten times slower.
+def _jobs_side_by_side() -> int:
+    """Jobs of this sweep that share the machine: those of the joblib launcher."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
-    OMP_NUM_THREADS, where it is set, has been heeded already.
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return 1
+    jobs: int = HydraConfig.get().launcher.get("n_jobs", 1)
+    return jobs if jobs > 0 else cores()
+
+
+def _check_cluster(config: Mapping[str, Any]) -> None:
+    """Refuse to train here what was meant to be submitted.
+
+    Raises:
+        PedsegError: a cluster is named, and this is no job of a sweep.
     """
-    import torch
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
-    if "OMP_NUM_THREADS" not in os.environ and not torch.cuda.is_available():
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) - loader_workers))
+    if config["cluster"] and HydraConfig.get().mode != RunMode.MULTIRUN:
+        raise PedsegError("cluster= hands the jobs of a sweep to a scheduler; add -m, also for a single job")
 
 
 def _is_first_process() -> bool:
     """Whether this process is rank 0, also before Lightning has set the processes up."""
-    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
+    return not is_helper_process() and all(os.environ.get(name, "0") == "0" for name in ("NODE_RANK", "SLURM_PROCID"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

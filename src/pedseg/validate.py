@@ -116,7 +116,7 @@ def plan_of(
         run,
         held_out=held_out,
         target=selection.target_train,
-        prediction=settings_of_run(config["prediction"], device),
+        prediction=settings_of_run(config, device),
         cases=arguments.cases,
         seed=arguments.seed,
     )

@@ -120,16 +120,16 @@ def _predict_held_out(fold: RunFolder, cases: Mapping[str, Sequence[Case]], devi
         convention = convention_of(Path(data["store"]), cohort, setting=data["cohorts"][cohort]["convention"])
         output = fold.source_validation / cohort
         if not all((output / f"{case.id}.nii.gz").exists() for case in some):
-            predictor = predictor or _predictor(fold, config["prediction"], device)
+            predictor = predictor or _predictor(fold, config, device)
             problems = predict_cases(predictor, some, output, convention=convention)
             if problems:
                 raise ProblemsError(f"{len(problems)} source cases could not be predicted:", problems)
         yield HeldOut(cohort, pair_cases(output, some), convention)
 
 
-def _predictor(fold: RunFolder, settings: Mapping[str, Any], device: torch.device) -> Predictor:
+def _predictor(fold: RunFolder, config: Mapping[str, Any], device: torch.device) -> Predictor:
     """The network of a run, used as the run did."""
-    return Predictor([fold.checkpoint], device=device, settings=settings_of_run(settings, device))
+    return Predictor([fold.checkpoint], device=device, settings=settings_of_run(config, device))
 
 
 def pool(parts: Sequence[HeldOut]) -> list[HeldOut]:

@@ -53,7 +53,7 @@ def calibrate(config: Mapping[str, Any], folder: RunFolder, selection: Selection
     if not cohorts or thresholds_of(folder.checkpoint) is not None:
         return
     device = trainer.strategy.root_device
-    predictor = Predictor([folder.checkpoint], device=device, settings=settings_of_run(config["prediction"], device))
+    predictor = Predictor([folder.checkpoint], device=device, settings=settings_of_run(config, device, as_begun=True))
     parts = PartThresholds(config["calibration"]["ratios"])
     stores = {cohort: CohortStore(Path(config["data"]["store"]) / cohort) for cohort in cohorts}
     cases = [stores[cohort].open(case_id) for cohort in cohorts for case_id in selection.target_train[cohort]]

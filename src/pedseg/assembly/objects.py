@@ -1,6 +1,5 @@
 """Selection, data, module and loggers of a run."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from pedseg.modules import AdaptationModule, OpposedModule, SegmentationModule
 from pedseg.networks import UNet
 from pedseg.runs import RunFolder, required_checkpoint
 
-MOST_WORKERS = 12  # of the loader when data.num_workers=auto
 SHAPE_SETTINGS = ("norm", "conv_bias", "deep_supervision")  # of the model, beside its plan
 
 
@@ -53,7 +51,6 @@ def select(config: Mapping[str, Any]) -> Selection:
 def build_data(config: Mapping[str, Any], selection: Selection) -> PatchDataModule:
     """Make the training and validation batches."""
     data, trainer = config["data"], config["trainer"]
-    workers = data["num_workers"]
     opposed = _opposed(data)
     return PatchDataModule(
         store=Path(data["store"]),
@@ -68,7 +65,7 @@ def build_data(config: Mapping[str, Any], selection: Selection) -> PatchDataModu
         seed=config["seed"],
         augmentation=data["augmentation"],
         foreground_fraction=data["foreground_fraction"],
-        num_workers=max(1, min(MOST_WORKERS, (os.cpu_count() or 2) - 1)) if workers == "auto" else workers,
+        num_workers=data["num_workers"],
     )
 
 

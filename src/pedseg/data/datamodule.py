@@ -14,6 +14,7 @@ from pedseg.data.sampling import PatchSampler, Stream
 from pedseg.data.store import CohortStore
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain
+from pedseg.signals import ignore_stops
 
 SPACING_TOLERANCE = 0.01
 
@@ -204,17 +205,18 @@ class PatchDataModule(lightning.LightningDataModule):
             batch_size=None,  # the sampler yields the keys of whole batches
             collate_fn=Collate(None if on_gpu else chain),
             num_workers=workers,
-            worker_init_fn=_use_one_thread if workers else None,
+            worker_init_fn=_start_worker if workers else None,
             persistent_workers=workers > 0,
             pin_memory=on_gpu,
             multiprocessing_context=self.multiprocessing_context if workers else None,
         )
 
 
-def _use_one_thread(worker: int) -> None:
-    """Keep a worker to one thread: the workers are the parallelism."""
+def _start_worker(worker: int) -> None:
+    """Keep a worker to one thread, for the workers are the parallelism, and leave stopping to the training process."""
     del worker
     torch.set_num_threads(1)
+    ignore_stops()
 
 
 def _find_cases(

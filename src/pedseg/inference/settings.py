@@ -69,13 +69,21 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def settings_of_run(prediction: Mapping[str, Any], device: torch.device) -> Settings:
-    """How a run predicts on a device, of the group `prediction` of its configuration.
+def settings_of_run(config: Mapping[str, Any], device: torch.device, *, as_begun: bool = False) -> Settings:
+    """How a run predicts on a device, by the group `prediction` of its configuration.
+
+    Args:
+        config: of the run.
+        device: where it predicts now.
+        as_begun: in the precision that was decided when the run began, for what belongs to the run itself.
 
     Raises:
         PedsegError: a value cannot be used.
     """
+    prediction = config["prediction"]
     precision = prediction["precision"]
-    return Settings(
-        **{**prediction, "precision": fast_precision(device).precision if precision == "auto" else precision}
-    )
+    if precision == "auto" and as_begun:
+        precision = config.get("machine", {}).get("prediction", "auto")
+    if precision == "auto":
+        precision = fast_precision(device).precision
+    return Settings(**{**prediction, "precision": precision})
