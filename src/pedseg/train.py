@@ -98,7 +98,7 @@ def fit(
         StepTimer(),
         AdversaryHealth(),
         LastCheckpoint(folder, every_n_epochs=config["callbacks"]["checkpoint_every"]),
-        EpochLine(),
+        EpochLine(f"{config['run_name']}/fold_{config['run_fold']}"),
     ]
     if config["callbacks"]["images"]:
         callbacks.append(SourceSlices())

@@ -59,8 +59,17 @@ class StepTimer(pl.Callback):
 
 
 class EpochLine(pl.Callback):
-    """Write one line per epoch: losses, source validation Dice, domain accuracy, alpha, and the time that is left."""
+    """Write one line per epoch: losses, source validation Dice, domain accuracy, alpha, and the time that is left.
 
+    The first line comes after `FIRST_STEPS` steps, and one whenever there has been none for `SILENCE_S` seconds, so
+    that a run looks alive. Each names its run: jobs side by side write into one terminal.
+
+    Args:
+        name: of the run.
+    """
+
+    FIRST_STEPS = 2
+    SILENCE_S = 60.0
     SHOWN = (
         ("train/loss_seg", "seg {:.3f}"),
         ("train/loss_domain", "domain {:.3f}"),
@@ -69,14 +78,36 @@ class EpochLine(pl.Callback):
         ("val/source/dice_mean", "source Dice {:.3f}"),
     )
 
-    def __init__(self) -> None:
-        self.begun = time.perf_counter()
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.begun = self.written = time.perf_counter()
         self.first_epoch = 0
+        self.steps = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock of the run."""
-        self.begun = time.perf_counter()
+        self.begun = self.written = time.perf_counter()
         self.first_epoch = trainer.current_epoch
+        self.steps = 0
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,  # noqa: ANN401
+        batch: Any,  # noqa: ANN401
+        batch_idx: int,
+    ) -> None:
+        """Write where in the epoch the run is, if it has been silent for long (rank 0)."""
+        self.steps += 1
+        now = time.perf_counter()
+        if not trainer.is_global_zero or (self.steps != self.FIRST_STEPS and now - self.written < self.SILENCE_S):
+            return
+        self.written = now
+        seconds = (now - self.begun) / self.steps
+        epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        step = f"step {batch_idx + 1}/{trainer.num_training_batches}"
+        log.info("%s · %s · %s · %.2f s a step", self.name, epoch, step, seconds)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the line (rank 0)."""
@@ -91,9 +122,9 @@ class EpochLine(pl.Callback):
             if key in trainer.callback_metrics
         ]
         left = seconds * (total - done)
-        log.info(
-            "epoch %d/%d · %s · %.1f s an epoch, %s left", done, total, " · ".join(values), seconds, _duration(left)
-        )
+        self.written = time.perf_counter()
+        shown = " · ".join([self.name, f"epoch {done}/{total}", *values])
+        log.info("%s · %.1f s an epoch, %s left", shown, seconds, _duration(left))
 
 
 def _number(value: Tensor | float) -> float:

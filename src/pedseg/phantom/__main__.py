@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pedseg.errors import PedsegError
 from pedseg.hardware import cores
+from pedseg.signals import stoppable
 
 if TYPE_CHECKING:
     from pedseg.phantom.cohort import CohortSettings
@@ -17,7 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write the cohorts and report their sizes; 2 where the user must put something right."""
     options = _parse(argv)
     try:
-        _make(options)
+        with stoppable():
+            _make(options)
     except PedsegError as error:
         print(error, file=sys.stderr)
         return 2
