@@ -245,6 +245,25 @@ def test_resume_after_kill_is_exact(toy_world: Path, tmp_path: Path) -> None:
     assert epochs == ["0", "1", "2", "3", "4", "5"]
 
 
+def test_a_cpu_held_to_avx2_trains_in_float32_and_the_run_stays_in_it(toy_world: Path, tmp_path: Path) -> None:
+    """The slow kind of CPU, forced in a process of its own; continued wherever the tests run."""
+    more = ("experiment=m1_adult_fold", "trainer.max_epochs=1")
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    result = subprocess.run(
+        spawn(toy_world, tmp_path, *more), env=environment, capture_output=True, text=True, check=True
+    )
+    folder = RunFolder(tmp_path / "m1_adult_fold" / "trainer.max_epochs=1" / "fold_0")
+    begun = read_json(folder.config)
+    assert begun["trainer"]["precision"] == "32-true"
+    assert begun["machine"]["prediction"] == "32"
+    assert "AVX2 by ONEDNN_MAX_CPU_ISA" in begun["machine"]["precision"]
+    assert "trains in 32-true" in result.stdout
+    folder.finished.unlink()
+    assert train(toy_world, tmp_path, *more) == 0
+    assert read_json(folder.config)["trainer"]["precision"] == "32-true"
+    assert read_json(folder.predictions / "predictions.json")["precision"] == "32"
+
+
 def test_calibration_changes_no_weight_and_goes_on_after_a_kill(
     toy_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -69,6 +69,7 @@ def _train(cfg: "DictConfig", config: dict[str, Any], folder: RunFolder) -> None
         folder.begin(config, overwrite=config["overwrite"])
         adapted_to, calibrated_on = config["data"]["target"], calibration_target(config)
         log.info("%s: %s", folder.path, _describe(selection, adapted_to=adapted_to, calibrated_on=calibrated_on))
+        log.info("%s: %s", folder.path, _describe_machine(config))
     trainer = fit(cfg, config, folder, module, data, selection=selection)
     finish(config, folder, cases, trainer)
 
@@ -210,6 +211,15 @@ def _describe(selection: "Selection", *, adapted_to: Sequence[str], calibrated_o
     if calibrated_on:
         parts.append(f"is calibrated on {unlabelled(calibrated_on)} without")
     return ", ".join([*parts, f"evaluates {count(selection.evaluation)}"])
+
+
+def _describe_machine(config: Mapping[str, Any]) -> str:
+    """Say in a line how a run uses the machine."""
+    machine, workers = config["machine"], config["data"]["num_workers"]
+    return (
+        f"trains in {config['trainer']['precision']} ({machine['precision']}), {machine['threads']} threads and "
+        f"{workers} loader processes on {machine['cores']} cores"
+    )
 
 
 def _quieten_lightning() -> None:

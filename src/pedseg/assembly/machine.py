@@ -72,14 +72,13 @@ def training_device(accelerator: str) -> torch.device:
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if accelerator == "auto":
         return torch.device(next(name for name, there in present.items() if there))
-    if accelerator == "gpu":
-        accelerator = "mps" if present["mps"] and not present["cuda"] else "cuda"
-    if not present.get(accelerator):
+    wanted = ("cuda" if present["cuda"] or not present["mps"] else "mps") if accelerator == "gpu" else accelerator
+    if not present.get(wanted):
         raise PedsegError(
             f"trainer.accelerator={accelerator}: this machine has none; use auto, or one of "
             f"{', '.join(name for name, there in present.items() if there)}"
         )
-    return torch.device(accelerator)
+    return torch.device(wanted)
 
 
 def _training_precision(given: object, kept: Mapping[str, Any] | None, device: torch.device) -> Decided:
