@@ -21,7 +21,8 @@ def sbatch(folder: Path, arguments: list[str]) -> None:
     found = re.search(r"--array=0-(\d+)", script.read_text(encoding="utf-8"))
     for task in range(int(found.group(1)) + 1 if found else 1):
         command = [sys.executable, __file__, "slurmd", str(folder), str(task)]
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+        away = subprocess.DEVNULL
+        subprocess.Popen(command, stdin=away, stdout=away, stderr=away, start_new_session=True)
     print(f"Submitted batch job {JOB}")  # noqa: T201
 
 
