@@ -15,7 +15,7 @@ from tests.test_train import spawn, train, weights
 
 CLUSTER = (
     "-m", "cluster=slurm", "cluster.hours=1.5", "cluster.cores=1", "cluster.gpus=0", "cluster.memory_gb=8",
-    "cluster.parallel=3", "cluster.warning_s=240", "cluster.partition=long", "trainer.accelerator=cpu",
+    "cluster.parallel=1", "cluster.warning_s=240", "cluster.partition=long", "trainer.accelerator=cpu",
 )  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def test_jobs_are_submitted_queued_again_when_time_runs_out_and_end(
         assert folder.finished.exists()
         assert read_json(folder.config)["machine"]["cores"] == 1
     asked = dict(re.findall(r"#SBATCH --([\w-]+)=(\S+)", (slurm / "batch.sh").read_text()))
-    wanted = {"array": "0-1%3", "time": "90", "cpus-per-task": "1", "mem": "8GB", "partition": "long"}
+    wanted = {"array": "0-1%1", "time": "90", "cpus-per-task": "1", "mem": "8GB", "partition": "long"}
     assert wanted.items() <= asked.items()
     assert asked["signal"] == "USR2@240"
     assert train(toy_world, tmp_path / "alone", *LONG) == 0
