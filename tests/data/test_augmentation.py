@@ -137,20 +137,3 @@ def test_collate_groups_by_domain_and_leaves_an_empty_side_out() -> None:
     later = augment_sides(packed, chain)
     for side, tensors in batch.items():
         assert all(torch.equal(value, later[side][name]) for name, value in tensors.items())
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("turned", [False, True])
-def test_gpu_gives_the_cpu_patch_but_for_the_noise(turned: bool) -> None:
-    chain = Augmentation(patch_size=PATCH, seed=3)
-    compared = 0
-    for i in range(8):
-        if draw_intensity(random_stream(3, make_sample(i).key, Stream.INTENSITY)).noise is not None:
-            continue
-        sample = make_sample(i, turned=turned)
-        assert sample.label is not None
-        moved = sample._replace(image=sample.image.cuda(), brain=sample.brain.cuda(), label=sample.label.cuda())
-        torch.testing.assert_close(chain([moved])["image"].cpu(), chain([sample])["image"], atol=1e-4, rtol=1e-4)
-        compared += 1
-    assert compared > 4

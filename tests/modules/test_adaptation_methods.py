@@ -228,22 +228,3 @@ def test_all_methods_in_mixed_precision_and_channels_last(
     trained = {id(parameter) for group in trainer.optimizers[0].param_groups for parameter in group["params"]}
     assert trained == {id(parameter) for parameter in module.parameters() if parameter.requires_grad}
     assert not trained & {id(parameter) for parameter in teacher.parameters()}
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize(("norm", "names"), NETWORKS)
-@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
-def test_all_methods_on_a_gpu(
-    make_batch: Any, tmp_path: Path, precision: Any, norm: Any, names: tuple[str, ...]
-) -> None:
-    module = combined(small(norm=norm), names, channels_last=True)
-    before = first_convolution(module.network).detach().clone()
-    trainer = Trainer(
-        max_epochs=2, accelerator="gpu", devices=1, precision=precision, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path, gradient_clip_val=12,
-    )  # fmt: skip
-    batches = [make_batch(source=1, target=2, seed=s) for s in (1, 2)]
-    trainer.fit(module, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
-    assert all(parameter.isfinite().all() for parameter in module.parameters())
-    assert not torch.equal(first_convolution(module.network).cpu(), before)
