@@ -51,7 +51,7 @@ class ElsewhereTensor(Tensor):
         made.held = held
         return made
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         """Values, and that they are elsewhere."""
         del tensor_contents
         return f"elsewhere {self.held!r}"
@@ -79,13 +79,17 @@ def _compute(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     tensors = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
     away = [tensor for tensor in tensors if isinstance(tensor, ElsewhereTensor)]
     here = [tensor for tensor in tensors if not isinstance(tensor, ElsewhereTensor) and tensor.ndim]
+    asked = kwargs.get("device")
+    asked_away = asked is not None and torch.device(asked).type == ELSEWHERE.type
+    if not away and not asked_away:
+        return operator(*args, **kwargs)
     if away and here and operator not in MIXING:
         raise RuntimeError(f"{operator}: operands elsewhere, and one of {tuple(here[0].shape)} on the CPU")
     goes_away = bool(away)
     if operator is aten.copy_.default:
         goes_away = isinstance(args[0], ElsewhereTensor)
-    elif kwargs.get("device") is not None:
-        goes_away = torch.device(kwargs["device"]).type == ELSEWHERE.type
+    elif asked is not None:
+        goes_away = asked_away
         kwargs = kwargs | {"device": torch.device("cpu")}
     held_args, held_kwargs = to_cpu((args, kwargs))
     given = {id(to_cpu(tensor)): tensor for tensor in tensors}  # an operator in place returns what it was given

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from pedseg.assembly.machine import TRAINER_NAMES
 from pedseg.configuration import exit_code
 from pedseg.errors import PedsegError
 from pedseg.files import write_text
@@ -22,7 +23,6 @@ from tests.benchmarks.gpu.jobs import Job, Result, run
 from tests.benchmarks.gpu.world import SIZES, Size, make_world, write_image
 from tests.conftest import find_peers_python
 
-LIGHTNING = {"bf16": "bf16-mixed", "16": "16-mixed", "32": "32-true"}
 OURS = [sys.executable, "-W", "ignore", "-m", "tests.benchmarks.gpu.ours"]
 
 
@@ -56,7 +56,7 @@ def find_device(wanted: str) -> str:
 
 def our_training(device: str) -> list[Job]:
     """The paper's model in every precision, and the supervised one that does what nnU-Net does."""
-    fast = LIGHTNING[fast_precision(torch.device(device)).precision]
+    fast = TRAINER_NAMES[fast_precision(torch.device(device)).precision]
     precisions = list(dict.fromkeys([fast, "bf16-mixed", "32-true", "16-mixed"]))
     if device == "cpu":
         precisions.remove("16-mixed")
@@ -132,11 +132,11 @@ def measure(arguments: argparse.Namespace, device: str, size: Size, folder: Path
         left_out.append(f"nnU-Net ({'--no-peers' if arguments.no_peers else 'no environment with it: make peers'})")
     else:
         for group in peer_jobs(device):
-            done.add(group, [peers, "-P", peer.PROGRAM], **peer.settings(folder, size))
+            done.add(group, [peers, "-P", peer.PROGRAM], **peer.settings(folder, size, device))
     done.add([*our_training(device), *our_prediction(device)], OURS)
     devices = arguments.devices or (torch.cuda.device_count() if device == "cuda" else 1)
     if devices > 1:
-        fast = LIGHTNING[fast_precision(torch.device(device)).precision]
+        fast = TRAINER_NAMES[fast_precision(torch.device(device)).precision]
         done.add([_train("uda", fast, devices=devices, note=f", DDP on {devices}")], OURS)
     else:
         left_out.append("DDP, skipped: there is one device")

@@ -20,7 +20,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer, seed_everythin
 from omegaconf import OmegaConf
 from torch.backends import cudnn
 
-from pedseg.assembly import build_data, build_module, select
+from pedseg.assembly import build_data, build_module, on_this_machine, select
 from pedseg.callbacks import StepTimer
 from pedseg.configuration import conf_dir, run_name
 from pedseg.inference import Predictor, Settings
@@ -63,9 +63,10 @@ def train(job: Job, size: Size, common: Mapping[str, Any]) -> Result:
     OmegaConf.register_new_resolver("pedseg.run_name", run_name, replace=True)
     with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
         cfg = compose("train", overrides)
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    config: dict[str, Any] = on_this_machine(OmegaConf.to_container(cfg, resolve=True), None)  # type: ignore[arg-type]
     seed_everything(config["seed"], workers=True, verbose=False)
     data = build_data(config, select(config))
+    torch.set_num_threads(config["machine"]["threads"])
     module = build_module(cfg, config, spacing_mm=data.spacing_mm)
     intervals = StepIntervals()
     trainer: Trainer = instantiate(cfg.trainer, callbacks=[StepTimer(), intervals], logger=False)

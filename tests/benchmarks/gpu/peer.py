@@ -1,10 +1,9 @@
 """How nnU-Net is started: its plans for our network, its folders, its environment."""
 
-import os
 from pathlib import Path
 from typing import Any
 
-from pedseg.assembly.objects import MOST_WORKERS
+from pedseg.hardware import cores, share_cores
 from pedseg.networks.topology import plan_topology
 from tests.benchmarks.gpu.world import Size, adults
 from tests.interop.nnunet_world import DATASET, plans
@@ -14,7 +13,7 @@ BATCH = 4
 BRATS_2023 = {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [1, 3], "enhancing tumor": [3]}
 
 
-def settings(folder: Path, size: Size) -> dict[str, Any]:
+def settings(folder: Path, size: Size, device: str) -> dict[str, Any]:
     """What its part of the measurements needs beside the jobs: plans, description of the data, labelled cases."""
     base, most = size.features
     topology = plan_topology(patch_size=(size.patch,) * 3, base_features=base, max_features=most)
@@ -30,7 +29,7 @@ def settings(folder: Path, size: Size) -> dict[str, Any]:
         "n_conv_per_stage": [2] * stages,
         "n_conv_per_stage_decoder": [2] * (stages - 1),
     }
-    workers = 1 if size.spacing > 1 else max(1, min(MOST_WORKERS, (os.cpu_count() or 2) - 1))
+    workers = share_cores(cores(), on_cpu=device == "cpu").workers
     cases = [[case.id, [str(image.path) for image in case.images], str(case.label)] for case in adults(folder)]
     dataset = DATASET | {"labels": BRATS_2023, "numTraining": len(cases)}
     return {

@@ -17,8 +17,9 @@ HEAD = "| What | Program | Seconds | Waits for data | Peak on the GPU | Ratio |\
 NOTE = (
     "Seconds: median of {steps} training steps, end to end with the wait for the batch, or of {repeats} predictions. "
     "Ratio: to nnU-Net's first line of the same kind, of DDP to one card with the same batch per card. Waits: mean "
-    "seconds that a step waits for its batch; ours include the augmentation on the GPU. uda trains 2 labelled and 2 unlabelled "
-    "patches with the paper's classifier, m1_adult and nnU-Net 4 labelled ones with heads on all stages."
+    "seconds that a step waits for its batch; ours include the augmentation on the GPU. uda trains 2 labelled "
+    "and 2 unlabelled patches with the paper's classifier, m1_adult and nnU-Net 4 labelled ones with heads on all "
+    "stages."
 )
 
 
