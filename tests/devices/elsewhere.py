@@ -8,7 +8,7 @@ PyTorch cannot differentiate tensors that say "cuda" where it is built without C
 everywhere, and whose backward runs in the same thread.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 from unittest import mock
@@ -16,7 +16,6 @@ from unittest import mock
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
 
 aten = torch.ops.aten
 ELSEWHERE = torch.device("meta")
@@ -76,16 +75,16 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _compute(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    tensors = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
-    away = [tensor for tensor in tensors if isinstance(tensor, ElsewhereTensor)]
-    here = [tensor for tensor in tensors if not isinstance(tensor, ElsewhereTensor) and tensor.ndim]
+    tensors: list[Tensor] = []
+    _mapped(tensors.append, (args, kwargs))
     asked = kwargs.get("device")
     asked_away = asked is not None and torch.device(asked).type == ELSEWHERE.type
-    if not away and not asked_away:
+    goes_away = asked_away or any(isinstance(tensor, ElsewhereTensor) for tensor in tensors)
+    if not goes_away:
         return operator(*args, **kwargs)
-    if away and here and operator not in MIXING:
+    here = [tensor for tensor in tensors if not isinstance(tensor, ElsewhereTensor) and tensor.ndim]
+    if here and operator not in MIXING:
         raise RuntimeError(f"{operator}: operands elsewhere, and one of {tuple(here[0].shape)} on the CPU")
-    goes_away = bool(away)
     if operator is aten.copy_.default:
         goes_away = isinstance(args[0], ElsewhereTensor)
     elif asked is not None:
@@ -94,17 +93,26 @@ def _compute(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     held_args, held_kwargs = to_cpu((args, kwargs))
     given = {id(to_cpu(tensor)): tensor for tensor in tensors}  # an operator in place returns what it was given
 
-    def out(leaf: Any) -> Any:
-        if id(leaf) in given:
-            return given[id(leaf)]
-        return ElsewhereTensor(leaf) if goes_away and isinstance(leaf, Tensor) else leaf
+    def out(tensor: Tensor) -> Tensor:
+        return given.get(id(tensor), ElsewhereTensor(tensor) if goes_away else tensor)
 
-    return tree_map(out, operator(*held_args, **held_kwargs))
+    return _mapped(out, operator(*held_args, **held_kwargs))
 
 
 def to_cpu(value: Any) -> Any:
     """`value` with the CPU tensors that its tensors hold, in nested containers too; they are not copied."""
-    return tree_map(lambda leaf: leaf.held if isinstance(leaf, ElsewhereTensor) else leaf, value)
+    return _mapped(lambda tensor: tensor.held if isinstance(tensor, ElsewhereTensor) else tensor, value)
+
+
+def _mapped(function: Callable[[Tensor], Any], value: Any) -> Any:
+    """`value` with the function's results in place of its tensors; PyTorch's own `tree_map` is several times slower."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, list | tuple):
+        return type(value)([_mapped(function, part) for part in value])
+    if isinstance(value, dict):
+        return {name: _mapped(function, part) for name, part in value.items()}
+    return value
 
 
 class _Generator(torch.Generator):
