@@ -1,0 +1,1 @@
+"""What a run will take: cases, hours, memory and disk, before it begins."""
