@@ -126,13 +126,23 @@ class RunFolder:
         Raises:
             PedsegError: the folder holds a run with other settings.
         """
+        self.check(config, overwrite=overwrite)
         if overwrite:
             self._clear()
+        write_json(self.config, config)
+
+    def check(self, config: Mapping[str, Any], *, overwrite: bool) -> None:
+        """Whether `begin` may claim the folder; nothing is written.
+
+        Raises:
+            PedsegError: as `begin`.
+        """
+        if overwrite:
+            return
         if self.config.exists():
             self._refuse_other_settings(config)
         elif self.checkpoint.exists() or self.metrics.exists():
             raise PedsegError(f"{self.path} holds a run without config.json; move it away or give overwrite=true")
-        write_json(self.config, config)
 
     def _clear(self) -> None:
         for path in (self.config, self.finished, self.metrics, self.scores, self.validators, self.target_masks):

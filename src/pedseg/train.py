@@ -1,7 +1,13 @@
-"""Train a model, predict the held-out cases and score them: ``python -m pedseg.train experiment=uda fold=0``."""
+"""Train a model, predict the held-out cases and score them: ``python -m pedseg.train experiment=uda fold=0``.
+
+``--dry-run`` builds everything, measures a few steps and says what the run will take; nothing is written.
+"""
 
 import logging
 import os
+import re
+import sys
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,12 +30,20 @@ if TYPE_CHECKING:  # heavy imports wait until --help is answered
     from pedseg.data.selection import Selection
     from pedseg.labels import LabelConvention
     from pedseg.modules import SegmentationModule
+    from pedseg.planning import Plan
+
+# Overrides that say who runs the jobs of a sweep: a dry run measures one after the other, here.
+LAUNCHING = re.compile(r"^\+{0,2}(hydra/launcher|hydra\.launcher|cluster)([.@=]|$)")
 
 log = logging.getLogger(__name__)
 
 
-def train(cfg: "DictConfig") -> None:
+def train(cfg: "DictConfig", *, plans: "list[Plan] | None" = None) -> None:
     """Run one experiment on one fold, or continue it, in its run folder.
+
+    Args:
+        cfg: as composed.
+        plans: where there is one it gets the plan of the run, which is not begun.
 
     Raises:
         PedsegError: settings, prepared cohorts or the run folder are at fault; nothing has been trained then.
@@ -39,10 +53,10 @@ def train(cfg: "DictConfig") -> None:
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     _check_cluster(config)
     with stoppable():
-        _train(cfg, config, RunFolder(Path(config["run_dir"])))
+        _train(cfg, config, RunFolder(Path(config["run_dir"])), plans)
 
 
-def _train(cfg: "DictConfig", config: dict[str, Any], folder: RunFolder) -> None:
+def _train(cfg: "DictConfig", config: dict[str, Any], folder: RunFolder, plans: "list[Plan] | None") -> None:
     log.info("%s: starting", folder.path)  # what follows is loaded in seconds
 
     import torch
@@ -54,7 +68,7 @@ def _train(cfg: "DictConfig", config: dict[str, Any], folder: RunFolder) -> None
     kept = read_json(folder.config) if folder.config.exists() and not config["overwrite"] else None
     config = on_this_machine(config, kept, jobs=_jobs_side_by_side())
     if folder.finished.exists() and not config["overwrite"]:
-        folder.begin(config, overwrite=False)
+        (folder.begin if plans is None else folder.check)(config, overwrite=False)
         log.info("%s is finished; overwrite=true trains it again", folder.path)
         return
     Settings(**{**config["prediction"], "precision": "32"})  # what cannot be used is said now, not after the training
@@ -65,6 +79,12 @@ def _train(cfg: "DictConfig", config: dict[str, Any], folder: RunFolder) -> None
     data = build_data(config, selection)
     torch.set_num_threads(config["machine"]["threads"])
     module = build_module(cfg, config, spacing_mm=data.spacing_mm)
+    if plans is not None:
+        from pedseg.planning import make_plan
+
+        folder.check(config, overwrite=config["overwrite"])
+        plans.append(make_plan(cfg, config, module, data, selection=selection))
+        return
     if _is_first_process():
         folder.begin(config, overwrite=config["overwrite"])
         adapted_to, calibrated_on = config["data"]["target"], calibration_target(config)
@@ -260,8 +280,33 @@ def _is_first_process() -> bool:
     return not is_helper_process() and all(os.environ.get(name, "0") == "0" for name in ("NODE_RANK", "SLURM_PROCID"))
 
 
+def dry_run(overrides: Sequence[str]) -> int:
+    """Show the plans of what `overrides` stand for, and return the exit code.
+
+    Hydra's own outputs go to a folder that is thrown away.
+    """
+    from pedseg.planning import show
+
+    plans: list[Plan] = []
+
+    def plan(cfg: "DictConfig") -> None:
+        train(cfg, plans=plans)
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = folder.replace("\\", "\\\\").replace("'", "\\'")
+        away = [f"hydra.{mode}.dir='{place}'" for mode in ("run", "sweep")]
+        here = [override for override in overrides if not LAUNCHING.match(override)]
+        code = run_hydra(plan, config_name="train", arguments=[*here, *away])
+    if plans:
+        show(plans)
+    return code
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+    """Entry point; returns the exit code. ``--dry-run`` says what the training will take and trains nothing."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if "--dry-run" in given:
+        return dry_run([argument for argument in given if argument != "--dry-run"])
     return run_hydra(train, config_name="train", arguments=arguments)
 
 

@@ -10,9 +10,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 aten = torch.ops.aten
+ASK_FOR_VALUE = (aten._local_scalar_dense.default, aten.item.default, aten.is_nonzero.default)
 
 
-class LiveBytes(TorchDispatchMode):
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of what operations inside the context make, from then until nothing refers to it any more.
 
     It is entered after a `FakeTensorMode`, whose tensors have sizes and no values. What asks for a value gets 1, and a
@@ -24,17 +25,21 @@ class LiveBytes(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = 0
         self.peak = 0
         self._counted: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
 
-    def __torch_dispatch__(  # type: ignore[override]
-        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:  # noqa: ANN401  (torch's own types)
+    def __torch_dispatch__(
+        self,
+        func: Any,  # noqa: ANN401  (torch's own types)
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
         """Run an operation and count what it made."""
         del types
-        if func is aten._local_scalar_dense.default:
+        if func in ASK_FOR_VALUE:
             return 1
         if func is aten.nonzero.default:
             result = args[0].new_empty((args[0].numel(), args[0].ndim), dtype=torch.long)

@@ -79,14 +79,14 @@ def step_memory(
         optimizer = fake.configure_optimizers()
         for group in optimizer.param_groups:
             group["foreach"] = gpu
-        _be_trained(fake, optimizer)
+        ready(fake, optimizer)
         for step in range(STEPS):
             live.peak = 0
-            batch = _batch(patch_size, batch_size, two_sides=two_sides, labelled=labelled)
-            _step(fake, optimizer, batch, step, precision, clip)
+            batch = make_batch(patch_size, batch_size, two_sides=two_sides, labelled=labelled)
+            train_step(fake, optimizer, batch, number=step, precision=precision, clip=clip)
         state = [value for entry in optimizer.state.values() for value in entry.values() if isinstance(value, Tensor)]
-        trained = [parameter for parameter in fake.parameters() if parameter.grad is not None]
-        return StepMemory(parameters, _bytes(p.grad for p in trained), _bytes(state), live.peak)
+        gradients = [p.grad for p in fake.parameters() if p.grad is not None]
+        return StepMemory(parameters, _bytes(gradients), _bytes(state), live.peak)
 
 
 def prediction_memory(
@@ -97,11 +97,12 @@ def prediction_memory(
     A window of the image, some as a mirror image, and beside it what of the image and of the sums of logits lies
     outside that window.
     """
-    settings = network.settings
-    patch_size, channels = settings["patch_size"], settings["in_channels"]
+    settings: dict[str, Any] = network.settings
+    patch_size: list[int] = settings["patch_size"]
+    channels: int = settings["in_channels"]
     outside = math.prod(map(max, shape, patch_size)) - math.prod(patch_size)
     with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as live:
-        fake = _fake(network, gpu=gpu).eval().to(memory_format=torch.channels_last_3d)
+        fake = _fake(network, gpu=gpu).eval()
         sliding_window_logits(
             fake.forward,
             torch.empty(channels, patch_size[0] * window_batch, *patch_size[1:]),
@@ -112,8 +113,9 @@ def prediction_memory(
             precision=precision,
             channels_last=True,
         )
-        beyond = outside - (window_batch - 1) * math.prod(patch_size)
-        return live.peak + (channels + settings["out_channels"]) * FLOAT * max(0, beyond)
+        beyond = max(0, outside - (window_batch - 1) * math.prod(patch_size))
+        regions: int = settings["out_channels"]
+        return int(live.peak) + (channels + regions) * FLOAT * beyond
 
 
 def _fake(module: Kind, *, gpu: bool) -> Kind:
@@ -125,15 +127,17 @@ def _fake(module: Kind, *, gpu: bool) -> Kind:
     fake = copy.deepcopy(module, known)
     for part in fake.modules():
         if gpu and isinstance(part, InstanceNorm):
-            part.__class__ = nn.InstanceNorm3d  # what InstanceNorm is on other devices than the CPU
+            part.__class__ = nn.InstanceNorm3d  # type: ignore[assignment]  # what InstanceNorm is on other devices than the CPU
     return fake
 
 
-def _be_trained(module: SegmentationModule, optimizer: Optimizer) -> None:
-    """Stand in for the Trainer, in the last of two epochs."""
-    trainer = Trainer(max_epochs=EPOCHS, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+def ready(module: SegmentationModule, optimizer: Optimizer) -> None:
+    """Give a module a Trainer in its last epoch."""
+    trainer = Trainer(
+        max_epochs=EPOCHS, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
     trainer.optimizers = [optimizer]
-    trainer.fit_loop.epoch_progress.current.processed = EPOCHS - 1
+    trainer.fit_loop.epoch_progress.current.processed = EPOCHS - 1  # type: ignore[attr-defined]
     module.trainer = trainer
     module.log = _ignore  # type: ignore[method-assign]
     module.on_train_epoch_start()
@@ -143,24 +147,32 @@ def _ignore(*arguments: object, **settings: object) -> None:
     """Log nothing."""
 
 
-def _batch(patch_size: Sequence[int], batch_size: int, *, two_sides: bool, labelled: bool) -> Batch:
+def make_batch(
+    patch_size: Sequence[int], batch_size: int, *, two_sides: bool, labelled: bool, device: torch.device = CPU
+) -> Batch:
     """What the module is handed."""
     sides = side_sizes(batch_size, 0, adapt=two_sides)
     batch: Batch = {}
     for side, size in sides.items():
         if size:
-            batch[side] = {"image": torch.empty(size, CHANNELS, *patch_size)}
+            batch[side] = {"image": torch.empty(size, CHANNELS, *patch_size, device=device)}
         if size and (side is Domain.SOURCE or labelled):
-            batch[side]["label"] = torch.empty(size, len(Region), *patch_size)
+            batch[side]["label"] = torch.empty(size, len(Region), *patch_size, device=device)
     return batch
 
 
-def _step(
-    module: SegmentationModule, optimizer: Optimizer, batch: Batch, step: int, precision: Precision, clip: float | None
+def train_step(
+    module: SegmentationModule,
+    optimizer: Optimizer,
+    batch: Batch,
+    *,
+    number: int,
+    precision: Precision,
+    clip: float | None,
 ) -> None:
     """One step in Lightning's order, in which the old gradients live until the forward pass is done."""
-    with autocast(CPU, precision):
-        loss = module.training_step(batch, step + 1)  # a step whose gradient norms are not logged
+    with autocast(module.device, precision):
+        loss = module.training_step(batch, number + 1)  # a step whose gradient norms are not logged
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     if clip:

@@ -1,0 +1,34 @@
+"""The two kinds of training whose memory is accounted for, at any width."""
+
+from functools import partial
+
+import torch
+
+from pedseg.adaptation import DomainAdversary
+from pedseg.modules import AdaptationModule, SegmentationModule
+from pedseg.networks import DomainClassifier, UNet
+from pedseg.schedules import inverse_decay, linear_ramp
+
+KINDS = ("supervised", "uda")
+
+
+def build(kind: str, *, patch: int, width: int = 32) -> SegmentationModule:
+    """nnU-Net's network of `width` channels on cubes of `patch` voxels; uda: with the paper's adversary."""
+    size = (patch, patch, patch)
+    network = UNet(patch_size=size, base_features=width, max_features=10 * width)
+    optimizer = partial(torch.optim.SGD, lr=0.01, momentum=0.99, nesterov=True, weight_decay=3e-5)
+    if kind == "supervised":
+        return SegmentationModule(network=network, optimizer=optimizer, lr_schedule=inverse_decay, channels_last=True)
+    stage = len(network.decoder_shapes) - 1
+    channels, input_size = network.decoder_shapes[stage - 1]
+    adversary = DomainAdversary(
+        classifiers={stage: DomainClassifier(in_channels=channels, input_size=input_size)},
+        alpha_schedule=partial(linear_ramp, start=0.2, end=0.7, maximum=3.0),
+    )
+    return AdaptationModule(
+        network=network,
+        methods={"dann": adversary},
+        optimizer=optimizer,
+        lr_schedule=inverse_decay,
+        channels_last=True,
+    )
