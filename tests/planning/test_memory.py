@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from pedseg.hardware import Precision
 from pedseg.planning.live import LiveBytes
 from pedseg.planning.memory import StepMemory, make_batch, prediction_memory, ready, step_memory, train_step
 from tests.memory_page import measure
@@ -110,7 +111,7 @@ def test_computed_is_what_a_process_grows_by(kind: str, precision: str, width: i
 @pytest.mark.parametrize("kind", KINDS)
 def test_computed_is_what_a_gpu_allocates(kind: str, precision: str) -> None:
     """Without cuDNN's workspaces, which are not tensors of the step."""
-    chosen = "bf16" if precision == "bf16" else "32"
+    chosen: Precision = "bf16" if precision == "bf16" else "32"
     module = build(kind, patch=96)
     computed = step_memory(
         module, patch_size=(96, 96, 96), batch_size=4, two_sides=kind == "uda", precision=chosen, gpu=True, clip=12.0

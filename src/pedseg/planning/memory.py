@@ -150,7 +150,15 @@ def _ignore(*arguments: object, **settings: object) -> None:
 def make_batch(
     patch_size: Sequence[int], batch_size: int, *, two_sides: bool, labelled: bool, device: torch.device = CPU
 ) -> Batch:
-    """What the module is handed."""
+    """What the module is handed: `batch_size` patches whose values are of no account.
+
+    Args:
+        patch_size: voxels (z, y, x).
+        batch_size: patches of both sides together.
+        two_sides: whether there is a target side.
+        labelled: whether that side has labels too, as `OpposedModule` needs.
+        device: where they are.
+    """
     sides = side_sizes(batch_size, 0, adapt=two_sides)
     batch: Batch = {}
     for side, size in sides.items():

@@ -131,10 +131,8 @@ class Plan:
 
     def _memory(self) -> Iterator[tuple[str, str]]:
         if self.measured is not None:
-            yield (
-                "host memory",
-                f"{size(self.measured.host)} at the peak of the measured steps, loader processes with it",
-            )
+            loaders = f", loader processes {size(self.measured.loaders)}" if self.measured.loaders else ""
+            yield "host memory", f"{size(self.measured.host)} at the peak of the measured steps{loaders}"
         step = self.gpu
         parts = (
             f"weights {size(step.parameters)}, gradients {size(step.gradients)}, optimiser {size(step.optimizer)}, "

@@ -25,7 +25,7 @@ def show(plans: Sequence[Plan]) -> None:
             f"{plan.steps} × {plan.epochs}",
             plan.precision,
             "not measured" if plan.hours is None else f"{plan.hours:.3g}",
-            "not measured" if plan.measured is None else size(plan.measured.host),
+            "not measured" if plan.measured is None else size(plan.measured.host + plan.measured.loaders),
             size(plan.gpu.peak),
             size(plan.disk),
         )

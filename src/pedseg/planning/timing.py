@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
+from multiprocessing import active_children
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,7 +38,8 @@ class Measured:
         step_s: from the end of a step to that of the next, waiting for the batch with it.
         batch_s: for a loader process to make a batch.
         validation_s: a validation step; 0 if there are none.
-        host: most memory of this process and, as an upper bound, of its loader processes.
+        host: most resident bytes of this process.
+        loaders: the same of all loader processes, each counted whole; 0 where the system does not tell.
         gpu: most bytes of tensors on the GPU; None without one.
     """
 
@@ -46,6 +48,7 @@ class Measured:
     batch_s: float
     validation_s: float
     host: int
+    loaders: int
     gpu: int | None
 
     def sustained_s(self, workers: int) -> float:
@@ -59,6 +62,7 @@ class StepClock(pl.Callback):
     def __init__(self) -> None:
         self.ends: list[float] = []
         self.validation_ends: list[float] = []
+        self.loaders = 0
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
         """A step is done."""
@@ -66,6 +70,7 @@ class StepClock(pl.Callback):
         timed = len(self.ends) - WARM_UP
         if timed >= MOST or (timed >= LEAST and self.ends[-1] - self.ends[WARM_UP - 1] > LONGEST_S):
             trainer.should_stop = True
+            self.loaders = sum(_peak_of(child.pid) for child in active_children())
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The clock of validation steps starts."""
@@ -92,7 +97,7 @@ def measure(trainer: pl.Trainer, clock: StepClock, module: pl.LightningModule, d
     _forget_peaks(device)
     trainer.fit(module, datamodule=data)
     steps = _gaps(clock.ends)[WARM_UP - 1 :]
-    host = _peak(resource.RUSAGE_SELF) + data.num_workers * _peak(resource.RUSAGE_CHILDREN)
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else KIBI)
     gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
     validation = _gaps(clock.validation_ends)
     return Measured(
@@ -101,6 +106,7 @@ def measure(trainer: pl.Trainer, clock: StepClock, module: pl.LightningModule, d
         batch_s=_batch_seconds(data),
         validation_s=median(validation) if validation else 0.0,
         host=host,
+        loaders=clock.loaders,
         gpu=gpu,
     )
 
@@ -163,6 +169,10 @@ def _forget_peaks(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def _peak(who: int) -> int:
-    """Most resident bytes of this process, or of any of its children that have ended."""
-    return resource.getrusage(who).ru_maxrss * (1 if sys.platform == "darwin" else KIBI)
+def _peak_of(pid: int | None) -> int:
+    """Most resident bytes of a living process; 0 where there is no /proc."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * KIBI for line in lines if line.startswith("VmHWM")), 0)
