@@ -1,9 +1,11 @@
 """``--dry-run`` of the training command, on tiny synthetic cohorts."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +34,7 @@ def test_the_command_says_what_a_run_will_take_and_writes_nothing(toy_world: Pat
     command = [sys.executable, "-m", "pedseg.train", *arguments(toy_world, runs, "experiment=uda"), "--dry-run"]
     before = files(toy_world)
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=here, env={**environment(), "TMPDIR": str(outside)}
+        command, capture_output=True, text=True, check=False, cwd=here, env={**os.environ, "TMPDIR": str(outside)}
     )
     assert done.returncode == 0, done.stderr[-3000:]
     for row in (
@@ -59,16 +61,8 @@ def test_the_command_says_what_a_run_will_take_and_writes_nothing(toy_world: Pat
     assert files(toy_world) == before
 
 
-def environment() -> dict[str, str]:
-    import os
-
-    return {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-
-
 def test_hours_are_proportional_to_epochs(toy_world: Path, tmp_path: Path) -> None:
     """One measurement, two lengths: the plan is asked, not the clock."""
-    from dataclasses import replace
-
     plans: list[Plan] = []
     planned(toy_world, tmp_path, plans, "experiment=m2_ped")
     (one,) = plans
