@@ -22,7 +22,7 @@ PATCHES = (64, 96, 128, 160)
 BATCHES = (2, 4, 8)
 PRECISIONS: tuple[Precision, ...] = ("bf16", "32")
 CASE = (150, 190, 160)  # voxels (z, y, x): about the largest brain of BraTS at 1 mm
-MEASURED = ((64, 2, 8), (64, 4, 8), (64, 2, 16), (96, 2, 8))  # patch, batch, width
+MEASURED = ((64, 2, 8), (64, 2, 16))  # patch, batch, width
 GIB = 1 << 30
 # Tensors of any size go back to the system when they are freed; glibc would keep those below 32 MB.
 GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0", "OMP_NUM_THREADS": "1"}
