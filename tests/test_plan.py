@@ -109,7 +109,8 @@ def test_what_training_refuses_is_refused(
     said = []
     for command in (plan, train):
         assert command(toy_world, tmp_path / command.__name__, *overrides) == 2
-        said.append(capsys.readouterr().err.replace(str(tmp_path / command.__name__), "RUNS"))
+        error = capsys.readouterr().err.replace(str(tmp_path / command.__name__), "RUNS")
+        said.append(error[error.index("pedseg: ") :])
     assert message in said[0]
     assert said[0] == said[1]
     assert not files(tmp_path / "plan")
