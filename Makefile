@@ -9,7 +9,7 @@ JOBS ?= 2
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format bench peers exactness benchmark confirmation clean
+.PHONY: help setup demo test test-all lint format bench peers exactness memory gpu benchmark confirmation clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## Synthetic cohorts, three models, the table and pictures (under 10 minutes on 2 cores)
 	"$(BIN)/python" -m pedseg.phantom --output demo/data --adults 40 --children 30 --spacing 4 --seed 0
 	"$(BIN)/python" -m pedseg.prepare scale=demo
-	"$(BIN)/python" -m pedseg.train -m scale=demo hydra/launcher=joblib hydra.launcher.n_jobs=2 \
+	"$(BIN)/python" -m pedseg.train -m scale=demo cluster=local cluster.parallel=$(JOBS) \
 		experiment=m1_adult_nods,uda,m3_mixed_nods
 	"$(BIN)/python" -m pedseg.report demo/runs --output demo/report
 
@@ -46,8 +46,12 @@ format: $(STAMP)  ## Rewrite the sources in the project's style
 	"$(BIN)/ruff" check --fix .
 	"$(BIN)/ruff" format .
 
-bench: $(STAMP)  ## Measure against peers; each line prints a ratio
-	@for f in tests/benchmarks/bench_*.py; do echo "== $$f"; "$(BIN)/python" "$$f" || exit 1; done
+# The slow kind of CPU is forced: convolutions and PyTorch's own kernels are held to AVX2
+AVX2 := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2
+bench: $(STAMP)  ## Measure against peers, on this CPU and held to AVX2; each line prints a ratio
+	@for f in tests/benchmarks/bench_*.py; do \
+		echo "== $$f"; "$(BIN)/python" "$$f" || exit 1; \
+		echo "== $$f, AVX2"; env $(AVX2) "$(BIN)/python" "$$f" || exit 1; done
 
 peers: $(PEERS)/.installed  ## The programs that tests compare with, in an environment of their own (1.5 GB)
 
@@ -62,13 +66,20 @@ $(PEERS)/.installed: constraints.txt
 exactness: $(STAMP)  ## Compare with every peer and write docs/exactness.md (make peers first)
 	"$(BIN)/python" -m tests.exactness_page --jobs $(JOBS)
 
+memory: $(STAMP)  ## Write docs/memory.md: memory of a step and a prediction, computed and measured
+	"$(BIN)/python" -m tests.memory_page
+
+gpu: $(STAMP)  ## Measure on a GPU against nnU-Net (make peers first), and run the tests that need one
+	@"$(BIN)/python" -m tests.benchmarks.gpu --output gpu.md; measured=$$?; [ $$measured -ne 2 ] || exit 2; \
+		"$(BIN)/python" -m pytest -m gpu tests && exit $$measured
+
 SEEDS ?= 0
 benchmark: $(STAMP)  ## Bounds, controls and adaptation methods on synthetic cohorts; SEEDS=0,1,2 for the README's table
 	"$(BIN)/python" -m pedseg.phantom --output benchmark/data --adults 75 --children 50 --spacing 4 --seed 0
 	"$(BIN)/python" -m pedseg.phantom --output benchmark/test --adults 0 --children 40 --first 50 --spacing 4 --seed 0
 	"$(BIN)/python" -m pedseg.prepare scale=benchmark
 	"$(BIN)/python" -m pedseg.train -m scale=benchmark sweep=benchmark seed=$(SEEDS) \
-		hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS)
+		cluster=local cluster.parallel=$(JOBS)
 	"$(BIN)/python" -m pedseg.validate benchmark/runs --cases 40
 	"$(BIN)/python" -m pedseg.benchmark benchmark/runs --output benchmark/report --overwrite
 
@@ -77,7 +88,7 @@ confirmation: $(STAMP)  ## Bounds, the paper's method and the chosen one on shif
 	"$(BIN)/python" -m pedseg.phantom --output benchmark/shift_b/test --adults 0 --children 40 --first 50 --spacing 4 --seed 1 --shift 1.25
 	"$(BIN)/python" -m pedseg.prepare scale=benchmark_b
 	"$(BIN)/python" -m pedseg.train -m scale=benchmark_b sweep=confirmation seed=$(SEEDS) \
-		hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS)
+		cluster=local cluster.parallel=$(JOBS)
 	"$(BIN)/python" -m pedseg.validate benchmark/shift_b/runs --cases 40
 	"$(BIN)/python" -m pedseg.benchmark benchmark/shift_b/runs --output benchmark/shift_b/report --overwrite
 

@@ -52,7 +52,8 @@ The prediction of a case of {case} voxels at the same patch sizes, one window at
 
 MiB of {count} trainings with fewer channels, one thread. Measured is the peak of resident memory, less what was there
 before, with an allocator that gives freed memory back at once
-({setting}); as it comes, glibc keeps some of what tensors below 32 MB have left. oneDNN's scratchpads are in what is measured and not in what is computed.
+({setting}); as it comes, glibc keeps some of what tensors below 32 MB have left.
+oneDNN's scratchpads are in what is measured and not in what is computed.
 
 {measured}
 """
