@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from pedseg.analysis.models import Model, pick
 from pedseg.analysis.paper import REGIONS
@@ -68,6 +67,8 @@ def compare(difference: NDArray[np.float64], *, margin: float, seed: int = 0) ->
     Returns:
         Columns ``cases`` to ``effect_size`` of `compare_models`.
     """
+    from scipy import stats  # noqa: PLC0415  (half a second, where there are models to compare)
+
     mean, spread = float(difference.mean()), float(difference.std(ddof=1))
     rng = np.random.default_rng(seed)
     resampled = difference[rng.integers(len(difference), size=(RESAMPLES, len(difference)))].mean(axis=1)
