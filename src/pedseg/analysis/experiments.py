@@ -1,5 +1,6 @@
 """Post-processing of trained runs: their folds, their held-out source cases, and rules applied to their output."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,8 +153,8 @@ def pool(parts: Sequence[HeldOut]) -> list[HeldOut]:
         pairs = [*(before.pairs if before else ()), *part.pairs]
         pooled[part.cohort] = HeldOut(part.cohort, pairs, part.convention)
     for one in pooled.values():
-        ids = [pair.case for pair in one.pairs]
-        twice = sorted({case for case in ids if ids.count(case) > 1})
+        times = Counter(pair.case for pair in one.pairs)
+        twice = sorted(case for case, count in times.items() if count > 1)
         if twice:
             fix = "give runs of one division into folds"
             raise ProblemsError(
