@@ -220,9 +220,10 @@ def draw(rows: Mapping[str, Sequence[Row]], path: Path) -> None:
     time_axes.set(xlabel="cases", ylabel="CPU ms of a further case", title="Time of a further case (level: linear)")
     memory_axes.set(xlabel="cases", ylabel="peak memory in MB", title="Peak memory of all processes")
     for axes in (time_axes, memory_axes):
-        axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-    memory_axes.legend(fontsize=8)
+    time_axes.axhline(0, color="black", linewidth=0.8)
+    memory_axes.set_ylim(bottom=0)
+    figure.legend(*memory_axes.get_legend_handles_labels(), loc="outside right center")
     figure.savefig(path, dpi=150)
 
 
