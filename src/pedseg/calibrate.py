@@ -54,15 +54,17 @@ def calibrate(arguments: argparse.Namespace) -> int:
     checkpoint = arguments.checkpoint or _only(checkpoints_of(arguments.run))
     ratios = _ratios(arguments.ratio)
 
-    import torch
-
     from pedseg.cases import find_cases
+
+    found = find_cases(arguments.input, cohort="input", labelled=False)
+
+    import torch  # after everything that can be wrong with the arguments
+
     from pedseg.hardware import fast_precision
     from pedseg.inference import Predictor, Settings, best_device
     from pedseg.inference.calibration import PartThresholds, write_thresholds
 
     parts = PartThresholds(ratios)
-    found = find_cases(arguments.input, cohort="input", labelled=False)
     device = best_device() if arguments.device == "auto" else torch.device(arguments.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise PedsegError("--device cuda: this machine has no CUDA device; use --device cpu")

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sklearn.model_selection import KFold
-
 from pedseg.cases import patient_of
 from pedseg.errors import PedsegError
 from pedseg.files import read_json, write_json
@@ -56,6 +54,8 @@ def make_folds(
         raise PedsegError(
             f"{n_folds} folds of {len(units)} {unit} cannot be made; set between 2 and {len(units)} folds"
         )
+    from sklearn.model_selection import KFold  # noqa: PLC0415  (needed by training alone)
+
     splits = KFold(n_folds, shuffle=True, random_state=seed).split(units)
     return [Fold(_cases(units, train), _cases(units, validation)) for train, validation in splits]
 

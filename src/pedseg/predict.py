@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pedseg.configuration import exit_code
@@ -42,26 +43,31 @@ def predict(arguments: argparse.Namespace) -> int:
     if not checkpoints:
         raise PedsegError("give --checkpoint FILE or --run DIR")
 
-    import torch
-
     from pedseg.cases import find_cases
-    from pedseg.hardware import fast_precision
-    from pedseg.inference import Predictor, Settings, best_device, predict_cases
+    from pedseg.inference import Settings
     from pedseg.labels import get_convention
 
     convention = get_convention(arguments.convention)
-    found = find_cases(arguments.input, cohort="input", labelled=False)
-    device = best_device() if arguments.device == "auto" else torch.device(arguments.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise PedsegError("--device cuda: this machine has no CUDA device; use --device cpu")
     settings = Settings(
         step=arguments.step,
         mirror=not arguments.no_mirror,
-        precision=fast_precision(device).precision if arguments.precision == "auto" else arguments.precision,
+        precision="32" if arguments.precision == "auto" else arguments.precision,
         window_batch=arguments.window_batch,
         adapt_steps=arguments.adapt_steps,
         adapt_rate=arguments.adapt_rate,
     )
+    found = find_cases(arguments.input, cohort="input", labelled=False)
+
+    import torch  # after everything that can be wrong with the arguments
+
+    from pedseg.hardware import fast_precision
+    from pedseg.inference import Predictor, best_device, predict_cases
+
+    device = best_device() if arguments.device == "auto" else torch.device(arguments.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise PedsegError("--device cuda: this machine has no CUDA device; use --device cpu")
+    if arguments.precision == "auto":
+        settings = replace(settings, precision=fast_precision(device).precision)
     predictor = Predictor(checkpoints, device=device, settings=settings)
     problems = [
         *found.problems,

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from pedseg.analysis.validation_plan import choose_cases, find_runs, make_plan, trained_on_labels
+from pedseg.analysis.models import trained_on_labels
+from pedseg.analysis.validation_plan import choose_cases, find_runs, make_plan
 from pedseg.errors import PedsegError
 from pedseg.files import write_json
 from pedseg.inference import Settings

@@ -1,11 +1,10 @@
 """Post-processing of trained runs: their folds, their held-out source cases, and rules applied to their output."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from pedseg.analysis.keep_largest import Choice, HeldOut
 from pedseg.analysis.pairing import pair_cases
@@ -15,11 +14,15 @@ from pedseg.cases import Case
 from pedseg.data.cohorts import convention_of, labelled_cases
 from pedseg.errors import PedsegError, Problem, ProblemsError
 from pedseg.files import read_json, write_json
-from pedseg.inference import Predictor, predict_cases, settings_of_run
 from pedseg.inference.postprocessing import Rule
-from pedseg.inference.predictor import RECORD
+from pedseg.inference.settings import RECORD
 from pedseg.labels import LabelConvention
 from pedseg.runs import RunFolder
+
+if TYPE_CHECKING:  # rules are applied without a network
+    import torch
+
+    from pedseg.inference import Predictor
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ def postprocess_fold(
     return applied
 
 
-def predict_held_out(fold: RunFolder, cases: Mapping[str, Sequence[Case]], *, device: torch.device) -> list[HeldOut]:
+def predict_held_out(fold: RunFolder, cases: Mapping[str, Sequence[Case]], *, device: "torch.device") -> list[HeldOut]:
     """Predict source cases that a run has not been trained on, those that are not predicted yet.
 
     Args:
@@ -112,7 +115,11 @@ def predict_held_out(fold: RunFolder, cases: Mapping[str, Sequence[Case]], *, de
     return list(_predict_held_out(fold, cases, device))
 
 
-def _predict_held_out(fold: RunFolder, cases: Mapping[str, Sequence[Case]], device: torch.device) -> Iterator[HeldOut]:
+def _predict_held_out(
+    fold: RunFolder, cases: Mapping[str, Sequence[Case]], device: "torch.device"
+) -> Iterator[HeldOut]:
+    from pedseg.inference import predict_cases  # noqa: PLC0415
+
     config = read_json(fold.config)
     data = config["data"]
     predictor: Predictor | None = None
@@ -127,8 +134,10 @@ def _predict_held_out(fold: RunFolder, cases: Mapping[str, Sequence[Case]], devi
         yield HeldOut(cohort, pair_cases(output, some), convention)
 
 
-def _predictor(fold: RunFolder, config: Mapping[str, Any], device: torch.device) -> Predictor:
+def _predictor(fold: RunFolder, config: Mapping[str, Any], device: "torch.device") -> "Predictor":
     """The network of a run, used as the run did."""
+    from pedseg.inference import Predictor, settings_of_run  # noqa: PLC0415
+
     return Predictor([fold.checkpoint], device=device, settings=settings_of_run(config, device))
 
 
@@ -144,8 +153,8 @@ def pool(parts: Sequence[HeldOut]) -> list[HeldOut]:
         pairs = [*(before.pairs if before else ()), *part.pairs]
         pooled[part.cohort] = HeldOut(part.cohort, pairs, part.convention)
     for one in pooled.values():
-        ids = [pair.case for pair in one.pairs]
-        twice = sorted({case for case in ids if ids.count(case) > 1})
+        times = Counter(pair.case for pair in one.pairs)
+        twice = sorted(case for case, count in times.items() if count > 1)
         if twice:
             fix = "give runs of one division into folds"
             raise ProblemsError(

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pedseg.analysis.models import Model
-from pedseg.analysis.validation_plan import trained_on_labels
+from pedseg.analysis.models import Model, trained_on_labels
 
 WITHOUT_SIGNAL = {"strong", "dann"}  # methods that take nothing from the target where no gradient is reversed
 

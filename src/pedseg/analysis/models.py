@@ -1,6 +1,6 @@
 """The models of a report: per-case scores out of run folders and CSV files."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -201,3 +201,12 @@ def pick(scores: pd.DataFrame, metric: str, region: str, *, without: Iterable[st
     """Values of one metric in one region, by case, without the cases named."""
     rows = scores[(scores["region"] == region) & ~scores["case"].isin(frozenset(without))]
     return rows.set_index("case")[metric].astype(float)
+
+
+def trained_on_labels(config: Mapping[str, Any], cohort: str) -> bool:
+    """Whether a run, or one whose weights it started from, has trained on labels of a cohort."""
+    if (config.get("data", {}).get("source") or {}).get(cohort):
+        return True
+    origin = (config.get("init") or {}).get("run")
+    before = RunFolder(Path(origin)).config if origin else None
+    return before is not None and before.exists() and trained_on_labels(read_json(before), cohort)

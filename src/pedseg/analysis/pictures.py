@@ -1,7 +1,8 @@
 """Which pictures a report has, and their captions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pedseg.cases import Case, find_cases
 from pedseg.errors import PedsegError
 from pedseg.labels import get_convention
 
+Find = Callable[[Path, Path | None, bool], Mapping[str, Case]]  # images, labels, whether labelled → cases by id
 SYNTHETIC = "SYNTHETIC data"
 LINES = "Lines in the boxes are medians, boxes quartiles, diamonds means, dots cases."
 
@@ -97,10 +99,11 @@ def draw_pictures(
         title = marked(models, "Sizes of the tumours' tissues")
         path = save(size_figure(sizes, below_mm3=min_et_mm3, title=title), output / "sizes.png")
         captions[path] = "Volumes of ET, NC and ED in the labels; cases without the tissue are counted in the legend."
+    find = cache(_find)  # models share the folders of their cases
     for model in models:
         captions |= _curves(model, output)
         captions |= _adversary(model, output / f"adversary_{file_name(model)}.png", pictures.health)
-        captions |= _slices(model, output / f"slices_{file_name(model)}.png", folders, pictures.notes)
+        captions |= _slices(model, output / f"slices_{file_name(model)}.png", folders, pictures.notes, find)
     return pictures
 
 
@@ -142,7 +145,7 @@ def _adversary(model: Model, path: Path, health: list[str]) -> Mapping[Path, str
     return {path: f"Adversary of {escape(marked([model], model.name))}: {escape(text)}."}
 
 
-def _slices(model: Model, path: Path, folders: CaseFolders, notes: list[str]) -> Mapping[Path, str]:
+def _slices(model: Model, path: Path, folders: CaseFolders, notes: list[str], find: Find) -> Mapping[Path, str]:
     predictions = {
         file.name.removesuffix(".nii.gz"): file for run in model.runs for file in run.predictions.glob("[!.]*.nii.gz")
     }
@@ -154,7 +157,7 @@ def _slices(model: Model, path: Path, folders: CaseFolders, notes: list[str]) ->
     if images is None or (not images.is_dir() and folders.images is None):
         notes.append(f"No slices of {escape(model.name)}: its images are not at {images}; give them as --images DIR.")
         return {}
-    cases = _find(images, folders.labels, labelled=bool(cohort.get("labelled", True)))
+    cases = find(images, folders.labels, bool(cohort.get("labelled", True)))
     figure = slice_figure(
         model,
         cases,
@@ -170,7 +173,7 @@ def _slices(model: Model, path: Path, folders: CaseFolders, notes: list[str]) ->
     return {path: f"Best, median and worst case of {name} by mean Dice: outlines of the label and of the prediction."}
 
 
-def _find(images: Path, labels: Path | None, *, labelled: bool) -> dict[str, Case]:
+def _find(images: Path, labels: Path | None, labelled: bool) -> dict[str, Case]:
     """Cases by id, with their labels where there are any."""
     found = {case.id: case for case in find_cases(images, cohort="images", labelled=False).cases}
     if not found:

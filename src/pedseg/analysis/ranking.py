@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from pedseg.analysis.models import Model, experiment_name, pick
+from pedseg.analysis.models import Model, experiment_name, pick, trained_on_labels
 from pedseg.analysis.paper import REGIONS, model_name
 from pedseg.analysis.tables import escape
-from pedseg.analysis.validation_plan import trained_on_labels
 from pedseg.analysis.validators import VALIDATORS
 from pedseg.errors import PedsegError
 from pedseg.files import read_json
@@ -166,6 +164,8 @@ def _cost(column: pd.Series, oracle: Mapping[str, float]) -> dict[str, object]:
         )
     correlation = math.nan
     if len(known) >= FEWEST_CORRELATED and column[known].nunique() > 1 and len(set(truth)) > 1:
+        from scipy import stats  # noqa: PLC0415
+
         correlation = float(stats.spearmanr(column[known], truth).statistic)
     return {"chosen": [str(name) for name in best], "regret": regret, "correlation": correlation, "members": len(known)}
 

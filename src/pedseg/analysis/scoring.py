@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
@@ -24,6 +23,9 @@ from pedseg.imaging.nifti import Volume, integer_label, read_volume
 from pedseg.labels import LabelConvention, Region, regions_from_labels
 from pedseg.metrics import check_rules, score_case
 from pedseg.metrics.overlap import bounding_box
+
+if TYPE_CHECKING:  # the processes that score have no table
+    import pandas as pd
 
 AFFINE_TOLERANCE_MM = 1e-2
 CASES_WORTH_A_PROCESS = 4  # starting one takes as long as scoring a few cases
@@ -50,7 +52,7 @@ def score_cases(
     definition: str = "brats2023",
     tolerance_mm: float | None = None,
     workers: int | None = None,
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Score ``<predictions>/<case id>.nii.gz`` of every case against its label and write the rows to `output`.
 
     Args:
@@ -88,7 +90,7 @@ def score_folder(
     tolerance_mm: float | None = None,
     subset: bool = False,
     workers: int | None = None,
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Score a folder of label maps against a folder of labels, see `pair_folder`; otherwise as `score_cases`."""
     pairs = pair_folder(predictions, labels, subset=subset)
     conventions = Conventions(prediction_convention or convention, convention)
@@ -103,7 +105,7 @@ def score_pairs(
     definition: str = "brats2023",
     tolerance_mm: float | None = None,
     workers: int | None = None,
-) -> tuple[pd.DataFrame, list[Problem]]:
+) -> "tuple[pd.DataFrame, list[Problem]]":
     """Score pairs of files; arguments as of `score_cases`.
 
     Returns:
@@ -112,6 +114,8 @@ def score_pairs(
     Raises:
         PedsegError: the definition is unknown, the tolerance negative, or a worker process was ended from outside.
     """
+    import pandas as pd  # noqa: PLC0415
+
     check_rules(definition, tolerance_mm)
     job = partial(_score_pair, conventions=conventions, definition=definition, tolerance_mm=tolerance_mm)
     results = list(_results(pairs, job, workers))
@@ -119,13 +123,13 @@ def score_pairs(
     return pd.DataFrame(rows), [result for result in results if isinstance(result, Problem)]
 
 
-def write_scores(table: pd.DataFrame, output: Path) -> None:
+def write_scores(table: "pd.DataFrame", output: Path) -> None:
     """Write rows of scores as CSV, atomically."""
     with atomic_path(output) as temporary:
         table.to_csv(temporary, index=False)
 
 
-def _write_whole(table: pd.DataFrame, problems: Sequence[Problem], output: Path) -> pd.DataFrame:
+def _write_whole(table: "pd.DataFrame", problems: Sequence[Problem], output: Path) -> "pd.DataFrame":
     if problems:
         total = len(problems) + (table["case"].nunique() if len(table) else 0)
         raise ProblemsError(f"{len(problems)} of {total} cases cannot be scored:", problems)

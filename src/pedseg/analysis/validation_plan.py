@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pedseg.analysis.models import trained_on_labels
 from pedseg.analysis.validation_measure import PATCHES, VOXELS
 from pedseg.errors import PedsegError
 from pedseg.files import read_json
@@ -153,12 +154,3 @@ def choose_cases(ids: CaseIds, number: int, *, seed: int) -> Chosen:
         return hashlib.blake2b("\n".join((str(seed), *case)).encode()).digest()
 
     return tuple(sorted(((cohort, case) for cohort, some in ids.items() for case in some), key=key)[:number])
-
-
-def trained_on_labels(config: Mapping[str, Any], cohort: str) -> bool:
-    """Whether a run, or one whose weights it started from, has trained on labels of a cohort."""
-    if (config.get("data", {}).get("source") or {}).get(cohort):
-        return True
-    origin = (config.get("init") or {}).get("run")
-    before = RunFolder(Path(origin)).config if origin else None
-    return before is not None and before.exists() and trained_on_labels(read_json(before), cohort)

@@ -10,9 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from pedseg.metrics.empty import EMPTY_2023
 from pedseg.metrics.overlap import count_voxels, dice
@@ -137,6 +134,10 @@ def probe_domains(
     Returns:
         None if a domain has fewer than two cases.
     """
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+    from sklearn.pipeline import make_pipeline  # noqa: PLC0415
+    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+
     cases = [len(np.unique(owner)) for owner in (source_cases, target_cases)]
     folds = min(MOST_FOLDS, *cases)
     if folds < FEWEST_CASES:

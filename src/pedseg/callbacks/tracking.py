@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import wandb
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
@@ -41,6 +40,8 @@ def wandb_logger(
         entity: W&B team; None is the user's own.
         offline: write to disk only.
     """
+    import wandb  # noqa: PLC0415  (half a second, for one kind of logger)
+
     note = folder / "wandb_id"
     run_id = note.read_text(encoding="utf-8").strip() if note.exists() else uuid.uuid4().hex[:12]
     logger = WandbLogger(
@@ -89,6 +90,8 @@ def log_adversary(
     if not history:
         return
     lines = {name: points for name, points in _panel_lines(history).items() if points}
+    import wandb  # noqa: PLC0415  (an experiment logged there has loaded it)
+
     chart = wandb.plot.line_series(
         xs=[[x for x, _ in points] for points in lines.values()],
         ys=[[y for _, y in points] for points in lines.values()],

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 ANISOTROPY_THRESHOLD = 3.0  # nnU-Net 2.8.1, configuration.py
 SplineOrder = Literal[0, 1, 3]
@@ -78,6 +77,8 @@ def _resize(array: NDArray[Any], shape: tuple[int, ...], axis: int | None, resiz
 
 
 def _zoom(array: NDArray[np.float64], shape: tuple[int, ...], order: SplineOrder) -> NDArray[np.float64]:
+    from scipy import ndimage  # noqa: PLC0415  (most cohorts keep their grid)
+
     # The reciprocal of a quotient, not the other quotient: scipy sees the same last bit as under nnU-Net.
     factors = [1 / (old / new) for old, new in zip(array.shape, shape, strict=True)]
     result: NDArray[np.float64] = ndimage.zoom(array, factors, order=order, mode="nearest", grid_mode=True)

@@ -18,7 +18,7 @@ from pedseg.errors import PedsegError, Problem
 from pedseg.files import read_json, safe_name, write_json
 from pedseg.imaging import PreparedImage, prepare_image, read_images, restore_regions, write_label_map
 from pedseg.inference.checkpoint import LoadedNetwork, load_network
-from pedseg.inference.settings import Settings
+from pedseg.inference.settings import RECORD, Settings
 from pedseg.inference.sliding_window import NotFiniteError, sliding_window_logits
 from pedseg.inference.test_time import adapted, harmless
 from pedseg.labels import LabelConvention, Region, labels_from_regions
@@ -27,7 +27,6 @@ from pedseg.networks.unet import above
 
 log = logging.getLogger(__name__)
 
-RECORD = "predictions.json"
 # What may go wrong with one case and leave the others as they are.
 CASE_ERRORS = (PedsegError, OSError, MemoryError, torch.OutOfMemoryError)
 

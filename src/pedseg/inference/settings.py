@@ -3,12 +3,15 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
-
-import torch
+from typing import TYPE_CHECKING, Any, get_args
 
 from pedseg.errors import PedsegError
 from pedseg.hardware import Precision, fast_precision
+
+if TYPE_CHECKING:  # settings are checked before torch is loaded
+    import torch
+
+RECORD = "predictions.json"  # beside label maps: what made them
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +67,14 @@ class Settings:
         return self.windows | (adaptation if self.adapt_steps else {})
 
 
-def best_device() -> torch.device:
+def best_device() -> "torch.device":
     """The GPU if there is one, else the CPU."""
+    import torch  # noqa: PLC0415
+
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def settings_of_run(config: Mapping[str, Any], device: torch.device, *, as_begun: bool = False) -> Settings:
+def settings_of_run(config: Mapping[str, Any], device: "torch.device", *, as_begun: bool = False) -> Settings:
     """How a run predicts on a device, by the group `prediction` of its configuration.
 
     Args:

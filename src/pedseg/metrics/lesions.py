@@ -18,7 +18,6 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
-from scipy.optimize import linear_sum_assignment
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.uint32]
@@ -76,6 +75,8 @@ def pair_one_to_one(prediction: Mask, label: Mask, *, spacing_mm: Sequence[float
     Of several best assignments scipy's is taken, on the whole matrix of components in the order of the array, as the
     reference does: they may differ in distances.
     """
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415  (of one definition alone)
+
     lesions, predicted = _components(label), _components(prediction)
     sizes = [np.bincount(lesions[label])[1:], np.bincount(predicted[prediction])[1:]]
     common = np.zeros([len(side) for side in sizes])

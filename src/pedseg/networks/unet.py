@@ -1,4 +1,7 @@
-"""nnU-Net's plain convolutional U-Net, assembled from the blocks of MONAI's DynUNet."""
+"""nnU-Net's plain convolutional U-Net, assembled from the blocks of MONAI's DynUNet.
+
+MONAI, which loads itself whole for three blocks, is imported when a network is built.
+"""
 
 import copy
 import math
@@ -6,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
-from monai.networks.blocks.dynunet_block import UnetBasicBlock, UnetOutBlock, UnetUpBlock
 from torch import Tensor, nn
 
 from pedseg.errors import PedsegError
@@ -92,6 +94,8 @@ class UNet(nn.Module):
         strides: Sequence[Sequence[int]] | None = None,
         thresholds: Sequence[float] | None = None,
     ) -> None:
+        from monai.networks.blocks.dynunet_block import UnetOutBlock  # noqa: PLC0415
+
         super().__init__()
         if norm not in ("instance", "batch"):
             raise PedsegError(f"norm {norm!r} is unknown; use 'instance' or 'batch'")
@@ -150,6 +154,8 @@ class UNet(nn.Module):
         self.thresholds = torch.tensor(values, device=next(self.parameters()).device)
 
     def _build_encoder(self, in_channels: int, norm: Norm) -> nn.ModuleList:
+        from monai.networks.blocks.dynunet_block import UnetBasicBlock  # noqa: PLC0415
+
         topology = self.topology
         inputs = (in_channels, *topology.features[:-1])
         stages = zip(inputs, topology.features, topology.kernels, topology.strides, strict=True)
@@ -160,6 +166,8 @@ class UNet(nn.Module):
 
     def _build_decoder(self, norm: Norm) -> nn.ModuleList:
         """Deepest first. Kernels are those of the skip's stage, as in nnU-Net (DynUNet takes the stage below)."""
+        from monai.networks.blocks.dynunet_block import UnetUpBlock  # noqa: PLC0415
+
         topology = self.topology
         return nn.ModuleList(
             UnetUpBlock(
