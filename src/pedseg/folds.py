@@ -45,6 +45,8 @@ def make_folds(
     if grouping not in ("published", "patient"):
         raise PedsegError(f"folds {grouping!r} are unknown; use 'published' or 'patient'")
     _refuse(_repeated(case_ids), "the cohort holds the same case twice", "give each case an id of its own")
+    from sklearn.model_selection import KFold  # noqa: PLC0415  (seven times the import of all else that prepares cases)
+
     groups: dict[str, list[str]] = {}
     for case in sorted(case_ids):
         groups.setdefault(patient_of(case) if grouping == "patient" else case, []).append(case)

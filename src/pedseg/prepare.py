@@ -26,12 +26,19 @@ def prepare(cfg: "DictConfig") -> None:
     """
     from omegaconf import OmegaConf
 
-    from pedseg.cases import Discovery, find_cases
-    from pedseg.data.parallel import default_workers
-    from pedseg.data.preparation import check_cohort
+    from pedseg.data.parallel import default_workers, shared_processes
 
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     workers = default_workers() if config["workers"] == "auto" else config["workers"]
+    with shared_processes(workers):
+        _prepare_all(config, workers=workers)
+
+
+def _prepare_all(config: Mapping[str, Any], *, workers: int) -> None:
+    """Check all cohorts, then prepare them, as `prepare`."""
+    from pedseg.cases import Discovery, find_cases
+    from pedseg.data.preparation import check_cohort
+
     data = config["data"]
     plans: list[tuple[Path, Path, CohortSettings, CohortCheck]] = []
     for name, cohort in data["cohorts"].items():

@@ -3,15 +3,18 @@
 Run: ``python tests/benchmarks/bench_augmentation.py --patch 128 --samples 60``. Both sides start from a case in memory
 (4 float32 channels of 140 × 175 × 145) and end with an image and region masks: ours reads the box that the drawn
 rotation and scaling need, nnU-Net crops its fixed larger box. With PEDSEG_PEERS_PYTHON set nnU-Net runs in that
-interpreter; without, its figure measured before (565 ms + 37 ms for the crop of a 128³ patch) stands in.
+interpreter, a patch of each side in turn; without, its figure measured before (565 ms + 37 ms for the crop of a 128³
+patch) stands in. Processor time is given too, which other work on the machine disturbs less.
 Both are mixtures of patches on which much or nothing fires, so the mean over samples is what a training run pays.
 """
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,10 +27,12 @@ from pedseg.data.datasets import LabelledPatches
 from pedseg.data.sampling import SampleKey
 from pedseg.data.store import CohortStore
 from pedseg.files import write_json
+from pedseg.hardware import describe_machine
 from pedseg.labels import Domain, Region
 
 SHAPE = (140, 175, 145)
 RECORDED_MS = 602.0
+WARM_UP = 3  # patches that are not counted
 
 PEER_PROGRAM = """
 import json, sys, time
@@ -50,15 +55,16 @@ label[:, :20] = -1
 label[:, 50:95, 60:105, 40:85] = 2
 label[:, 60:85, 70:95, 50:75] = 1
 label[:, 66:80, 76:90, 56:70] = 3
-for _ in range(a["samples"] + 3):
-    start = time.perf_counter()
+print(flush=True)
+for _ in sys.stdin:
+    wall, cpu = time.perf_counter(), time.process_time()
     low = [np.random.randint(-(b - p) // 2, s - b + (b - p) // 2 + 1) if s >= p else (s - b) // 2
            for b, p, s in zip(box, patch, a["shape"])]
     cut = [[l, l + b] for l, b in zip(low, box)]
     x = torch.from_numpy(crop_and_pad_nd(image, cut, 0)).float()
     y = torch.from_numpy(crop_and_pad_nd(label, cut, -1, cast_cropped_to=np.int16)).to(torch.int16)
     chain(image=x, segmentation=y)
-    print("TIME", time.perf_counter() - start)
+    print(time.perf_counter() - wall, time.process_time() - cpu, flush=True)
 """
 
 
@@ -111,47 +117,63 @@ def _cut(volume: NDArray[Any], start: tuple[int, ...], size: tuple[int, ...]) ->
     return result
 
 
-def time_ours(patch: int, samples: int) -> NDArray[np.float64]:
-    """Milliseconds per patch."""
+def our_costs(patch: int) -> Iterator[tuple[float, float]]:
+    """Seconds of one patch after another, on the clock and of the processor."""
     torch.set_num_threads(1)
     size = (patch,) * 3
     reader = LabelledPatches([(cast(CohortStore, MemoryStore()), "case")], patch_size=size, seed=1)
     chain = Augmentation(patch_size=size, seed=1)
-    times = []
-    for position in range(samples + 3):
-        start = time.perf_counter()
+    for position in itertools.count():
+        wall, cpu = time.perf_counter(), time.process_time()
         chain([reader.read(SampleKey(0, 0, Domain.SOURCE, position, foreground=False))])
-        times.append(1e3 * (time.perf_counter() - start))
-    return np.array(times[3:])
+        yield time.perf_counter() - wall, time.process_time() - cpu
 
 
-def time_peer(python: str, patch: int, samples: int) -> NDArray[np.float64]:
-    """Milliseconds per patch of nnU-Net in its own process."""
-    settings = json.dumps({"patch": patch, "samples": samples, "shape": SHAPE})
-    command = [python, "-c", PEER_PROGRAM, settings]
+def peer_costs(python: str, patch: int) -> Iterator[tuple[float, float]]:
+    """The same of nnU-Net, in a process of its own that works when it is asked."""
+    command = [python, "-c", PEER_PROGRAM, json.dumps({"patch": patch, "shape": SHAPE})]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-    times = [float(line.split()[1]) for line in output.splitlines() if line.startswith("TIME")]
-    return 1e3 * np.array(times[3:])
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdout.readline()
+        while True:
+            print(file=process.stdin, flush=True)
+            wall, cpu = map(float, process.stdout.readline().split())
+            yield wall, cpu
+
+
+def measure(patch: int, samples: int, python: str | None) -> dict[str, NDArray[np.float64]]:
+    """Milliseconds (samples, 2) of each side, in turn; the first patches of a side are not counted."""
+    sides = {"ours": our_costs(patch)} | ({"nnU-Net": peer_costs(python, patch)} if python else {})
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
+    for _ in range(samples + WARM_UP):
+        for name, costs in sides.items():
+            found[name].append(next(costs))
+    return {name: 1e3 * np.array(costs[WARM_UP:]) for name, costs in found.items()}
 
 
 def compare(patch: int, samples: int, python: str | None) -> dict[str, Any]:
     """Mean seconds per patch of both sides and their ratio, printed with the medians; the peer's may be missing."""
-    ours = time_ours(patch, samples)
-    line = f"{patch}³: ours mean {ours.mean():.1f} ms, median {np.median(ours):.1f} ms"
-    name, peer_ms = "nnunetv2", None
-    if python:
-        peer = time_peer(python, patch, samples)
-        peer_ms = float(peer.mean())
-        line += f"; nnU-Net mean {peer_ms:.1f} ms, median {np.median(peer):.1f} ms"
+    found = measure(patch, samples, python)
+    for name, costs in found.items():
+        mean, median = costs.mean(axis=0), np.median(costs[:, 0])
+        print(f"{patch}³ {name}: mean {mean[0]:.1f} ms (CPU {mean[1]:.1f}), median {median:.1f} ms")
+    ours, peer = found["ours"].mean(axis=0), found["nnU-Net"].mean(axis=0) if python else None
+    name, peer_ms, ratio = "nnunetv2", None, None
+    if peer is not None:
+        peer_ms = float(peer[0])
+        print(f"{patch}³ ratio of means {ours[0] / peer[0]:.2f} (CPU {ours[1] / peer[1]:.2f})")
     elif patch == 128:
         name, peer_ms = "nnunetv2 (recorded)", RECORDED_MS
-        line += f"; nnU-Net (recorded) mean {peer_ms:.0f} ms"
-    ratio = None if peer_ms is None else float(ours.mean()) / peer_ms
-    print(line if ratio is None else f"{line}; ratio of means {ratio:.2f}")
+        print(f"{patch}³ ratio to the recorded mean of nnU-Net ({RECORDED_MS:.0f} ms) {ours[0] / peer_ms:.2f}")
+    if peer_ms is not None:
+        ratio = float(ours[0]) / peer_ms
     return {
         "what": f"Read and augment one labelled patch of {patch}³, mean of {samples}",
-        "ours_s": float(ours.mean()) / 1e3,
+        "ours_s": float(ours[0]) / 1e3,
         "peer": name,
         "peer_s": None if peer_ms is None else peer_ms / 1e3,
         "ratio": ratio,
@@ -165,6 +187,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=60, help="patches per side")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured, in seconds")
     arguments = parser.parse_args()
+    print(describe_machine())
     python = os.environ.get("PEDSEG_PEERS_PYTHON")
     rows = [compare(patch, arguments.samples, python) for patch in arguments.patch]
     if arguments.json:

@@ -11,7 +11,7 @@ import pytest
 
 from pedseg import prepare as entry
 from pedseg.data import store as layout
-from pedseg.data.parallel import default_workers, run_parallel
+from pedseg.data.parallel import default_workers, run_parallel, shared_processes
 from pedseg.data.store import CohortStore
 from pedseg.errors import PedsegError
 
@@ -93,3 +93,25 @@ def test_a_problem_later_on_leaves_the_store_as_it_was(overrides: list[str], tmp
 def test_results_come_in_order(workers: int) -> None:
     assert list(run_parallel(abs, [-3, 1, -2], workers=workers, description="test")) == [3, 1, 2]
     assert 1 <= default_workers() <= 16
+
+
+def process_of(item: int) -> int:
+    del item
+    return os.getpid()
+
+
+def test_calls_may_share_their_processes() -> None:
+    def processes() -> set[int]:
+        return set(run_parallel(process_of, range(6), workers=2, description="test"))
+
+    with shared_processes(2):
+        shared = processes() | processes()
+    assert os.getpid() not in shared
+    assert len(shared) <= 2
+    assert shared.isdisjoint(processes())
+
+
+def test_what_prepares_a_case_loads_no_framework() -> None:
+    program = "import sys, pedseg.data.preparation; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+    assert {"torch", "lightning", "monai", "sklearn", "pandas"}.isdisjoint(loaded)

@@ -53,7 +53,7 @@ def test_patch_from_its_box_equals_patch_from_the_volume(name: str, start: tuple
     box = spatial.required_box(MATRICES[name], start, PATCH, volume.shape[1:])
     assert box.affine is not None
     assert all(s >= 0 and s + n <= v for s, n, v in zip(box.start, box.size, volume.shape[1:], strict=True))
-    patch = spatial.resample(torch.from_numpy(cut(volume, box.start, box.size)), box.affine, PATCH)
+    patch = spatial.resample(tuple(torch.from_numpy(cut(volume, box.start, box.size))), box.affine, PATCH)
     np.testing.assert_allclose(patch.numpy(), reference(volume, MATRICES[name], start, PATCH), atol=2e-5)
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pedseg.data import intensity, spatial
+from pedseg.data.memory import empty
 from pedseg.data.sampling import SampleKey, Stream, random_stream
 from pedseg.labels import Domain
 
@@ -144,7 +145,7 @@ class Augmentation:
         """
         first = samples[0]
         shape = (len(samples), first.image.shape[0], *self.patch_size)
-        batch = {"image": torch.empty(shape, device=first.image.device)}
+        batch = {"image": empty(shape, first.image.device)}
         if first.label is not None:
             regions = first.label.shape[0]
             batch["label"] = torch.empty(
@@ -174,7 +175,7 @@ def _resample_sample(sample: Sample, patch_size: Sequence[int]) -> tuple[Tensor,
     """Rotate and scale image, brain mask and label; a mask holds where it weighs more than one half."""
     assert sample.affine is not None  # noqa: S101 (for the type checker)
     channels = sample.image.shape[0]
-    patch = spatial.resample(torch.cat([sample.image, sample.brain.float()]), sample.affine, patch_size)
+    patch = spatial.resample((*sample.image, *sample.brain), sample.affine, patch_size)
     label = None if sample.label is None else spatial.resample_masks(sample.label, sample.affine, patch_size)
     return patch[:channels], patch[channels:] > 0.5, label  # noqa: PLR2004 (one half)
 

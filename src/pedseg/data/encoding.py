@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from pedseg.errors import PedsegError
 from pedseg.labels import Region
 
-OUTSIDE = np.iinfo(np.int16).min  # intensity that stands for "not brain"
+OUTSIDE = int(np.iinfo(np.int16).min)  # intensity that stands for "not brain"
 CHUNK = 32  # voxels per axis of the unit that is located in the file
 BLOCK = 16  # voxels per axis of the unit that is decompressed; all channels of it together
+PLANES = 8  # of a box that are normalised together, so that they stay in cached memory between the steps
 FOREGROUND_LEAST = 10_000  # nnU-Net 2.8.1: voxels stored per region, or this share of them if that is more
 FOREGROUND_SHARE = 0.01
 
@@ -27,9 +28,7 @@ FOREGROUND_SHARE = 0.01
 def pack_image(raw: NDArray[Any], brain: NDArray[np.bool_]) -> NDArray[Any]:
     """Put image (C, d, h, w) and mask (d, h, w) into one array, of C channels if int16 and C + 1 otherwise."""
     if raw.dtype == np.int16:
-        packed = raw.copy()
-        np.copyto(packed, OUTSIDE, where=~brain)
-        return packed
+        return np.where(brain, raw, np.int16(OUTSIDE))
     return np.concatenate([raw.astype(np.float32, copy=False), brain[None].astype(np.float32)])
 
 
@@ -37,15 +36,35 @@ def unpack_image(
     packed: NDArray[Any], *, mean: NDArray[np.float32], std: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Invert `pack_image` for any box and normalise: image (C, d, h, w), 0 outside an int16 image's brain, and mask."""
-    integers = packed.dtype == np.int16
-    brain = packed[0] != OUTSIDE if integers else packed[-1] > 0
-    outside = ~brain
     image = np.empty((len(mean), *packed.shape[1:]), dtype=np.float32)
-    for channel, source, centre, scale in zip(image, packed, mean, std, strict=False):
-        np.subtract(source, centre, out=channel, dtype=np.float32)
-        np.divide(channel, scale, out=channel)
-        np.copyto(channel, 0 if integers else source, where=outside)
+    brain = np.empty(packed.shape[1:], dtype=np.bool_)
+    for first in range(0, len(brain), PLANES):
+        planes = slice(first, first + PLANES)
+        _unpack_planes(packed[:, planes], image[:, planes], brain[planes], mean=mean, std=std)
     return image, brain
+
+
+def _unpack_planes(
+    packed: NDArray[Any],
+    image: NDArray[np.float32],
+    brain: NDArray[np.bool_],
+    *,
+    mean: NDArray[np.float32],
+    std: NDArray[np.float32],
+) -> None:
+    """Fill `image` and `brain`. Bits and a mask of ones give 0 outside at half the time of a copy under a mask."""
+    integers = packed.dtype == np.int16
+    np.not_equal(packed[0], OUTSIDE, out=brain) if integers else np.greater(packed[-1], 0, out=brain)
+    inside = np.negative(brain.view(np.int8), dtype=np.int32)
+    for channel, source, centre, scale in zip(image, packed, mean, std, strict=False):
+        np.copyto(channel, source)
+        np.subtract(channel, centre, out=channel)
+        np.divide(channel, scale, out=channel)
+        if integers:
+            bits = channel.view(np.int32)
+            np.bitwise_and(bits, inside, out=bits)
+        else:
+            np.copyto(channel, source, where=inside == 0)
 
 
 def pack_regions(regions: NDArray[np.bool_]) -> NDArray[np.uint8]:

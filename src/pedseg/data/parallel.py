@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from multiprocessing import get_context
 from typing import TypeVar
 
@@ -12,6 +14,7 @@ from pedseg.hardware import cores
 MOST_WORKERS = 16  # each holds one case, about 300 MB
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+_shared: ContextVar[ProcessPoolExecutor | None] = ContextVar("shared", default=None)
 
 
 def default_workers() -> int:
@@ -19,17 +22,39 @@ def default_workers() -> int:
     return min(MOST_WORKERS, cores())
 
 
+@contextmanager
+def shared_processes(workers: int) -> Iterator[None]:
+    """Let all `run_parallel` inside use the same processes, each of which starts when it is first needed."""
+    with ProcessPoolExecutor(max(workers, 1), mp_context=get_context("spawn")) as pool:
+        token = _shared.set(pool)
+        try:
+            yield
+        finally:
+            _shared.reset(token)
+
+
 def run_parallel(
     job: Callable[[Item], Result], items: Sequence[Item], *, workers: int, description: str
 ) -> Iterator[Result]:
     """Map `job` over `items` in spawned processes, in order, with a progress bar; in this one if one worker is enough.
 
-    The jobs of preparation use one thread each, so workers do not compete for cores.
+    The processes are those of `shared_processes` around the call, else they live as long as it. The jobs of preparation
+    use one thread each, so workers do not compete for cores.
     """
     if not items:
         return
     if workers <= 1 or len(items) == 1:
         yield from track(map(job, items), description=description, total=len(items))
         return
-    with ProcessPoolExecutor(min(workers, len(items)), mp_context=get_context("spawn")) as pool:
+    with _processes(min(workers, len(items))) as pool:
         yield from track(pool.map(job, items), description=description, total=len(items))
+
+
+@contextmanager
+def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
+    pool = _shared.get()
+    if pool is not None:
+        yield pool
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as own:
+        yield own

@@ -14,11 +14,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pedseg.data.memory import empty
+
 ROTATION_PROBABILITY = 0.2
 MAX_ANGLE = np.deg2rad(30.0)
 SCALING_PROBABILITY = 0.2
 SCALE_RANGE = (0.7, 1.4)
 _HALF = 0.5
+PLANES = 16  # of a patch that are computed together on a CPU, so that they stay in cached memory
 
 
 class ReadBox(NamedTuple):
@@ -88,15 +91,35 @@ def required_box(
     return ReadBox((a, b, c), (d, h, w), affine)
 
 
-def resample(box: Tensor, affine: NDArray[np.float32], patch_size: Sequence[int]) -> Tensor:
-    """Linear interpolation of a box (C, *box) at the output voxels of a patch → (C, *patch), 0 outside the box.
+def resample(channels: Sequence[Tensor], affine: NDArray[np.float32], patch_size: Sequence[int]) -> Tensor:
+    """Linear interpolation of boxes (D, H, W) of any type at the output voxels of a patch → (C, *patch), 0 outside.
 
     A pure scaling is separable and done axis by axis, which costs half of the general case.
     """
     if not np.any(affine[:, :3] * (1 - np.eye(3, dtype=np.float32))):
-        return _resample_axes(box, affine, patch_size)
-    grid = _sampling_grid(affine, patch_size, box.shape[1:], box.device)
-    return F.grid_sample(box[None], grid[None], mode="bilinear", padding_mode="zeros", align_corners=False)[0]
+        return _resample_axes(channels, affine, patch_size)
+    device = channels[0].device
+    box = _interleave(channels)
+    result = empty((len(channels), *patch_size), device)
+    planes = PLANES if device.type == "cpu" else patch_size[0]
+    for first in range(0, patch_size[0], planes):
+        part = slice(first, min(first + planes, patch_size[0]))
+        grid = _sampling_grid(affine, part, patch_size[1:], box.shape[1:], device)
+        result[:, part] = F.grid_sample(
+            box[None], grid[None], mode="bilinear", padding_mode="zeros", align_corners=False
+        )[0]
+    return result
+
+
+def _interleave(channels: Sequence[Tensor]) -> Tensor:
+    """Boxes as one tensor (C, D, H, W) that holds the channels of a voxel side by side, as `grid_sample` reads them."""
+    first = channels[0]
+    box = empty((*first.shape, len(channels)), first.device)
+    for start in range(0, len(first), PLANES):
+        part = slice(start, start + PLANES)
+        for index, channel in enumerate(channels):
+            box[part, ..., index] = channel[part]
+    return box.movedim(-1, 0)
 
 
 def resample_masks(masks: Tensor, affine: NDArray[np.float32], patch_size: Sequence[int]) -> Tensor:
@@ -105,7 +128,7 @@ def resample_masks(masks: Tensor, affine: NDArray[np.float32], patch_size: Seque
     On a CPU only the part of the patch that the masks can reach is computed; a GPU would have to wait to learn it.
     """
     if masks.device.type != "cpu":
-        return resample(masks.float(), affine, patch_size) > _HALF
+        return resample(tuple(masks), affine, patch_size) > _HALF
     result = torch.zeros((masks.shape[0], *patch_size), dtype=torch.bool)
     occupied = _occupied(masks)
     if occupied is None:
@@ -113,8 +136,8 @@ def resample_masks(masks: Tensor, affine: NDArray[np.float32], patch_size: Seque
     inner, moved = _reached(occupied, affine, patch_size)
     size = [s.stop - s.start for s in inner]
     if min(size) > 0:
-        part = masks[(slice(None), *occupied)].float()
-        result[(slice(None), *inner)] = resample(part, moved, size) > _HALF
+        part = masks[(slice(None), *occupied)]
+        result[(slice(None), *inner)] = resample(tuple(part), moved, size) > _HALF
     return result
 
 
@@ -147,29 +170,31 @@ def _reached(
 
 
 def _sampling_grid(
-    affine: NDArray[np.float32], patch_size: Sequence[int], box: Sequence[int], device: torch.device
+    affine: NDArray[np.float32], planes: slice, plane: Sequence[int], box: Sequence[int], device: torch.device
 ) -> Tensor:
-    """Coordinates (*patch, 3) for `grid_sample`: x first, in [-1, 1] from edge to edge of the box."""
+    """Coordinates (planes, H, W, 3) for `grid_sample`: x first, in [-1, 1] from edge to edge of the box."""
     scale = 2.0 / np.asarray(box)
     normalised = affine.astype(np.float64) * scale[:, None]
     normalised[:, 3] += scale / 2 - 1
-    z, y, x = (torch.arange(n, dtype=torch.float32, device=device) for n in patch_size)
-    grid = torch.empty((*patch_size, 3), device=device)
+    z = torch.arange(planes.start, planes.stop, dtype=torch.float32, device=device)
+    y, x = (torch.arange(n, dtype=torch.float32, device=device) for n in plane)
+    grid = torch.empty((len(z), *plane, 3), device=device)
     for component, row in enumerate(normalised[::-1].tolist()):
-        plane = (z[:, None] * row[0] + row[3]) + y * row[1]
-        torch.add(plane[..., None], x * row[2], out=grid[..., component])
+        rows = (z[:, None] * row[0] + row[3]) + y * row[1]
+        torch.add(rows[..., None], x * row[2], out=grid[..., component])
     return grid
 
 
-def _resample_axes(box: Tensor, affine: NDArray[np.float32], patch_size: Sequence[int]) -> Tensor:
+def _resample_axes(channels: Sequence[Tensor], affine: NDArray[np.float32], patch_size: Sequence[int]) -> Tensor:
     """Resample one axis after another, shrinking axes first, one channel at a time to stay in cached memory."""
-    result = torch.empty((box.shape[0], *patch_size), device=box.device)
+    result = empty((len(channels), *patch_size), channels[0].device)
     steps, offsets = affine[:, :3].diagonal().tolist(), affine[:, 3].tolist()
     order = (0, 1, 2) if steps[0] > 1 else (2, 1, 0)
-    for channel, volume in enumerate(box):
+    for index, channel in enumerate(channels):
+        volume = channel.float()
         for axis in order:
-            volume = _resample_axis(volume, axis, patch_size[axis], steps[axis], offsets[axis])  # noqa: PLW2901
-        result[channel] = volume
+            volume = _resample_axis(volume, axis, patch_size[axis], steps[axis], offsets[axis])
+        result[index] = volume
     return result
 
 

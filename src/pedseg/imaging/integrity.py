@@ -132,25 +132,26 @@ def _check_label(
     before = len(findings.problems)
     if read:
         _check_grid(findings, path.name, volume, *read[0])
-    foreign = sorted(set(np.unique(label).tolist()) - convention.values) if convention else []
+    tumour = label != 0
+    foreign = sorted(set(np.unique(label[tumour]).tolist()) - convention.values) if convention else []
     if foreign:
         values = ", ".join(map(str, foreign))
         fix = "correct the label, or set the cohort's convention"
         findings.add(path.name, f"holds label {values}, which {convention} lacks", fix)
-    if not label.any():
+    if not tumour.any():
         findings.add(path.name, "holds no tumour at all", "restore the label, or leave the case out")
     t1n, t1c = volumes[MODALITIES.index(Modality.T1N)], volumes[MODALITIES.index(Modality.T1C)]
     if len(findings.problems) > before or t1n is None or t1c is None or t1n.data.shape != label.shape:
         return None
-    return measure_labels(label, _z_score(t1c.data) - _z_score(t1n.data))
+    return measure_labels(label[tumour], _z_scores(t1c.data, tumour) - _z_scores(t1n.data, tumour))
 
 
-def _z_score(data: NDArray[np.generic]) -> NDArray[np.float32]:
-    brain = data != 0
-    if not brain.any():
-        return np.zeros(data.shape, dtype=np.float32)
-    values = data[brain].astype(np.float32)
-    scored: NDArray[np.float32] = (data.astype(np.float32) - values.mean()) / max(float(values.std()), 1e-8)
+def _z_scores(data: NDArray[np.generic], where: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """z-scores, by mean and deviation of what is not 0, of the voxels in `where`."""
+    brain = data[data != 0].astype(np.float32)
+    if not len(brain):
+        return np.zeros(np.count_nonzero(where), dtype=np.float32)
+    scored: NDArray[np.float32] = (data[where].astype(np.float32) - brain.mean()) / max(float(brain.std()), 1e-8)
     return scored
 
 

@@ -103,7 +103,7 @@ def extract_volume(image: Any, file: ImageFile) -> Volume:  # noqa: ANN401
     """
     if image.get_data_dtype().kind not in "iuf":
         raise PedsegError(f"{file.path}: has voxels of type {image.get_data_dtype()}; export it as plain numbers")
-    data = np.asanyarray(image.dataobj)
+    data = _voxels(image)
     if file.volume is not None:
         if data.ndim != VOLUME_AXES + 1 or not 0 <= file.volume < data.shape[-1]:
             raise PedsegError(f"{file.path}: has shape {data.shape}, so no volume {file.volume}; give a 4-D file")
@@ -116,6 +116,16 @@ def extract_volume(image: Any, file: ImageFile) -> Volume:  # noqa: ANN401
         data = data.astype(np.float32, copy=False)
     x, y, z = (float(zoom) for zoom in image.header.get_zooms()[:VOLUME_AXES])
     return Volume(np.ascontiguousarray(data.T), np.asarray(image.affine, dtype=np.float64), (z, y, x))
+
+
+def _voxels(image: Any) -> NDArray[Any]:  # noqa: ANN401
+    """Voxels (x, y, z, …) of a decoded image; where its file has no intensity scaling they are not copied."""
+    stored = image.dataobj
+    if (stored.slope, stored.inter) != (1.0, 0.0):
+        return np.asanyarray(stored)
+    buffer = image.file_map["image"].fileobj.getbuffer()
+    voxels = np.frombuffer(buffer, stored.dtype, count=int(np.prod(stored.shape)), offset=stored.offset)
+    return voxels.reshape(stored.shape, order="F")
 
 
 def read_label(path: Path) -> NDArray[np.integer]:

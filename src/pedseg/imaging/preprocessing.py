@@ -92,7 +92,8 @@ def prepare_image(volumes: Sequence[Volume], *, spacing_mm: Spacing | None) -> P
             )
     crop, brain = find_brain([volume.data for volume in volumes])
     raw = _stack([volume.data[crop] for volume in volumes])
-    inside = [channel[brain].astype(np.float32) for channel in raw]
+    voxels = np.flatnonzero(brain)
+    inside = [channel.reshape(-1)[voxels].astype(np.float32) for channel in raw]
     mean = np.array([values.mean() for values in inside], dtype=np.float32)
     std = np.array([max(values.std(), STD_FLOOR) for values in inside], dtype=np.float32)
     z, y, x = first.data.shape
