@@ -56,7 +56,6 @@ def make_folds(
         raise PedsegError(
             f"{n_folds} folds of {len(units)} {unit} cannot be made; set between 2 and {len(units)} folds"
         )
-    from sklearn.model_selection import KFold  # noqa: PLC0415  (needed by training alone)
 
     splits = KFold(n_folds, shuffle=True, random_state=seed).split(units)
     return [Fold(_cases(units, train), _cases(units, validation)) for train, validation in splits]

@@ -54,7 +54,10 @@ def _unpack_planes(
 ) -> None:
     """Fill `image` and `brain`. Bits and a mask of ones give 0 outside at half the time of a copy under a mask."""
     integers = packed.dtype == np.int16
-    np.not_equal(packed[0], OUTSIDE, out=brain) if integers else np.greater(packed[-1], 0, out=brain)
+    if integers:
+        np.not_equal(packed[0], OUTSIDE, out=brain)
+    else:
+        np.greater(packed[-1], 0, out=brain)
     inside = np.negative(brain.view(np.int8), dtype=np.int32)
     for channel, source, centre, scale in zip(image, packed, mean, std, strict=False):
         np.copyto(channel, source)
