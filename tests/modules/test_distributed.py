@@ -34,6 +34,7 @@ def batches(world):
         yield {"source": {"image": image[mine], "label": label[mine]}, "target": {"image": target[mine] * 1.5}}
 
 world, path, names = int(sys.argv[1]), sys.argv[2], sys.argv[3].split(",")
+channels_last = "channels_last" in sys.argv[4:]
 torch.manual_seed(0)
 torch.set_num_threads(1)
 norm = "batch" if "norm" in names else "instance"
@@ -57,7 +58,8 @@ makers = {
 }
 module = AdaptationModule(
     network=network, methods={name: makers[name]() for name in names},
-    optimizer=partial(torch.optim.SGD, lr=0.01, momentum=0.99, nesterov=True), lr_schedule=poly_decay)
+    optimizer=partial(torch.optim.SGD, lr=0.01, momentum=0.99, nesterov=True), lr_schedule=poly_decay,
+    channels_last=channels_last)
 strategy = DDPStrategy(process_group_backend="gloo") if world > 1 else "auto"
 trainer = Trainer(max_epochs=2, accelerator="cpu", devices=world, strategy=strategy, logger=False,
                   enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,

@@ -12,6 +12,7 @@ from pedseg import __version__
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain, Region
 from pedseg.losses import DeepSupervisionLoss, DiceBCELoss
+from pedseg.modules.gradient_layout import keep_strides
 from pedseg.modules.pseudo_dice import PseudoDice
 from pedseg.networks import UNet
 from pedseg.networks.unet import PARTS
@@ -81,6 +82,7 @@ class SegmentationModule(LightningModule):
         self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         for part in self.frozen_parts:
             self.network.get_submodule(part).requires_grad_(False)
+        keep_strides(self.network)
         self.train()
 
     def train(self, mode: bool = True) -> "SegmentationModule":
@@ -177,9 +179,10 @@ class SegmentationModule(LightningModule):
         """Bring a 5-D tensor into the layout of the weights."""
         return x.contiguous(memory_format=self.memory_format)
 
-    def log_mean(self, name: str, value: Tensor, *, samples: int) -> None:
+    def log_mean(self, name: str, value: Tensor, *, samples: int | Tensor) -> None:
         """Log the mean of `value` over the samples of an epoch and over processes."""
-        self.log(name, value.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=samples)
+        weight: Any = samples  # Lightning adds it up, be it a number or on the device
+        self.log(name, value.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=weight)
 
     def _sum_over_processes(self, counts: Tensor) -> Tensor:
         total = self.trainer.strategy.reduce(counts.clone(), reduce_op="sum")
