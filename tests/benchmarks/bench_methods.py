@@ -81,7 +81,7 @@ def make_batch(experiment: str, arguments: argparse.Namespace) -> dict[str, Any]
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(arguments.batch, 4, *arguments.size, generator=generator)
     images[..., : arguments.size[-1] // 4] = 0
-    labels = (torch.rand(arguments.batch, 3, *arguments.size, generator=generator) > 0.9).float()  # noqa: PLR2004
+    labels = (torch.rand(arguments.batch, 3, *arguments.size, generator=generator) > 0.9).float()
     half = arguments.batch // 2 if experiment.startswith("uda") else arguments.batch
     batch: dict[str, Any] = {"source": {"image": images[:half], "label": labels[:half]}}
     return batch | ({"target": {"image": images[half:]}} if half < arguments.batch else {})

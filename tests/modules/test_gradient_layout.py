@@ -20,14 +20,12 @@ def gradients(*, kept: bool, channels_last: bool, bf16: bool, make_batch: Any) -
     network = UNet(patch_size=(16,) * 3, base_features=4, deep_supervision=True)
     layout: Any = torch.channels_last_3d if channels_last else torch.contiguous_format
     if kept:
-        SegmentationModule(
-            network=network, optimizer=partial(SGD), lr_schedule=constant, channels_last=channels_last
-        )
-    network.to(memory_format=layout)
+        SegmentationModule(network=network, optimizer=partial(SGD), lr_schedule=constant, channels_last=channels_last)
+    network.to(memory_format=layout)  # type: ignore[call-overload]
     image = make_batch()["source"]["image"].contiguous(memory_format=layout)
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         output = network.forward_features(image)
-    torch.stack([head.float().square().mean() for head in output.logits]).sum().backward()
+    torch.autograd.backward([head.float().square().mean() for head in output.logits])
     return [(parameter, parameter.grad) for parameter in network.parameters() if parameter.grad is not None]
 
 

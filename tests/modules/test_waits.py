@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.optim import SGD
 from torch.utils.data import DataLoader
 
-from pedseg.adaptation import Method, Step
-from pedseg.adaptation import style
+from pedseg.adaptation import Method, Step, style
 from pedseg.callbacks import AdversaryHealth, EpochLine, MetricsCsv, StepTimer
 from pedseg.modules import AdaptationModule, SegmentationModule
 from pedseg.schedules import constant, poly_decay

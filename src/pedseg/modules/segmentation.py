@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pedseg import __version__
+from pedseg.adaptation.method import batch_norms
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain, Region
 from pedseg.losses import DeepSupervisionLoss, DiceBCELoss
@@ -91,6 +92,21 @@ class SegmentationModule(LightningModule):
         for part in self.frozen_parts:
             self.network.get_submodule(part).eval()
         return self
+
+    def setup(self, stage: str) -> None:
+        """Look at what the processes will share.
+
+        Raises:
+            PedsegError: batch norms are to be synchronised, which no CPU can.
+        """
+        del stage
+        strategy = self.trainer.strategy
+        synchronised = getattr(strategy, "_layer_sync", None) is not None  # trainer.sync_batchnorm
+        if synchronised and strategy.root_device.type != "cuda" and batch_norms(self):
+            raise PedsegError(
+                "trainer.sync_batchnorm=true synchronises batch norms on GPUs alone; train with norm=instance, in one "
+                "process, or with trainer.sync_batchnorm=false, where each process normalises its own share of a batch"
+            )
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, regions, D, H, W) of images (B, modalities, D, H, W)."""
