@@ -1,8 +1,8 @@
 """Time a UDA step of two gloo processes with one thread each against one process of two threads, same global batch.
 
 Run: ``python tests/benchmarks/bench_ddp.py --size 40 48 40``. Steps are real ones of Lightning's loop, on random images
-and past the ramp of alpha, with channels-last weights. Programs take turns, the first steps of each warm up, medians are
-compared. Printed too: what a step sends through gloo, and DDP's warnings of strides, which would mean copies.
+and past the ramp of alpha, with channels-last weights. Programs take turns, the first steps of each warm up, and medians
+are compared. Printed too: what a step sends through gloo, and DDP's warnings of strides, which would mean copies.
 """
 
 import argparse
@@ -135,7 +135,7 @@ def main() -> int:
     for _ in range(arguments.rounds):
         for processes, seconds in taken.items():
             measured = run(processes)
-            seconds += measured["seconds"]
+            seconds.extend(measured["seconds"])
     one, two = (statistics.median(seconds) for seconds in taken.values())
     sys.stdout.write(
         f"{describe_machine()}\n{arguments.precision}, {arguments.size}, global batch {arguments.batch}, warm\n"

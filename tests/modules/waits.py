@@ -64,7 +64,7 @@ class _Operators(TorchDispatchMode):
 
 class _Calls(TorchFunctionMode):
     def __init__(self, waits: Waits) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.waits = waits
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
