@@ -69,8 +69,9 @@ class Waiting(Method):
     "what",
     [
         lambda x: x.sum().item(), lambda x: bool(x.any()), lambda x: float(x.mean()), lambda x: x[x > 0],
-        lambda x: x.cpu(), lambda x: x.flatten()[:3].tolist(), lambda x: torch.tensor([1, 2], device=x.device), lambda x: x.nonzero(),
-        lambda x: torch.from_numpy(np.zeros(2)).to(x.device), lambda x: torch.equal(x, x), lambda x: x[0].numpy(),
+        lambda x: x.cpu(), lambda x: x.flatten()[:3].tolist(), lambda x: torch.tensor([1, 2], device=x.device),
+        lambda x: x.nonzero(), lambda x: torch.from_numpy(np.zeros(2)).to(x.device), lambda x: torch.equal(x, x),
+        lambda x: x[0].numpy(),
     ],
 )  # fmt: skip
 def test_what_waits_is_found(make_batch: Any, tmp_path: Path, what: Any) -> None:
