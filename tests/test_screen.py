@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 OWN = (  # a line begins with the time, is a bar of our own, or is one of Lightning's progress
-    r"\d\d:\d\d:\d\d (.*: trains on|epoch \d+/\d+|scores of)",
+    r"\d\d:\d\d:\d\d (.*: trains on|.* · epoch \d+/\d+|scores of|.*precision|.*cores)",
     r"predicting ",
     r"Epoch \d+/\d+ ",
 )

@@ -93,7 +93,7 @@ def seconds_of_steps(module: SegmentationModule, batch: dict[str, Any], *, steps
     trainer = Trainer(
         max_epochs=1, accelerator="cpu", precision=precision, gradient_clip_val=12, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-        callbacks=[StepTimer(), AdversaryHealth(), EpochLine(), times],
+        callbacks=[StepTimer(), AdversaryHealth(), EpochLine("bench"), times],
     )  # fmt: skip
     trainer.fit(module, DataLoader([batch] * (steps + 1), batch_size=None))  # type: ignore[arg-type]
     return times.seconds[1:]

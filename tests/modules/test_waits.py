@@ -26,7 +26,7 @@ def fitted(module: SegmentationModule, batches: Any, folder: Path) -> Waits:
     trainer = Trainer(
         max_epochs=2, accelerator="cpu", precision="bf16-mixed", gradient_clip_val=12, log_every_n_steps=2,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-        logger=MetricsCsv(folder / "metrics.csv"), callbacks=[StepTimer(), AdversaryHealth(), EpochLine(), waits],
+        logger=MetricsCsv(folder / "metrics.csv"), callbacks=[StepTimer(), AdversaryHealth(), EpochLine("run"), waits],
     )  # fmt: skip
     with waits.looking():
         trainer.fit(module, DataLoader(batches, batch_size=None), DataLoader(batches[:1], batch_size=None))
