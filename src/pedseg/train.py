@@ -247,7 +247,7 @@ def _quieten_lightning() -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     hints = ("smaller than the logging interval", "in eval mode at the start", "does not have many workers", "LeafSpec")
-    for text in (*hints, "across ranks is zero"):
+    for text in (*hints, "across ranks is zero", "sync_dist=True", "`srun` command is available"):
         warnings.filterwarnings("ignore", f".*{text}.*")
 
 

@@ -33,8 +33,8 @@ def make_step(network: UNet) -> MakeStep:
     ) -> tuple[Step, Logged]:
         logged: Logged = {}
 
-        def log(name: str, value: Tensor, samples: int) -> None:
-            logged[name] = (value.item(), samples)
+        def log(name: str, value: Tensor, samples: int | Tensor) -> None:
+            logged[name] = (value.item(), int(samples))
 
         step = Step(
             network=student or network,

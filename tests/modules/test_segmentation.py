@@ -166,3 +166,19 @@ def test_bad_settings_are_refused(network: UNet, sgd: partial[SGD], make_batch: 
     )
     with pytest.raises(PedsegError, match=r"trainer.max_epochs, which is -1"):
         trainer.fit(module, torch.utils.data.DataLoader([make_batch()], batch_size=None))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("norm", "synchronised"), [("batch", True), ("batch", False), ("instance", True)])
+def test_batch_norms_of_cpus_are_not_synchronised(sgd: partial[SGD], norm: Any, synchronised: bool) -> None:
+    """Said before anything is trained, not by DDP's own error."""
+    network = UNet(patch_size=(16,) * 3, base_features=4, norm=norm)
+    module = SegmentationModule(network=network, optimizer=sgd, lr_schedule=poly_decay)
+    module.trainer = Trainer(
+        accelerator="cpu", strategy="ddp", devices=1, sync_batchnorm=synchronised, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False,
+    )  # fmt: skip
+    if norm == "batch" and synchronised:
+        with pytest.raises(PedsegError, match=r"trainer\.sync_batchnorm=false"):
+            module.setup("fit")
+    else:
+        module.setup("fit")

@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from pedseg.adaptation.method import Method, Step
 from pedseg.errors import PedsegError
-from pedseg.labels import Domain
 from pedseg.losses import self_information
 from pedseg.networks import DomainClassifier, GradientReversal
 
@@ -104,10 +103,9 @@ class DomainAdversary(Method):
     def _log(self, step: Step, loss: Tensor, correct: Tensor, domain: Tensor) -> None:
         step.log("loss_domain", loss, len(domain))
         step.log("domain_accuracy", correct.mean(), len(domain))
-        for index, name in enumerate(Domain):
-            side = correct[domain == index]
-            if len(side):
-                step.log(f"{name}/domain_accuracy", side.mean(), len(side))
+        sides = torch.split(correct, [len(image) for image in step.images.values()])
+        for name, side in zip(step.images, sides, strict=True):
+            step.log(f"{name}/domain_accuracy", side.mean(), len(side))
 
     def _watch(self, features: Tensor, branch: Tensor, *, scale: float) -> None:
         """Take the norms of the two gradients that meet at `features`, without a second backward.

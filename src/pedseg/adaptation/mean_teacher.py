@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,6 +23,7 @@ from pedseg.adaptation.method import (
     in_range,
     inside,
     running_statistics_kept,
+    sent,
     shares_of_wt,
 )
 from pedseg.adaptation.shares import ShareThresholds
@@ -65,6 +67,7 @@ class MeanTeacher(Method):
         PedsegError: a value is out of its range.
     """
 
+    reads_target = False  # it looks at target images with a teacher, and with a forward of its own
     steps: Tensor
 
     def __init__(
@@ -95,6 +98,7 @@ class MeanTeacher(Method):
         self.weight = 0.0
         self.teacher: UNet | None = None
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+        self.done = 0  # the same as `steps`, on the host
 
     def start(self, network: UNet) -> None:
         """Copy the network."""
@@ -109,6 +113,7 @@ class MeanTeacher(Method):
 
     def start_epoch(self, progress: float) -> dict[str, float]:
         """Set the weight."""
+        self.done = int(self.steps)
         self.weight = self.weight_schedule(progress)
         return {"consistency_weight": self.weight}
 
@@ -147,9 +152,10 @@ class MeanTeacher(Method):
         """Move the teacher towards the student; buffers (BatchNorm statistics) are copied."""
         assert self.teacher is not None  # noqa: S101  (start has been called)
         self.steps += 1
-        decay = min(self.decay, 1 - 1 / (int(self.steps) + 1))
-        for average, parameter in zip(self.teacher.parameters(), network.parameters(), strict=True):
-            average.lerp_(parameter, 1 - decay)
+        self.done += 1
+        decay = min(self.decay, 1 - 1 / (self.done + 1))
+        averages: list[Tensor] = [*self.teacher.parameters()]
+        torch._foreach_lerp_(averages, [*network.parameters()], 1 - decay)
         for copied, buffer in zip(self.teacher.buffers(), network.buffers(), strict=True):
             copied.copy_(buffer)
         if self.shares is not None:
@@ -193,7 +199,7 @@ def block_mask(images: Tensor, draw: Draw, *, share: float, block: int) -> Tenso
     kept = [
         draw.stream("mask", sample=index, samples=len(images)).random(coarse) >= share for index in range(len(images))
     ]
-    mask = torch.stack([torch.from_numpy(k) for k in kept])[:, None].to(images.device, images.dtype)
+    mask = sent(torch.from_numpy(np.stack(kept))[:, None].to(images.dtype), images.device)
     for axis in (2, 3, 4):
         mask = mask.repeat_interleave(block, dim=axis)
     return mask[:, :, : shape[0], : shape[1], : shape[2]]

@@ -15,7 +15,7 @@ from pedseg.networks import UNet
 from pedseg.networks.unet import UNetOutput
 
 Images = Mapping[Domain, Tensor]  # (n, modalities, D, H, W); a side that is absent from a batch is left out
-Log = Callable[[str, Tensor, int], None]  # name below "train/", value, samples that it is a mean of
+Log = Callable[[str, Tensor, int | Tensor], None]  # name below "train/", value, samples that it is a mean of
 
 LEAST_BRAIN = 0.1  # share of a patch's voxels below which its brain says little of a look or of a prediction
 
@@ -53,7 +53,8 @@ class Step:
     Attributes:
         network: the segmentation network.
         loaded: images as the loader gave them, by domain.
-        images: the same after every method's changes, what the network was given.
+        images: what the network was given: the same after every method's changes, without the target if no method
+            `reads_target`.
         output: what it made of `images`, source before target.
         draw: source of random numbers.
         log: notes a value for the dashboard.
@@ -73,11 +74,12 @@ class Step:
     @property
     def domain(self) -> Tensor:
         """Index of the domain of each sample: 0 source, 1 target."""
-        indices = [list(Domain).index(domain) for domain, image in self.images.items() for _ in image]
-        return torch.tensor(indices, device=self.output.logits[0].device)
+        device = self.output.logits[0].device
+        sides = [(list(Domain).index(domain), len(image)) for domain, image in self.images.items()]
+        return torch.cat([torch.full((samples,), index, device=device) for index, samples in sides])
 
     def target_logits(self) -> Tensor | None:
-        """Full-size logits (n, regions, D, H, W) of the target, float32; None if the batch holds none."""
+        """Full-size logits (n, regions, D, H, W) of the target, float32; None if the network was given none."""
         if Domain.TARGET not in self.images:
             return None
         return self.output.logits[0][-len(self.images[Domain.TARGET]) :].float()
@@ -88,12 +90,15 @@ class Method(nn.Module):
 
     Attributes:
         needs_target: whether it does anything without target images.
+        reads_target: whether `loss` looks at what the network makes of the target (`Step.output`). Where no method
+            does, the target is spared the way through the network.
         separates_domains: whether the two sides must go through the network apart, and leave only the target's
             statistics in its batch norms.
         gradient_norms: what the hooks of a watched step have left, by name.
     """
 
     needs_target = True
+    reads_target = True
     separates_domains = False
 
     def __init__(self) -> None:
@@ -126,6 +131,12 @@ class Method(nn.Module):
         return {}
 
 
+def sent(values: Tensor, device: torch.device) -> Tensor:
+    """Copy what was made on the host to `device`, without waiting for what it computes."""
+    host = values.pin_memory() if device.type == "cuda" else values
+    return host.to(device, non_blocking=True)
+
+
 def inside(images: Tensor) -> Tensor:
     """Brain (n, 1, D, H, W) of images (n, modalities, D, H, W): outside it all modalities are exactly 0."""
     return (images != 0).any(1, keepdim=True)
@@ -141,10 +152,15 @@ def brain_mean(values: Tensor, brain: Tensor) -> Tensor:
     return ((values * brain).sum((1, 2, 3, 4)) / (voxels * values.shape[1])).mean()
 
 
+def batch_norms(network: nn.Module) -> list[nn.BatchNorm3d | nn.SyncBatchNorm]:
+    """Norms through which the samples of a batch act on each other."""
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm3d | nn.SyncBatchNorm)]
+
+
 @contextmanager
 def running_statistics_kept(network: nn.Module) -> Iterator[None]:
     """Let batch norms normalise by the batch as in any training step, but not add it to their running statistics."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm3d | nn.SyncBatchNorm)]
+    norms = batch_norms(network)
     for norm in norms:
         norm.track_running_stats = False
     try:

@@ -1,8 +1,6 @@
 """Batch norms whose statistics are those of one domain (AdaBN: Li et al. 2016; DSBN: Chang et al. 2019)."""
 
-from torch import nn
-
-from pedseg.adaptation.method import Method
+from pedseg.adaptation.method import Method, batch_norms
 from pedseg.errors import PedsegError
 from pedseg.networks import UNet
 
@@ -24,7 +22,7 @@ class DomainNorm(Method):
         Raises:
             PedsegError: there is none; instance norms know no domain.
         """
-        if not any(isinstance(module, nn.BatchNorm3d | nn.SyncBatchNorm) for module in network.modules()):
+        if not batch_norms(network):
             raise PedsegError(
                 "adaptation=norm adapts the statistics of batch norms and this network has none; give model.norm=batch"
             )

@@ -65,14 +65,14 @@ class SizePrior(Method):
         by_region = dict(zip(Region, logits.unbind(1), strict=True))
         found = by_region[Region.WT].detach() > 0
         voxels = found.sum()
-        counts = bool(voxels >= self.fewest_voxels)
+        counts = voxels >= self.fewest_voxels
         penalty = logits.new_zeros(())
         for region, (low, high) in self.bounds.items():
             ratio = (by_region[region].sigmoid() * found).sum() / voxels.clamp(min=1)
             penalty = penalty + (low - ratio).clamp(min=0).square() + (ratio - high).clamp(min=0).square()
             # Always logged, for all processes log the same names; a batch that does not count has no weight.
-            step.log(f"ratio_{region}", ratio, len(logits) if counts else 0)
-        loss = penalty if counts else torch.zeros_like(penalty)
+            step.log(f"ratio_{region}", ratio, counts * len(logits))
+        loss = torch.where(counts, penalty, torch.zeros_like(penalty))
         step.log("loss_prior", loss, len(logits))
         return self.weight * loss
 

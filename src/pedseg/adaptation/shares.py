@@ -12,7 +12,7 @@ from torch import Tensor, distributed, nn
 
 from pedseg.errors import PedsegError
 from pedseg.labels import Region
-from pedseg.metrics.histogram import bins_of, histogram, quantile
+from pedseg.metrics.histogram import bins_of, histogram, quantile_scalar
 
 
 class ShareThresholds(nn.Module):
@@ -49,28 +49,30 @@ class ShareThresholds(nn.Module):
     @torch.no_grad()
     def count(self, logits: Tensor, brain: Tensor) -> None:
         """Count logits (n, regions, D, H, W) where `brain` (n, 1, D, H, W) is true."""
+        outside = (~brain).sum()
         for index, region in enumerate(logits.unbind(1)):
-            self.pending[index] += histogram(region[brain[:, 0]])
+            counts = histogram(torch.where(brain[:, 0], region, -torch.inf))  # what lies outside is in the first bin
+            counts[0] -= outside
+            self.pending[index] += counts
 
     @torch.no_grad()
     def merge(self) -> None:
         """Take in what this step has counted, in all processes; a step without any changes nothing."""
         if distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(self.pending)
-        if self.pending.any():
-            self.mass.mul_(self.decay).add_(self.pending)
-            self.seen += 1
+        counted = self.pending.any()
+        self.mass.copy_(torch.where(counted, self.mass * self.decay + self.pending, self.mass))
+        self.seen += counted
         self.pending.zero_()
 
     def thresholds(self) -> Tensor:
         """Logits (regions,), float32, within the range of a histogram."""
-        values = torch.zeros(len(Region), dtype=torch.float32, device=self.mass.device)
-        if int(self.seen) < self.warm_up:
-            return values
-        for index, region in enumerate(Region):
-            if region in self.shares:
-                values[index] = quantile(self.mass[index], 1 - self.shares[region])
-        return values
+        none = self.mass.new_zeros(())
+        values = [
+            quantile_scalar(self.mass[index], 1 - self.shares[region]).float() if region in self.shares else none
+            for index, region in enumerate(Region)
+        ]
+        return torch.where(self.seen < self.warm_up, none, torch.stack(values))
 
 
 def _checked(shares: Mapping[str, float]) -> dict[Region, float]:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pedseg.adaptation.method import Draw, Images, Method, in_range, inside
+from pedseg.adaptation.method import Draw, Images, Method, in_range, inside, sent
 from pedseg.labels import Domain
 
 KNOTS = 6  # of the random tone curve
@@ -31,6 +31,7 @@ class StrongAugmentation(Method):
     """
 
     needs_target = False
+    reads_target = False
 
     def __init__(
         self,
@@ -88,7 +89,7 @@ def tone_curve(rng: np.random.Generator, *, strength: float) -> list[float]:
 
 def apply_curve(values: Tensor, curve: list[float]) -> Tensor:
     """Map grey values through the piecewise linear curve; its ends are continued with slope 1."""
-    knots = torch.tensor(curve, device=values.device, dtype=values.dtype)
+    knots = sent(torch.tensor(curve, dtype=values.dtype), values.device)
     place = ((values + RANGE) * ((KNOTS - 1) / (2 * RANGE))).clamp(0, KNOTS - 1)
     below = place.floor().clamp(max=KNOTS - 2).long()
     mapped = torch.lerp(knots[below], knots[below + 1], place - below)

@@ -6,6 +6,7 @@ Low-frequency amplitudes (Yang and Soatto 2020) or grey-value histograms (Nyúl 
 from abc import ABC, abstractmethod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +24,8 @@ class _Style(Method, ABC):
     takes nor gives a look.
     """
 
+    reads_target = False
+
     def __init__(self, *, probability: float = 0.5) -> None:
         super().__init__()
         self.probability = in_range("the probability of a change of style", probability, 0, 1)
@@ -38,9 +41,10 @@ class _Style(Method, ABC):
             place = index % len(target)
             fires = draw.stream(type(self).__name__, sample=index, samples=len(source)).random() < self.probability
             brain, model_brain = brains[index], models[place]
-            if fires and min(brain.float().mean(), model_brain.float().mean()) >= LEAST_BRAIN:
+            if fires:
                 restyled = self._restyled(image.float(), target[place].float(), brain[0], model_brain[0])
-                image.copy_(restyled * brain)
+                enough = torch.minimum(brain.float().mean(), model_brain.float().mean()) >= LEAST_BRAIN
+                image.copy_(torch.where(enough, restyled * brain, image))
         return {**images, Domain.SOURCE: source}
 
     @abstractmethod
@@ -81,12 +85,14 @@ class FourierStyle(_Style):
         shape = image.shape[1:]
         ours, theirs = (torch.fft.rfftn(x, dim=(1, 2, 3)) for x in (image, model))
         low = torch.ones(ours.shape[1:], dtype=torch.bool, device=image.device)
+        constant = low.clone()
         for axis, size in enumerate(shape):
             frequency = torch.arange(low.shape[axis], device=image.device)
             near = torch.minimum(frequency, size - frequency) <= max(1, int(self.beta * size))
-            low &= near.view([-1 if a == axis else 1 for a in range(3)])
-        low[0, 0, 0] = False
-        mixed = torch.where(low, torch.polar(theirs.abs(), ours.angle()), ours)
+            along = [-1 if a == axis else 1 for a in range(3)]
+            low &= near.view(along)
+            constant &= (frequency == 0).view(along)
+        mixed = torch.where(low & ~constant, torch.polar(theirs.abs(), ours.angle()), ours)
         restyled: Tensor = torch.fft.irfftn(mixed, s=shape, dim=(1, 2, 3))
         return restyled
 
@@ -107,15 +113,22 @@ class HistogramStyle(_Style):
 
 def _matched(values: Tensor, model: Tensor, brain: Tensor, model_brain: Tensor) -> Tensor:
     """Piecewise linear map of the quantiles of `values` in `brain` onto those of `model` in `model_brain`."""
-    levels = torch.linspace(0, 1, QUANTILES, dtype=torch.float64, device=values.device)
-    before, after = (_quantiles(x[mask], levels) for x, mask in ((values, brain), (model, model_brain)))
+    before, after = _quantiles(values, brain), _quantiles(model, model_brain)
     above = torch.searchsorted(before, values.contiguous()).clamp(1, QUANTILES - 1)
     low, high = before[above - 1], before[above]
     share = ((values - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
     return torch.lerp(after[above - 1], after[above], share)
 
 
-def _quantiles(values: Tensor, levels: Tensor) -> Tensor:
-    """Quantiles without interpolation (torch.quantile has a limit of 16 million values)."""
-    ordered = values.sort().values
-    return ordered[(levels * (len(ordered) - 1)).round().long()]
+def _quantiles(values: Tensor, mask: Tensor) -> Tensor:
+    """Quantiles in `mask`, without interpolation (torch.quantile has a limit of 16 million values)."""
+    levels = torch.linspace(0, 1, QUANTILES, dtype=torch.float64, device=values.device)
+    ordered = _ordered(torch.where(mask, values, torch.inf).flatten())
+    return ordered[(levels * (mask.sum() - 1)).round().long().clamp(min=0)]
+
+
+def _ordered(values: Tensor) -> Tensor:
+    """Values in ascending order; NumPy's sort is ten times as fast as PyTorch's on the CPU."""
+    if values.device.type != "cpu":
+        return values.sort().values
+    return torch.from_numpy(np.sort(values.numpy()))

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pedseg.adaptation import Draw, Images, Method, Step
-from pedseg.adaptation.method import running_statistics_kept
+from pedseg.adaptation.method import batch_norms, running_statistics_kept
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain
+from pedseg.modules.gradient_layout import keep_strides
 from pedseg.modules.segmentation import Batch, SegmentationModule
 from pedseg.networks import UNet
 from pedseg.networks.unet import PARTS, UNetOutput, joined
@@ -21,7 +22,8 @@ class AdaptationModule(SegmentationModule):
     """Adds the terms of adaptation methods to the segmentation loss of the source.
 
     A step concatenates the images of both domains, runs the network once (apart for each domain if a method
-    `separates_domains`), takes L_seg of the source's part and asks each method for its weighted term. Methods get
+    `separates_domains`), takes L_seg of the source's part and asks each method for its weighted term. The target is
+    left out of this where nothing comes of it: no method `reads_target` and the network has no batch norm. Methods get
     images and outputs (`pedseg.adaptation.Step`), so that no label of either domain reaches them. With instance norms
     no target sample has a gradient of L_seg; with ``norm=batch`` the two domains share batch statistics, so target
     images act on L_seg whatever the methods do: a confounder of the released code of Fu et al. 2024 that control runs
@@ -74,6 +76,7 @@ class AdaptationModule(SegmentationModule):
         for method in self._methods():
             method.start(network)
         self.methods.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        keep_strides(self.methods)
         self.seed = seed
 
     def on_train_epoch_start(self) -> None:
@@ -90,9 +93,11 @@ class AdaptationModule(SegmentationModule):
         images = loaded
         for method in self._methods():
             images = method.change(images, draw)
-        images = {domain: self.to_layout(image) for domain, image in images.items()}
+        samples = sum(map(len, images.values()))
+        images = {domain: self.to_layout(image) for domain, image in self._read(images).items()}
         output = self._forward(images)
         loss = self._source_loss(batch, output)
+        watched = self._logs_gradients(batch_index)
         step = Step(
             network=self.network,
             loaded=loaded,
@@ -100,13 +105,13 @@ class AdaptationModule(SegmentationModule):
             output=output,
             draw=draw,
             log=self._log_of_method,
-            watched=self._logs_gradients(batch_index),
-            scale=self._loss_scale(),
+            watched=watched,
+            scale=self._loss_scale() if watched else 1.0,
         )
         for method in self._methods():
             term = method.loss(step)
             loss = loss if term is None else loss + term
-        self.log_mean("train/loss", loss, samples=sum(map(len, images.values())))
+        self.log_mean("train/loss", loss, samples=samples)
         return loss
 
     def on_after_backward(self) -> None:
@@ -131,6 +136,15 @@ class AdaptationModule(SegmentationModule):
     def _methods(self) -> list[Method]:
         return [method for method in self.methods.values() if isinstance(method, Method)]
 
+    def _read(self, images: Images) -> Images:
+        """The sides of a batch whose output something is read from; one side alone always is."""
+        if self._reads_target() or Domain.SOURCE not in images:
+            return images
+        return {Domain.SOURCE: images[Domain.SOURCE]}
+
+    def _reads_target(self) -> bool:
+        return any(method.reads_target for method in self._methods()) or bool(batch_norms(self.network))
+
     def _forward(self, images: Images) -> UNetOutput:
         """Output of the whole batch, source before target."""
         if not any(method.separates_domains for method in self._methods()):
@@ -151,7 +165,7 @@ class AdaptationModule(SegmentationModule):
         self.log_mean("train/loss_seg", loss, samples=len(label))
         return loss
 
-    def _log_of_method(self, name: str, value: Tensor, samples: int) -> None:
+    def _log_of_method(self, name: str, value: Tensor, samples: int | Tensor) -> None:
         self.log_mean(f"train/{name}", value, samples=samples)
 
     def _logs_gradients(self, batch_index: int) -> bool:

@@ -17,6 +17,9 @@ class OpposedModule(AdaptationModule):
     come from labelled cohorts named as ``data.opposed`` alone; a target's hold no label.
     """
 
+    def _reads_target(self) -> bool:
+        return True  # the loss is of both sides
+
     def _source_loss(self, batch: Batch, output: UNetOutput) -> Tensor:
         label = self.to_layout(torch.cat([batch[domain]["label"] for domain in Domain if domain in batch]))
         loss: Tensor = self.loss(output.logits, label)

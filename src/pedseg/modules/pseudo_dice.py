@@ -49,7 +49,6 @@ class PseudoDice(nn.Module):
         hit, extra, missed = gather(self.counts).double()
         dice = (2 * hit / (2 * hit + extra + missed)).float()
         mean = dice.nanmean()
-        if not mean.isnan():
-            past = torch.where(self.ema.isnan(), mean, self.ema)
-            self.ema.copy_(EMA_DECAY * past + (1 - EMA_DECAY) * mean)
+        past = torch.where(self.ema.isnan(), mean, self.ema)
+        self.ema.copy_(torch.where(mean.isnan(), self.ema, EMA_DECAY * past + (1 - EMA_DECAY) * mean))
         return dice, mean

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pedseg import __version__
+from pedseg.adaptation.method import batch_norms
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain, Region
 from pedseg.losses import DeepSupervisionLoss, DiceBCELoss
+from pedseg.modules.gradient_layout import keep_strides
 from pedseg.modules.pseudo_dice import PseudoDice
 from pedseg.networks import UNet
 from pedseg.networks.unet import PARTS
@@ -81,6 +83,7 @@ class SegmentationModule(LightningModule):
         self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         for part in self.frozen_parts:
             self.network.get_submodule(part).requires_grad_(False)
+        keep_strides(self.network)
         self.train()
 
     def train(self, mode: bool = True) -> "SegmentationModule":
@@ -89,6 +92,21 @@ class SegmentationModule(LightningModule):
         for part in self.frozen_parts:
             self.network.get_submodule(part).eval()
         return self
+
+    def setup(self, stage: str) -> None:
+        """Look at what the processes will share.
+
+        Raises:
+            PedsegError: batch norms are to be synchronised, which no CPU can.
+        """
+        del stage
+        strategy = self.trainer.strategy
+        synchronised = getattr(strategy, "_layer_sync", None) is not None  # trainer.sync_batchnorm
+        if synchronised and strategy.root_device.type != "cuda" and batch_norms(self):
+            raise PedsegError(
+                "trainer.sync_batchnorm=true synchronises batch norms on GPUs alone; train with norm=instance, in one "
+                "process, or with trainer.sync_batchnorm=false, where each process normalises its own share of a batch"
+            )
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, regions, D, H, W) of images (B, modalities, D, H, W)."""
@@ -177,9 +195,10 @@ class SegmentationModule(LightningModule):
         """Bring a 5-D tensor into the layout of the weights."""
         return x.contiguous(memory_format=self.memory_format)
 
-    def log_mean(self, name: str, value: Tensor, *, samples: int) -> None:
+    def log_mean(self, name: str, value: Tensor, *, samples: int | Tensor) -> None:
         """Log the mean of `value` over the samples of an epoch and over processes."""
-        self.log(name, value.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=samples)
+        weight: Any = samples  # Lightning adds it up, be it a number or on the device
+        self.log(name, value.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=weight)
 
     def _sum_over_processes(self, counts: Tensor) -> Tensor:
         total = self.trainer.strategy.reduce(counts.clone(), reduce_op="sum")
