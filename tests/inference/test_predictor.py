@@ -134,14 +134,14 @@ def test_a_full_disk_and_a_full_device_fail_the_case_only(tmp_path: Path, monkey
         write_case(tmp_path / "in", f"BraTS-PED-9000{number}-000")
     cases = find_cases(tmp_path / "in", cohort="ped", labelled=False).cases
     predictor = Predictor([write_checkpoint(tmp_path / "last.ckpt")], device=CPU, settings=Settings(mirror=False))
-    segment, errors = predictor.segment, [OSError("No space left on device"), torch.OutOfMemoryError("out of memory")]
+    infer, errors = predictor.infer, [OSError("No space left on device"), torch.OutOfMemoryError("out of memory")]
 
-    def failing(prepared: PreparedImage) -> NDArray[np.bool_]:
+    def failing(prepared: PreparedImage) -> NDArray[np.float32]:
         if errors:
             raise errors.pop(0)
-        return segment(prepared)
+        return infer(prepared)
 
-    monkeypatch.setattr(predictor, "segment", failing)
+    monkeypatch.setattr(predictor, "infer", failing)
     problems = predict_cases(predictor, cases, tmp_path / "out", convention=BRATS)
     assert [problem.case[-5] for problem in problems] == ["1", "2"]
     assert "make room" in problems[0].fix

@@ -16,8 +16,8 @@ from pedseg.data.cohorts import convention_of, labelled_cases
 from pedseg.errors import PedsegError, Problem, ProblemsError
 from pedseg.files import read_json, write_json
 from pedseg.inference import Predictor, predict_cases, settings_of_run
+from pedseg.inference.cases import RECORD
 from pedseg.inference.postprocessing import Rule
-from pedseg.inference.predictor import RECORD
 from pedseg.labels import LabelConvention
 from pedseg.runs import RunFolder
 
