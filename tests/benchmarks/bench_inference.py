@@ -9,6 +9,7 @@ other processes take from a shared machine; wall clock is printed beside them.
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -154,6 +155,22 @@ def write_job(folder: Path, name: str, case: Case, network: UNet, **values: Any)
     return path
 
 
+def start_candidates(
+    arguments: argparse.Namespace, folder: Path, case: Case, network: UNet
+) -> Iterator[tuple[str, Candidate]]:
+    """Yield those that were asked for, by name."""
+    values = {"mirror": arguments.mirror, "threads": arguments.threads}
+    peers = find_peers_python()
+    if peers is not None and "nnU-Net" in (arguments.only or ["nnU-Net"]):
+        yield "nnU-Net", Candidate(str(peers), NNUNET, write_job(folder, "nnU-Net", case, network, **values))
+    sources = {"pedseg": None} | ({"baseline": arguments.baseline} if arguments.baseline else {})
+    for (label, source), precision in itertools.product(sources.items(), sorted({"32", fast_precision(CPU).precision})):
+        name = f"{label} {precision}"
+        if name in (arguments.only or [name]):
+            job = write_job(folder, name, case, network, precision=precision, **values)
+            yield name, Candidate(sys.executable, PEDSEG, job, source=source)
+
+
 def compare_cases(arguments: argparse.Namespace, folder: Path) -> None:
     """Print a line for each candidate."""
     case = the_case(folder / "in put", arguments.box)
@@ -167,36 +184,28 @@ def compare_cases(arguments: argparse.Namespace, folder: Path) -> None:
         f"brain of {' × '.join(str(s.stop - s.start) for s in brain)} voxels, {windows} windows of {arguments.patch}³ "
         f"{'with' if arguments.mirror else 'without'} mirroring, {arguments.base_features} features\n"
     )
-    candidates: dict[str, Candidate] = {}
-    peers = find_peers_python()
-    if peers is not None:
-        job = write_job(folder, "nnU-Net", case, network, mirror=arguments.mirror, threads=arguments.threads)
-        candidates["nnU-Net"] = Candidate(str(peers), NNUNET, job)
-    sources: dict[str, Path | None] = {"pedseg": None}
-    if arguments.baseline:
-        sources["baseline"] = arguments.baseline
-    for label, source in sources.items():
-        for precision in sorted({"32", fast_precision(CPU).precision}):
-            name = f"{label} {precision}"
-            values = {"mirror": arguments.mirror, "precision": precision, "threads": arguments.threads}
-            job = write_job(folder, name, case, network, **values)
-            candidates[name] = Candidate(sys.executable, PEDSEG, job, source=source)
+    candidates = dict(start_candidates(arguments, folder, case, network))
     for _ in range(arguments.rounds):
-        for candidate in candidates.values():
+        for name, candidate in candidates.items():
             candidate.run()
+            sys.stderr.write(f"{name}: {candidate.turns[-1]}\n")
     for candidate in candidates.values():
         candidate.process.terminate()
     print_candidates(candidates, folder, windows)
 
 
 def print_candidates(candidates: dict[str, Candidate], folder: Path, windows: int) -> None:
-    """CPU seconds with the ratio to the first candidate, and the voxels that differ from pedseg's in float32."""
+    """CPU seconds with the ratio to the first candidate, and the voxels that differ from pedseg's in float32.
+
+    Without that one they are compared with the first candidate's.
+    """
     maps = {name: np.asanyarray(nib.load(next((folder / name).glob("*.nii.gz"))).dataobj) for name in candidates}
     first = next(iter(candidates.values()))
+    reference = maps["pedseg 32"] if "pedseg 32" in maps else next(iter(maps.values()))
     sys.stdout.write("  CPU s  ratio  (network, ratio)   wall s  peak MB  skipped  voxels that differ\n")
     for name, candidate in candidates.items():
         cpu, network = candidate.median("cpu"), candidate.median("network")
-        differ = int((maps[name] != maps["pedseg 32"]).sum())
+        differ = int((maps[name] != reference).sum())
         whole, part = cpu / first.median("cpu"), network / first.median("network")
         last = candidate.turns[-1]
         sys.stdout.write(
@@ -245,6 +254,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--baseline", type=Path, help="sources of another version of this package to compare with")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="candidates, such as nnU-Net and 'pedseg 32'")
     parser.add_argument("--no-overhead", action="store_true", help="leave the comparison with MONAI out")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -89,7 +89,8 @@ def _profile(length: int) -> Tensor:
     return torch.from_numpy(response / response.max())
 
 
-@torch.inference_mode()
+@torch.inference_mode(mode=False)  # in which autocast would cast all weights again for every window
+@torch.no_grad()
 def sliding_window_logits(
     network: Callable[[Tensor], Tensor],
     image: Tensor,
@@ -105,15 +106,14 @@ def sliding_window_logits(
 ) -> Tensor:
     """Run `network` over windows of one volume and average the logits.
 
-    A volume smaller than the patch is padded with 0 on both sides (the odd voxel at the end) and cropped again. Windows
-    that hold nothing but 0 are the same input to the same function, so that one forward pass (of each mirroring) stands
-    for all of them. Logits are added window after window and mirroring after mirroring, however many share a forward
-    pass, in float32 whatever the precision of the pass; nnU-Net adds in half precision, which moves logits by up to
-    1e-3 of their size. The sum of the weights is a product of three axes, so it takes no volume of its own.
+    A volume smaller than the patch is padded with 0 on both sides (the odd voxel at the end) and cropped again. Forward
+    passes that hold nothing but 0 are the same input to the same function (0 mirrored is 0), so that one of them stands
+    for all of that size. Logits are added window after window and mirroring after mirroring, however many share a pass,
+    in float32 whatever the precision of the pass; nnU-Net adds in half precision, which moves logits by up to 1e-3 of
+    their size. The sum of the weights is a product of three axes, so it takes no volume of its own.
 
     Args:
-        network: maps (N, C, *patch_size) to logits (N, R, *patch_size), each sample by itself; in evaluation mode, on
-            `device`.
+        network: maps (N, C, *patch_size) to logits (N, R, *patch_size); in evaluation mode, on `device`.
         image: volume (C, D, H, W). The sums are kept on its device.
         patch_size: size of a window in voxels.
         step: distance of neighbouring windows as a part of the patch.
@@ -169,26 +169,23 @@ def _windows(
 
 def _is_empty(view: Tensor) -> bool:
     """Whether (1, C, D, H, W) is 0 everywhere; of most windows their middle tells that they are not."""
-    middle = view[(..., *(n // 2 for n in view.shape[2:]))]
-    return not (middle.any() or view.any())
+    z, y, x = (n // 2 for n in view.shape[2:])
+    return not (view[..., z, y, x].any() or view.any())
 
 
 def _predicted(
     forward: Callable[[Sequence[Tensor]], Tensor], volume: Tensor, windows: Iterator[Window], size: int
 ) -> Iterator[tuple[Window, Tensor]]:
-    """Yield windows in order with their logits (1, R, *patch), mirrored as they are; `size` to a forward pass.
-
-    The first empty window stands for the others: it is its own mirror image.
-    """
-    blank: Tensor | None = None
+    """Yield windows in order with their logits (1, R, *patch), mirrored as they are; `size` to a forward pass."""
+    blank: dict[int, Tensor] = {}  # logits of a pass of empty windows, by their number
     while batch := list(itertools.islice(windows, size)):
-        empty = next((window for window in batch if window.empty), None)
-        if blank is None and empty is not None:
-            blank = forward([volume[empty.box]])
-        views = [_flip(volume[window.box], window.flips) for window in batch if not window.empty]
-        logits = iter(torch.split(forward(views), 1) if views else ())
-        for window in batch:
-            yield window, blank if window.empty and blank is not None else next(logits)
+        empty, number = all(window.empty for window in batch), len(batch)
+        logits = blank.get(number) if empty else None
+        if logits is None:
+            logits = forward([_flip(volume[window.box], window.flips) for window in batch])
+        if empty:
+            blank[number] = logits
+        yield from zip(batch, torch.split(logits, 1), strict=True)
 
 
 def pad_to_window(image: Tensor, patch: Sequence[int]) -> tuple[Tensor, tuple[slice, ...]]:
