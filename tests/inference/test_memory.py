@@ -23,11 +23,11 @@ def faults() -> int:
 
 
 @glibc
-def test_memory_is_taken_once_inside_and_afresh_outside() -> None:
+def test_memory_is_taken_once_inside_and_given_back_after() -> None:
     with reused_memory():
         inside = min(faults() for _ in range(4))  # the first are fresh
-    outside = min(faults() for _ in range(4))
-    assert inside < outside / 10
+    after = faults()  # what lies free has been given back, wherever it lies
+    assert inside < after / 10
 
 
 @glibc
