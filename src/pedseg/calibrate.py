@@ -87,7 +87,7 @@ def _count(predictor: "Predictor", parts: "PartThresholds", cases: "Sequence[Cas
     import torch
     from rich.progress import track
 
-    from pedseg.inference.predictor import CASE_ERRORS, problem_of
+    from pedseg.inference.cases import CASE_ERRORS, problem_of
 
     problems = []
     for case in track(cases, description="calibrating"):

@@ -1,5 +1,7 @@
 """Whole cases: geometry, ensembles, bad cases, and outputs that are there already."""
 
+import threading
+import time
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +15,9 @@ from numpy.typing import NDArray
 
 from pedseg.cases import Case, find_cases
 from pedseg.errors import PedsegError
-from pedseg.imaging import PreparedImage, prepare_image, read_images
+from pedseg.imaging import PreparedImage, prepare_image, read_images, write_label_map
 from pedseg.inference import Predictor, Settings, load_network, predict_cases
+from pedseg.inference import cases as folder_of_cases
 from pedseg.labels import get_convention, labels_from_regions
 from tests.builders import write_case, write_checkpoint
 
@@ -134,19 +137,115 @@ def test_a_full_disk_and_a_full_device_fail_the_case_only(tmp_path: Path, monkey
         write_case(tmp_path / "in", f"BraTS-PED-9000{number}-000")
     cases = find_cases(tmp_path / "in", cohort="ped", labelled=False).cases
     predictor = Predictor([write_checkpoint(tmp_path / "last.ckpt")], device=CPU, settings=Settings(mirror=False))
-    segment, errors = predictor.segment, [OSError("No space left on device"), torch.OutOfMemoryError("out of memory")]
+    infer, errors = predictor.infer, [OSError("No space left on device"), torch.OutOfMemoryError("out of memory")]
 
-    def failing(prepared: PreparedImage) -> NDArray[np.bool_]:
+    def failing(prepared: PreparedImage) -> NDArray[np.float32]:
         if errors:
             raise errors.pop(0)
-        return segment(prepared)
+        return infer(prepared)
 
-    monkeypatch.setattr(predictor, "segment", failing)
+    monkeypatch.setattr(predictor, "infer", failing)
     problems = predict_cases(predictor, cases, tmp_path / "out", convention=BRATS)
     assert [problem.case[-5] for problem in problems] == ["1", "2"]
     assert "make room" in problems[0].fix
     assert "--device cpu" in problems[1].fix
     assert [path.name for path in (tmp_path / "out").glob("*.nii.gz")] == ["BraTS-PED-90003-000.nii.gz"]
+
+
+def three_cases(tmp_path: Path) -> tuple[Predictor, list[Case]]:
+    for number in (1, 2, 3):
+        write_case(tmp_path / "in", f"BraTS-PED-9000{number}-000")
+    cases = find_cases(tmp_path / "in", cohort="ped", labelled=False).cases
+    settings = Settings(mirror=False)
+    return Predictor([write_checkpoint(tmp_path / "last.ckpt")], device=CPU, settings=settings), list(cases)
+
+
+def test_a_label_map_is_written_while_the_next_case_is_predicted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor, cases = three_cases(tmp_path)
+    infer, started, written = predictor.infer, [threading.Event() for _ in cases], list[str]()
+
+    def counted(prepared: PreparedImage) -> NDArray[np.float32]:
+        number = sum(event.is_set() for event in started)
+        assert len(written) >= number - 1  # no more than one label map waits
+        started[number].set()
+        return infer(prepared)
+
+    def writing(path: Path, *arguments: Any, **keywords: Any) -> None:
+        following = started[len(written) + 1 :][:1]
+        assert all(event.wait(60) for event in following)  # else nothing overlaps
+        write_label_map(path, *arguments, **keywords)
+        written.append(path.name)
+
+    monkeypatch.setattr(predictor, "infer", counted)
+    monkeypatch.setattr(folder_of_cases, "write_label_map", writing)
+    before = threading.active_count()
+    assert predict_cases(predictor, cases, tmp_path / "out", convention=BRATS) == []
+    assert threading.active_count() == before
+    assert written == [f"{case.id}.nii.gz" for case in cases]
+
+
+def test_problems_come_in_the_order_of_the_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first cannot be written, the second not predicted, the third not read."""
+    predictor, cases = three_cases(tmp_path)
+    infer, seen = predictor.infer, list[int]()
+
+    def failing(prepared: PreparedImage) -> NDArray[np.float32]:
+        seen.append(1)
+        if len(seen) == 2:
+            raise PedsegError("second")
+        return infer(prepared)
+
+    def full(*_: Any, **__: Any) -> None:
+        time.sleep(0.3)
+        raise OSError("No space left on device")
+
+    bad = cases[2].images[0].path
+    bad.write_bytes(bad.read_bytes()[:300])
+    monkeypatch.setattr(predictor, "infer", failing)
+    monkeypatch.setattr(folder_of_cases, "write_label_map", full)
+    problems = predict_cases(predictor, cases, tmp_path / "out", convention=BRATS)
+    assert [problem.case for problem in problems] == [case.id for case in cases]
+    assert "No space" in problems[0].what
+    assert problems[1].what == "second"
+    assert "truncated" in problems[2].what
+
+
+def test_an_interrupted_run_finishes_the_label_map_it_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor, cases = three_cases(tmp_path)
+    infer, seen = predictor.infer, list[int]()
+
+    def interrupted(prepared: PreparedImage) -> NDArray[np.float32]:
+        seen.append(1)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return infer(prepared)
+
+    def slow(*arguments: Any, **keywords: Any) -> None:
+        time.sleep(0.3)
+        write_label_map(*arguments, **keywords)
+
+    monkeypatch.setattr(predictor, "infer", interrupted)
+    monkeypatch.setattr(folder_of_cases, "write_label_map", slow)
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        predict_cases(predictor, cases, tmp_path / "out", convention=BRATS)
+    assert threading.active_count() == before
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{cases[0].id}.nii.gz", "predictions.json"]
+    assert nib.load(tmp_path / "out" / f"{cases[0].id}.nii.gz").shape == (20, 18, 19)
+
+
+def test_a_mistake_while_writing_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor, cases = three_cases(tmp_path)
+
+    def mistaken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(folder_of_cases, "write_label_map", mistaken)
+    with pytest.raises(ZeroDivisionError):
+        predict_cases(predictor, cases, tmp_path / "out", convention=BRATS)
+    assert not list((tmp_path / "out").glob("*.nii.gz"))
 
 
 def test_two_cases_at_most_are_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

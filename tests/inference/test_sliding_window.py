@@ -3,7 +3,10 @@
 import itertools
 import json
 import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +14,13 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pedseg.errors import PedsegError
-from pedseg.inference import gaussian_importance, sliding_window_logits, window_starts
+from pedseg.hardware import Precision
+from pedseg.inference import gaussian_importance, sliding_window, sliding_window_logits, window_starts
+from pedseg.networks import UNet
+from pedseg.networks.unet import Norm
 from tests.exactness import Exact
 
 PEER = {"section": "Prediction", "peer": "nnunetv2"}
@@ -151,6 +158,100 @@ def test_windows_are_mirrored_along_the_axes_named_only() -> None:
     assert torch.allclose(logits, expected, atol=1e-5)
     none = sliding_window_logits(network, image, patch_size=(8, 8, 8), mirror_axes=())
     assert torch.equal(none, sliding_window_logits(network, image, patch_size=(8, 8, 8), mirror=False))
+
+
+class Counting(torch.nn.Module):
+    """A network that counts the windows it is shown."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.windows = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.windows += len(x)
+        logits: Tensor = self.network(x)
+        return logits
+
+
+PATCH = (8, 16, 16)
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("mirror", [False, True])
+def test_empty_windows_share_a_pass_and_keep_their_bits(
+    monkeypatch: pytest.MonkeyPatch, mirror: bool, batch: int, norm: Norm, precision: Precision
+) -> None:
+    torch.manual_seed(0)
+    network = UNet(patch_size=PATCH, base_features=2, max_features=4, norm=norm).eval()
+    network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(std=0.3)  # biases too, so that nothing gives something
+    image = torch.randn(4, 12, 16, 40)  # windows at z 0, 4 and x 0, 8, 16, 24
+    image[:, :, :, 9:] = 0
+
+    def predict() -> tuple[Tensor, int]:
+        counting = Counting(network)
+        logits = sliding_window_logits(
+            counting,
+            image,
+            patch_size=PATCH,
+            mirror=mirror,
+            window_batch=batch,
+            precision=precision,
+            channels_last=True,
+        )
+        return logits, counting.windows
+
+    shared, shared_passes = predict()
+    monkeypatch.setattr(sliding_window, "_is_empty", never)
+    each, passes = predict()
+    assert torch.equal(shared, each)
+    assert passes == (8 if mirror else 1) * 8
+    assert shared_passes == passes // 2 + batch
+    assert shared[..., 30:].std() > 0  # what an empty window gives is not 0
+
+
+def never(_: Tensor) -> bool:
+    return False
+
+
+def test_a_window_of_a_single_voxel_is_not_empty() -> None:
+    image = torch.zeros(4, 16, 16, 16)
+    image[3, 0, 15, 0] = torch.nan
+    with pytest.raises(PedsegError, match="not finite"):
+        sliding_window_logits(lambda x: x[:, 1:], image, patch_size=(8, 8, 8))
+
+
+def test_the_number_of_windows_in_a_pass_changes_no_bit() -> None:
+    """Logits are added in the same order."""
+    image = torch.randn(4, 20, 17, 30, generator=torch.Generator().manual_seed(1))
+    found = [sliding_window_logits(position_dependent, image, patch_size=(16,) * 3, window_batch=n) for n in (1, 3, 64)]
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+class Casts(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts copies of tensors of one shape to another type."""
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.shape, self.number = tuple(shape), 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.number += func is torch.ops.aten._to_copy.default and tuple(args[0].shape) == self.shape
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("outer", [torch.no_grad, torch.inference_mode])
+def test_weights_are_cast_once_a_case(outer: Callable[[], AbstractContextManager[None]]) -> None:
+    network = torch.nn.Conv3d(4, 3, 3, padding=1).eval()
+    with outer(), Casts(network.weight.shape) as casts:
+        sliding_window_logits(network, torch.rand(4, 8, 8, 40), patch_size=(8,) * 3, mirror=False, precision="bf16")
+    assert casts.number == 1
 
 
 def test_memory_is_one_volume_of_logits() -> None:

@@ -284,7 +284,7 @@ def test_records_tell_adaptation_apart(tmp_path: Path, caplog: pytest.LogCapture
         {"adapt_rate": float("nan")},
         {"step": 0.0},
         {"step": 1.5},
-        {"precision": "16"},
+        {"precision": "8"},
         {"window_batch": 0},
     ],
 )

@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pedseg.inference.cases import predict_cases
     from pedseg.inference.checkpoint import LoadedNetwork, load_network
-    from pedseg.inference.predictor import Predictor, predict_cases
+    from pedseg.inference.predictor import Predictor
     from pedseg.inference.settings import Settings, best_device, settings_of_run
     from pedseg.inference.sliding_window import gaussian_importance, sliding_window_logits, window_starts
 
@@ -19,7 +20,7 @@ _MODULES = {
     "best_device": "settings",
     "gaussian_importance": "sliding_window",
     "load_network": "checkpoint",
-    "predict_cases": "predictor",
+    "predict_cases": "cases",
     "settings_of_run": "settings",
     "sliding_window_logits": "sliding_window",
     "window_starts": "sliding_window",

@@ -1,8 +1,6 @@
 """Case in, label map out; training, `predict` and every evaluation use this one path."""
 
-import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,25 +8,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from torch import Tensor
 
 from pedseg.cases import Case
-from pedseg.errors import PedsegError, Problem
-from pedseg.files import read_json, safe_name, write_json
-from pedseg.imaging import PreparedImage, prepare_image, read_images, restore_regions, write_label_map
+from pedseg.errors import PedsegError
+from pedseg.imaging import PreparedImage, prepare_image, read_images, restore_regions
 from pedseg.inference.checkpoint import LoadedNetwork, load_network
-from pedseg.inference.settings import RECORD, Settings
+from pedseg.inference.settings import Settings
 from pedseg.inference.sliding_window import NotFiniteError, sliding_window_logits
 from pedseg.inference.test_time import adapted, harmless
-from pedseg.labels import LabelConvention, Region, labels_from_regions
+from pedseg.labels import LabelConvention, Region
 from pedseg.networks import UNet
 from pedseg.networks.unet import above
-
-log = logging.getLogger(__name__)
-
-# What may go wrong with one case and leave the others as they are.
-CASE_ERRORS = (PedsegError, OSError, MemoryError, torch.OutOfMemoryError)
 
 
 class Predictor:
@@ -153,11 +144,15 @@ class Predictor:
         assert total is not None  # noqa: S101  (there is at least one network)
         return total.div_(len(self.networks)).cpu()
 
-    def segment(self, prepared: PreparedImage) -> NDArray[np.bool_]:
-        """Region masks (3, Z, Y, X) of a prepared case on its input grid."""
+    def infer(self, prepared: PreparedImage) -> NDArray[np.float32]:
+        """Logits (3, d, h, w) of a prepared case, on the grid of its `raw`."""
         image, brain = torch.from_numpy(prepared.normalised()), torch.from_numpy(prepared.brain)
         with self.following(image, brain) as logits:
-            return restore_regions(logits.numpy(), prepared)
+            return logits.numpy()
+
+    def segment(self, prepared: PreparedImage) -> NDArray[np.bool_]:
+        """Region masks (3, Z, Y, X) of a prepared case on its input grid."""
+        return restore_regions(self.infer(prepared), prepared)
 
     def predict(self, case: Case) -> NDArray[np.bool_]:
         """Region masks (3, Z, Y, X) of a case on its input grid.
@@ -170,97 +165,6 @@ class Predictor:
     def record(self, convention: LabelConvention) -> dict[str, Any]:
         """What decides the label maps: checkpoints, settings and label convention."""
         return {"checkpoints": self.identities, **self.settings.deciding, "convention": str(convention)}
-
-
-def predict_cases(
-    predictor: Predictor,
-    cases: Sequence[Case],
-    output: Path,
-    *,
-    convention: LabelConvention,
-    overwrite: bool = False,
-) -> list[Problem]:
-    """Write ``<output>/<case id>.nii.gz`` for every case, on the case's own grid.
-
-    One case is predicted at a time while the next one is read. A case that cannot be predicted is reported and the
-    rest go on. Label maps that are there already were made by the same networks in the same way (``predictions.json``
-    tells) and are kept. `overwrite` predicts these cases again whoever made their label maps; no other file is touched.
-
-    Returns:
-        What went wrong, in the order of the cases.
-
-    Raises:
-        PedsegError: `output` holds label maps that were made in another way, or a label map would replace an image.
-    """
-    paths = {case.id: output / f"{safe_name(case.id)}.nii.gz" for case in cases}
-    _protect_images(cases, set(paths.values()))
-    claim(output, predictor.record(convention), replaced=set(paths.values()) if overwrite else set())
-    waiting = [case for case in cases if not paths[case.id].exists()]
-    problems: list[Problem] = []
-    before = len(predictor.adaptations_kept)
-    for case, prepared in track(_prefetch(predictor, waiting), description="predicting", total=len(waiting)):
-        try:
-            regions = predictor.segment(prepared.result())
-            write_label_map(paths[case.id], labels_from_regions(regions, convention), like=case.images[0])
-        except CASE_ERRORS as error:
-            problems.append(problem_of(case, error))
-    if kept := predictor.adaptations_kept[before:]:
-        log.info("test-time adaptation: kept for %d of %d cases", sum(kept), len(kept))
-    return problems
-
-
-def problem_of(case: Case, error: Exception) -> Problem:
-    """What went wrong with a case (one of `CASE_ERRORS`), and what to do."""
-    what = str(error) or type(error).__name__
-    file = next((image.path.name for image in case.images if image.path.name in what), "")
-    if isinstance(error, torch.OutOfMemoryError):
-        remedy = "predict with --window-batch 1 and --adapt-steps 0, or with --device cpu"
-        return Problem(case.id, file, what.splitlines()[0], remedy)
-    if isinstance(error, PedsegError):
-        return Problem(case.id, file, what, "mend the file and run the command again")
-    return Problem(case.id, file, what, "make room (disk, memory) and run the command again; finished cases are kept")
-
-
-def _protect_images(cases: Sequence[Case], outputs: set[Path]) -> None:
-    outputs = {path.resolve() for path in outputs}
-    for case in cases:
-        for image in case.images:
-            if image.path.resolve() in outputs:
-                raise PedsegError(f"{image.path} would be replaced by the label map of {case.id}; give another output")
-
-
-def claim(output: Path, record: dict[str, Any], *, replaced: Collection[Path] = ()) -> None:
-    """Note in `output` how its label maps are made, or check that they are made like that.
-
-    Label maps among `replaced` are removed, so that a run that is cut off leaves none of the old ones behind.
-
-    Raises:
-        PedsegError: label maps that stay were made in another way, or nobody knows how. Nothing is removed then.
-    """
-    note = output / RECORD
-    present = sorted(output.glob("*.nii.gz"))
-    staying = [path for path in present if path not in replaced]
-    if staying and (not note.exists() or read_json(note) != record):
-        raise PedsegError(
-            f"{output} holds {len(staying)} label maps made by other checkpoints or settings ({staying[0].name} …); "
-            "give another output folder, move them away, or overwrite (which replaces those of the same cases only)"
-        )
-    for path in present:
-        if path in replaced:
-            path.unlink()
-    write_json(note, record)
-
-
-def _prefetch(predictor: Predictor, cases: Sequence[Case]) -> Iterator[tuple[Case, "Future[PreparedImage]"]]:
-    """Read the next case while one is predicted: at most two are in memory."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        pending = [pool.submit(predictor.prepare, case) for case in cases[:1]]
-        for index, case in enumerate(cases):
-            current = pending.pop()
-            current.exception()  # wait, so that only one more is read meanwhile
-            if index + 1 < len(cases):
-                pending.append(pool.submit(predictor.prepare, cases[index + 1]))
-            yield case, current
 
 
 def _mean_thresholds(networks: Sequence[UNet]) -> Tensor | None:

@@ -23,7 +23,7 @@ class Settings:
         mirror: average over the eight mirrorings (nnU-Net's test-time augmentation); fewer for an imported network
             that was not trained to be mirrored along every axis.
         precision: "32", or "bf16" or "16" for autocast to bfloat16 or float16.
-        window_batch: windows per forward pass.
+        window_batch: windows, each mirroring counted, per forward pass.
         adapt_steps: gradient steps of test-time adaptation (`pedseg.inference.test_time`) on each case; 0: none.
         adapt_rate: their learning rate.
 

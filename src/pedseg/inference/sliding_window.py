@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,9 +12,24 @@ from torch import Tensor
 
 from pedseg.errors import PedsegError
 from pedseg.hardware import Precision, autocast
+from pedseg.inference.memory import reused_memory
 
 SIGMA_SCALE = 1 / 8  # nnU-Net: standard deviation of the importance, as a part of the patch
 IMPORTANCE_PEAK = 10.0  # nnU-Net: weight of a window's centre voxel
+
+
+class Window(NamedTuple):
+    """One mirroring of a window.
+
+    Attributes:
+        box: where it lies in (1, C, D, H, W).
+        flips: axes of (1, C, D, H, W) that it is mirrored along.
+        empty: whether all its voxels are 0.
+    """
+
+    box: tuple[slice, ...]
+    flips: tuple[int, ...]
+    empty: bool
 
 
 class NotFiniteError(PedsegError):
@@ -73,7 +89,8 @@ def _profile(length: int) -> Tensor:
     return torch.from_numpy(response / response.max())
 
 
-@torch.inference_mode()
+@torch.inference_mode(mode=False)  # in which autocast would cast all weights again for every window
+@torch.no_grad()
 def sliding_window_logits(
     network: Callable[[Tensor], Tensor],
     image: Tensor,
@@ -89,10 +106,11 @@ def sliding_window_logits(
 ) -> Tensor:
     """Run `network` over windows of one volume and average the logits.
 
-    A volume smaller than the patch is padded with 0 on both sides (the odd voxel at the end) and cropped again. Every
-    window is predicted; none is skipped because it is empty. The sums are kept in float32, whatever the precision of
-    the forward pass; nnU-Net keeps them in half precision, which moves logits by up to 1e-3 of their size. The sum of
-    the weights is a product of three axes, so it takes no volume of its own.
+    A volume smaller than the patch is padded with 0 on both sides (the odd voxel at the end) and cropped again. Forward
+    passes that hold nothing but 0 are the same input to the same function (0 mirrored is 0), so that one of them stands
+    for all of that size. Logits are added window after window and mirroring after mirroring, however many share a pass,
+    in float32 whatever the precision of the pass; nnU-Net adds in half precision, which moves logits by up to 1e-3 of
+    their size. The sum of the weights is a product of three axes, so it takes no volume of its own.
 
     Args:
         network: maps (N, C, *patch_size) to logits (N, R, *patch_size); in evaluation mode, on `device`.
@@ -101,7 +119,7 @@ def sliding_window_logits(
         step: distance of neighbouring windows as a part of the patch.
         mirror: average the logits over the mirrorings of each window, eight if it is mirrored along every axis.
         mirror_axes: axes of the volume (0 z, 1 y, 2 x) that windows are mirrored along.
-        window_batch: windows per forward pass.
+        window_batch: windows, each mirroring counted, per forward pass.
         device: where the network is; the image's device if None.
         precision: "32", or "bf16" or "16" for autocast to bfloat16 or float16.
         channels_last: hand windows over in channels-last layout (for a network converted to it).
@@ -119,21 +137,55 @@ def sliding_window_logits(
     importance = gaussian_importance(patch_size).to(image.device)
     mirrorings = _mirrorings(mirror_axes) if mirror else [()]
     layout = torch.channels_last_3d if channels_last else torch.contiguous_format
+    volume = padded[None].contiguous(memory_format=layout)
+
+    def forward(views: Sequence[Tensor]) -> Tensor:
+        return network(_gather(views, layout).to(run_on))
+
     total: Tensor | None = None
-    for boxes in _batches(axes, patch_size, window_batch):
-        windows = _gather(padded, boxes).to(run_on, memory_format=layout)
-        for flips in mirrorings:
-            with autocast(run_on, precision):
-                logits = _flip(network(_flip(windows, flips)), flips).to(image.device, torch.float32)
+    with reused_memory(), autocast(run_on, precision):  # one context for all windows casts the weights once
+        for window, logits in _predicted(forward, volume, _windows(volume, axes, patch_size, mirrorings), window_batch):
             if total is None:
                 total = image.new_zeros((logits.shape[1], *padded.shape[1:]), dtype=torch.float32)
-            for box, window_logits in zip(boxes, logits, strict=True):
-                total[box].addcmul_(window_logits, importance)
+            unmirrored = _flip(logits, window.flips).to(image.device, torch.float32)
+            total[window.box[1:]].addcmul_(unmirrored[0], importance)
     assert total is not None  # noqa: S101  (a volume has at least one window)
     _divide_by_weights(total, axes, patch_size, repeats=len(mirrorings))
     if not torch.isfinite(total.sum()):
         raise NotFiniteError("the network's logits are not finite; predict with precision 32, or check the checkpoint")
     return total[interior]
+
+
+def _windows(
+    volume: Tensor, axes: list[list[int]], patch: Sequence[int], mirrorings: Sequence[tuple[int, ...]]
+) -> Iterator[Window]:
+    """Yield every mirroring of every window of (1, C, D, H, W); the last axis fastest, the mirrorings faster."""
+    for start in itertools.product(*axes):
+        box = (slice(None), slice(None), *(slice(s, s + p) for s, p in zip(start, patch, strict=True)))
+        empty = _is_empty(volume[box])
+        for flips in mirrorings:
+            yield Window(box, flips, empty)
+
+
+def _is_empty(view: Tensor) -> bool:
+    """Whether (1, C, D, H, W) is 0 everywhere; of most windows their middle tells that they are not."""
+    z, y, x = (n // 2 for n in view.shape[2:])
+    return not (view[..., z, y, x].any() or view.any())
+
+
+def _predicted(
+    forward: Callable[[Sequence[Tensor]], Tensor], volume: Tensor, windows: Iterator[Window], size: int
+) -> Iterator[tuple[Window, Tensor]]:
+    """Yield windows in order with their logits (1, R, *patch), mirrored as they are; `size` to a forward pass."""
+    blank: dict[int, Tensor] = {}  # logits of a pass of empty windows, by their number
+    while batch := list(itertools.islice(windows, size)):
+        empty, number = all(window.empty for window in batch), len(batch)
+        logits = blank.get(number) if empty else None
+        if logits is None:
+            logits = forward([_flip(volume[window.box], window.flips) for window in batch])
+        if empty:
+            blank[number] = logits
+        yield from zip(batch, torch.split(logits, 1), strict=True)
 
 
 def pad_to_window(image: Tensor, patch: Sequence[int]) -> tuple[Tensor, tuple[slice, ...]]:
@@ -153,29 +205,20 @@ def _mirrorings(axes: Sequence[int]) -> list[tuple[int, ...]]:
     return [chosen for count in range(len(axes) + 1) for chosen in itertools.combinations(dimensions, count)]
 
 
-def _gather(volume: Tensor, boxes: Sequence[tuple[slice, ...]]) -> Tensor:
-    """Windows (N, C, *patch); a single one is a view."""
-    views = [volume[box] for box in boxes]
+def _gather(views: Sequence[Tensor], layout: torch.memory_format) -> Tensor:
+    """Windows (N, C, *patch) of N views (1, C, *patch)."""
+    first = views[0]
     if len(views) == 1:
-        return views[0][None]
-    windows = volume.new_empty((len(views), *views[0].shape))
-    for window, view in zip(windows, views, strict=True):  # torch.stack is several times slower on views
-        window.copy_(view)
+        return first.contiguous(memory_format=layout)
+    shape = (len(views), *first.shape[1:])
+    windows = torch.empty(shape, dtype=first.dtype, device=first.device, memory_format=layout)
+    for window, view in zip(windows, views, strict=True):  # torch.cat is several times slower on views
+        window.copy_(view[0])
     return windows
 
 
 def _flip(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     return x.flip(axes) if axes else x  # an empty flip would copy
-
-
-def _batches(axes: list[list[int]], patch: Sequence[int], size: int) -> Iterator[list[tuple[slice, ...]]]:
-    """Yield boxes in (C, D, H, W), `size` at a time."""
-    starts = list(itertools.product(*axes))
-    for first in range(0, len(starts), size):
-        yield [
-            (slice(None), *(slice(s, s + p) for s, p in zip(start, patch, strict=True)))
-            for start in starts[first : first + size]
-        ]
 
 
 def _divide_by_weights(total: Tensor, axes: list[list[int]], patch: Sequence[int], *, repeats: int) -> None:

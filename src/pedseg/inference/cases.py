@@ -1,0 +1,143 @@
+"""A folder of cases in, a folder of label maps out."""
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from pedseg.cases import Case
+from pedseg.errors import PedsegError, Problem
+from pedseg.files import read_json, safe_name, write_json
+from pedseg.imaging import PreparedImage, restore_regions, write_label_map
+from pedseg.inference.predictor import Predictor
+from pedseg.inference.settings import RECORD
+from pedseg.labels import LabelConvention, labels_from_regions
+
+log = logging.getLogger(__name__)
+
+# What may go wrong with one case and leave the others as they are.
+CASE_ERRORS = (PedsegError, OSError, MemoryError, torch.OutOfMemoryError)
+
+
+def predict_cases(
+    predictor: Predictor,
+    cases: Sequence[Case],
+    output: Path,
+    *,
+    convention: LabelConvention,
+    overwrite: bool = False,
+) -> list[Problem]:
+    """Write ``<output>/<case id>.nii.gz`` for every case, on the case's own grid.
+
+    One case is predicted at a time, while the next one is read and the label map of the one before is written. A case
+    that cannot be predicted is reported and the rest go on. Label maps that are there already were made by the same
+    networks in the same way (``predictions.json`` tells) and are kept. `overwrite` predicts these cases again whoever
+    made their label maps; no other file is touched. If the run is interrupted, the label map that is being written is
+    finished first.
+
+    Returns:
+        What went wrong, in the order of the cases.
+
+    Raises:
+        PedsegError: `output` holds label maps that were made in another way, or a label map would replace an image.
+    """
+    paths = {case.id: output / f"{safe_name(case.id)}.nii.gz" for case in cases}
+    _protect_images(cases, set(paths.values()))
+    claim(output, predictor.record(convention), replaced=set(paths.values()) if overwrite else set())
+    waiting = [case for case in cases if not paths[case.id].exists()]
+    before = len(predictor.adaptations_kept)
+    reading = track(_prefetch(predictor, waiting), description="predicting", total=len(waiting))
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        done: list[Future[Problem | None]] = []
+        for case, prepared in reading:
+            finish = _inferred(predictor, case, prepared, convention=convention, path=paths[case.id])
+            if done:
+                done[-1].result()  # so that no more than one label map is kept to be written
+            done.append(pool.submit(finish))
+    problems = [problem for future in done if (problem := future.result())]
+    if kept := predictor.adaptations_kept[before:]:
+        log.info("test-time adaptation: kept for %d of %d cases", sum(kept), len(kept))
+    return problems
+
+
+def _inferred(
+    predictor: Predictor, case: Case, prepared: "Future[PreparedImage]", *, convention: LabelConvention, path: Path
+) -> Callable[[], Problem | None]:
+    """Predict a case, and return what writes its label map and then says what went wrong, if anything did."""
+    try:
+        image = prepared.result()
+        logits = predictor.infer(image)
+    except CASE_ERRORS as error:
+        problem = problem_of(case, error)
+        return lambda: problem
+    geometry = replace(image, raw=np.empty(0, image.raw.dtype))  # all that is still needed; the voxels may go
+
+    def write() -> Problem | None:
+        try:
+            regions = restore_regions(logits, geometry)
+            write_label_map(path, labels_from_regions(regions, convention), like=case.images[0])
+        except CASE_ERRORS as error:
+            return problem_of(case, error)
+        return None
+
+    return write
+
+
+def problem_of(case: Case, error: Exception) -> Problem:
+    """What went wrong with a case (one of `CASE_ERRORS`), and what to do."""
+    what = str(error) or type(error).__name__
+    file = next((image.path.name for image in case.images if image.path.name in what), "")
+    if isinstance(error, torch.OutOfMemoryError):
+        remedy = "predict with --window-batch 1 and --adapt-steps 0, or with --device cpu"
+        return Problem(case.id, file, what.splitlines()[0], remedy)
+    if isinstance(error, PedsegError):
+        return Problem(case.id, file, what, "mend the file and run the command again")
+    return Problem(case.id, file, what, "make room (disk, memory) and run the command again; finished cases are kept")
+
+
+def _protect_images(cases: Sequence[Case], outputs: set[Path]) -> None:
+    outputs = {path.resolve() for path in outputs}
+    for case in cases:
+        for image in case.images:
+            if image.path.resolve() in outputs:
+                raise PedsegError(f"{image.path} would be replaced by the label map of {case.id}; give another output")
+
+
+def claim(output: Path, record: dict[str, Any], *, replaced: Collection[Path] = ()) -> None:
+    """Note in `output` how its label maps are made, or check that they are made like that.
+
+    Label maps among `replaced` are removed, so that a run that is cut off leaves none of the old ones behind.
+
+    Raises:
+        PedsegError: label maps that stay were made in another way, or nobody knows how. Nothing is removed then.
+    """
+    note = output / RECORD
+    present = sorted(output.glob("*.nii.gz"))
+    staying = [path for path in present if path not in replaced]
+    if staying and (not note.exists() or read_json(note) != record):
+        raise PedsegError(
+            f"{output} holds {len(staying)} label maps made by other checkpoints or settings ({staying[0].name} …); "
+            "give another output folder, move them away, or overwrite (which replaces those of the same cases only)"
+        )
+    for path in present:
+        if path in replaced:
+            path.unlink()
+    write_json(note, record)
+
+
+def _prefetch(predictor: Predictor, cases: Sequence[Case]) -> Iterator[tuple[Case, "Future[PreparedImage]"]]:
+    """Read the next case while one is predicted: at most two are in memory."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pending = [pool.submit(predictor.prepare, case) for case in cases[:1]]
+        for index, case in enumerate(cases):
+            current = pending.pop()
+            current.exception()  # wait, so that only one more is read meanwhile
+            if index + 1 < len(cases):
+                pending.append(pool.submit(predictor.prepare, cases[index + 1]))
+            yield case, current
