@@ -1,136 +1,196 @@
-"""Time a training step of the U-Net against nnU-Net's own network.
+"""Time a training step of the U-Net, and one with the paper's domain classifier, against nnU-Net's own network.
 
-Run: ``python tests/benchmarks/bench_network.py --patch 64 --batch 2 --base-features 8``. With PEDSEG_PEERS_PYTHON set
-the reference is nnU-Net's PlainConvUNet in that interpreter, else MONAI's DynUNet; both in plain float32. Processes
-take turns, and the fastest step of each counts, because a shared machine only ever adds time.
+Run: ``PEDSEG_PEERS_PYTHON=… python tests/benchmarks/bench_network.py``. Each measurement is a process of its own, and
+the processes take turns; the medians over the rounds of each one's fastest step are given. Seconds are those of CPU
+time, so that with one thread a shared machine's other work is not counted (caches and memory are shared all the same).
+All steps are forward, nnU-Net's loss over its heads, backward, clipping and SGD, without augmentation. nnU-Net's own
+best setting is the fastest of its layouts and precisions here. ONEDNN_MAX_CPU_ISA=AVX2 with ATEN_CPU_CAPABILITY=avx2
+shows a CPU without AVX-512. "GFLOP" are multiplications and additions as `torch.utils.flop_counter` has them.
 """
 
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-Step = Callable[[], None]
-
-PEER_PROGRAM = """
-import json, sys, time, torch
-from torch import nn
-from dynamic_network_architectures.architectures.unet import PlainConvUNet
-a = json.loads(sys.argv[1])
-torch.set_num_threads(a["threads"])
-n = len(a["features"])
-net = PlainConvUNet(4, n, a["features"], nn.Conv3d, a["kernels"], a["strides"], [2] * n, 3, [2] * (n - 1), True,
-                    nn.InstanceNorm3d, {"eps": 1e-5, "affine": True}, None, None, nn.LeakyReLU, {"inplace": True})
-optimizer = torch.optim.SGD(net.parameters(), 1e-3, momentum=0.99, nesterov=True)
-x = torch.randn(a["batch"], 4, *a["patch"])
-for _ in range(a["steps"] + 1):
-    start = time.perf_counter()
-    optimizer.zero_grad()
-    net(x).square().mean().backward()
-    optimizer.step()
-    print(time.perf_counter() - start)
-"""
+Measured = dict[str, float]
 
 
-def training_step(network: nn.Module, image: Tensor, *, bf16: bool) -> Step:
-    """Return one forward, backward and SGD update on `image`."""
-    optimizer = torch.optim.SGD(network.parameters(), 1e-3, momentum=0.99, nesterov=True)
+def peer_network(plan: dict[str, Any]) -> nn.Module:
+    """nnU-Net's PlainConvUNet with five heads."""
+    from dynamic_network_architectures.architectures.unet import PlainConvUNet
+
+    n = len(plan["features"])
+    network: nn.Module = PlainConvUNet(
+        4, n, plan["features"], nn.Conv3d, plan["kernels"], plan["strides"], [2] * n, 3, [2] * (n - 1), True,
+        nn.InstanceNorm3d, {"eps": 1e-5, "affine": True}, None, None, nn.LeakyReLU, {"inplace": True},
+        deep_supervision=True,
+    )  # fmt: skip
+    return network
+
+
+def peer_loss(heads: list[Tensor], label: Tensor) -> Tensor:
+    """nnU-Net's loss of overlapping regions, in its own modules."""
+    from nnunetv2.training.loss.compound_losses import DC_and_BCE_loss
+    from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
+
+    settings = {"batch_dice": False, "do_bg": True, "smooth": 1e-5, "ddp": False}
+    loss = DC_and_BCE_loss({}, settings, use_ignore_label=False, dice_class=MemoryEfficientSoftDiceLoss)
+    sizes = [head.shape[2:] for head in heads]
+    labels = [F.interpolate(label, size, mode="nearest-exact") for size in sizes]
+    weights = [0.5**i for i in range(len(heads) - 1)]
+    total: Tensor = sum(
+        weight / sum(weights) * loss(head, target) for weight, head, target in zip(weights, heads, labels, strict=False)
+    )
+    return total
+
+
+def peer_step(options: dict[str, Any], image: Tensor, label: Tensor) -> tuple[list[nn.Parameter], Callable[[], Tensor]]:
+    """Parameters, and loss of nnU-Net."""
+    network = peer_network(options).to(memory_format=layout(options))  # type: ignore[call-overload]
+    return list(network.parameters()), lambda: peer_loss(network(image), label)
+
+
+def own_step(options: dict[str, Any], image: Tensor, label: Tensor) -> tuple[list[nn.Parameter], Callable[[], Tensor]]:
+    """Parameters, and loss of the U-Net; of the labelled half and of the domains with the classifier."""
+    from pedseg.losses import DeepSupervisionLoss, DiceBCELoss
+    from pedseg.networks import DomainClassifier, UNet
+    from pedseg.networks.memory import keep_freed_memory
+
+    keep_freed_memory()
+    network = UNet(patch_size=options["patch"], base_features=options["features"][0], deep_supervision=True)
+    network.to(memory_format=layout(options))  # type: ignore[call-overload]
+    loss = DeepSupervisionLoss(DiceBCELoss())
+    if not options["classifier"]:
+        return list(network.parameters()), lambda: loss(network.forward_features(image).logits, label)
+    stage = len(network.decoder) - 2  # the last but one, as the paper
+    channels, size = network.decoder_shapes[stage]
+    classifier = DomainClassifier(in_channels=channels, input_size=size)
+    classifier.to(memory_format=layout(options))  # type: ignore[call-overload]
+    labelled = len(image) // 2
+    domains = torch.tensor([0] * labelled + [1] * (len(image) - labelled))
+
+    def both() -> Tensor:
+        output = network.forward_features(image)
+        segmentation: Tensor = loss([head[:labelled] for head in output.logits], label[:labelled])
+        return segmentation + F.cross_entropy(classifier(output.decoder[stage]), domains)
+
+    return [*network.parameters(), *classifier.parameters()], both
+
+
+def layout(options: dict[str, Any]) -> torch.memory_format:
+    """The memory format that is measured."""
+    return torch.channels_last_3d if options["channels_last"] else torch.contiguous_format
+
+
+def measure(options: dict[str, Any]) -> Measured:
+    """Seconds of the fastest step, peak memory in GiB, and GFLOP of a step."""
+    torch.manual_seed(0)
+    shape = (options["batch"], -1, *options["patch"])
+    image = torch.randn(shape[0], 4, *shape[2:]).contiguous(memory_format=layout(options))
+    label = (torch.rand(shape[0], 3, *shape[2:]) > 0.9).float().contiguous(memory_format=layout(options))
+    parameters, loss = (own_step if options["own"] else peer_step)(options, image, label)
+    optimizer = torch.optim.SGD(parameters, 1e-2, momentum=0.99, nesterov=True, weight_decay=3e-5)
 
     def step() -> None:
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            logits = network(image)
-        logits.float().square().mean().backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=options["bf16"]):
+            value = loss()
+        torch.autograd.backward(value)
+        nn.utils.clip_grad_norm_(parameters, 12)
         optimizer.step()
 
-    return step
-
-
-def fastest(step: Step, *, steps: int) -> float:
-    """Seconds of the fastest of `steps` calls after one that warms up."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        step()  # warms up
     times = []
-    for _ in range(steps + 1):
-        start = time.perf_counter()
+    for _ in range(options["steps"]):
+        start = time.process_time()
         step()
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
+        times.append(time.process_time() - start)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
+    return {"seconds": min(times), "memory": peak, "flops": counter.get_total_flops() / 1e9}
 
 
-def ours(arguments: argparse.Namespace, *, channels_last: bool, plain_norm: bool) -> tuple[nn.Module, Tensor]:
-    """Build the U-Net (with PyTorch's instance norm if `plain_norm`) and a batch for it."""
-    from pedseg.networks import UNet
-    from pedseg.networks.normalisation import InstanceNorm
-
-    patch = (arguments.patch,) * 3
-    network: nn.Module = UNet(patch_size=patch, base_features=arguments.base_features)
-    if plain_norm:
-        for child in network.modules():
-            if isinstance(child, InstanceNorm):
-                child.__class__ = nn.InstanceNorm3d  # type: ignore[assignment]
-    layout = torch.channels_last_3d if channels_last else torch.contiguous_format
-    image = torch.randn(arguments.batch, 4, *patch)
-    return network.to(memory_format=layout), image.to(memory_format=layout)  # type: ignore[call-overload]
+def measured_apart(python: str, options: dict[str, Any]) -> Measured:
+    """`measure` in a process of its own."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(options["threads"])}
+    command = [python, __file__, "--measure", json.dumps(options)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+    measured: Measured = json.loads(output.splitlines()[-1])
+    return measured
 
 
-def dynunet_seconds(arguments: argparse.Namespace) -> float:
-    """Seconds of MONAI's DynUNet of the same shape."""
-    from monai.networks.nets.dynunet import DynUNet
-
-    from pedseg.networks.topology import plan_topology
-
-    t = plan_topology(patch_size=(arguments.patch,) * 3, base_features=arguments.base_features)
-    network = DynUNet(3, 4, 3, t.kernels, t.strides, t.strides[1:], filters=t.features, trans_bias=True)
-    image = torch.randn(arguments.batch, 4, *(arguments.patch,) * 3)
-    return fastest(training_step(network, image, bf16=False), steps=arguments.steps)
-
-
-def peer_seconds(python: str, arguments: argparse.Namespace) -> float:
-    """Seconds of nnU-Net's network, in its own interpreter."""
-    from pedseg.networks.topology import plan_topology
-
-    patch = [arguments.patch] * 3
-    t = plan_topology(patch_size=patch, base_features=arguments.base_features)
-    settings = {"features": t.features, "kernels": t.kernels, "strides": t.strides, "patch": patch}
-    settings |= {"threads": arguments.threads, "batch": arguments.batch, "steps": arguments.steps}
-    command = [python, "-c", PEER_PROGRAM, json.dumps(settings)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return min(float(line) for line in output.split()[1:])
+def compare(title: str, settings: dict[str, tuple[str, dict[str, Any]]], *, rounds: int) -> None:
+    """Measure all settings in turn and print a table; those of nnU-Net come first, plain float32 as the very first."""
+    found: dict[str, list[Measured]] = {name: [] for name in settings}
+    for _ in range(rounds):
+        for name, (python, options) in settings.items():
+            found[name].append(measured_apart(python, options))
+    seconds = {name: median(one["seconds"] for one in found[name]) for name in found}
+    first = next(iter(seconds))
+    best = min((name for name in seconds if name.startswith("nnU-Net")), key=seconds.__getitem__)
+    print(f"\n{title}; nnU-Net's best here: {best}")
+    print("  seconds  to float32  to best  GFLOP ratio  peak GiB")
+    for name, value in seconds.items():
+        flops = found[name][0]["flops"] / found[first][0]["flops"]
+        memory = max(one["memory"] for one in found[name])
+        print(
+            f"{value:9.3f}  {value / seconds[first]:10.2f}  {value / seconds[best]:7.2f}  {flops:11.3f}  {memory:8.2f}",
+            name,
+            flush=True,
+        )
 
 
 def main() -> int:
-    """Print seconds per step and the ratio to the reference."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patch", type=int, default=64)
     parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--base-features", type=int, default=8)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--base-features", type=int, nargs="*", default=[8, 32])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--part", choices=["network", "uda"], nargs="*", default=["network", "uda"])
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    python = os.environ.get("PEDSEG_PEERS_PYTHON")
-    name = "nnU-Net float32" if python else "MONAI DynUNet float32"
-    best: dict[str, float] = {}
-    for _ in range(arguments.rounds):
-        seconds = peer_seconds(python, arguments) if python else dynunet_seconds(arguments)
-        best[name] = min(best.get(name, seconds), seconds)
-        for bf16 in (False, True):
-            for channels_last in (False, True):
-                for plain_norm in (True, False):
-                    network, image = ours(arguments, channels_last=channels_last, plain_norm=plain_norm)
-                    step = training_step(network, image, bf16=bf16)
-                    key = f"pedseg {'bf16' if bf16 else 'float32'}{', channels-last' if channels_last else ''}"
-                    key += ", PyTorch's instance norm" if plain_norm else ""
-                    seconds = fastest(step, steps=arguments.steps)
-                    best[key] = min(best.get(key, seconds), seconds)
-    for key, seconds in best.items():
-        sys.stdout.write(f"{seconds:8.3f} s  {seconds / best[name]:5.2f}  {key}\n")
+    if arguments.measure:
+        print(json.dumps(measure(json.loads(arguments.measure))))
+        return 0
+    from pedseg.hardware import describe_machine, fast_precision
+    from pedseg.networks.topology import plan_topology
+
+    print(f"{describe_machine()}; {arguments.threads} threads, CPU time")
+    peer, own = os.environ["PEDSEG_PEERS_PYTHON"], sys.executable
+    native = fast_precision(torch.device("cpu")).precision == "bf16"
+    for base in arguments.base_features:
+        plan = plan_topology(patch_size=(arguments.patch,) * 3, base_features=base)
+        common = {**plan.as_lists(), "patch": [arguments.patch] * 3, "classifier": False}
+        common |= {"batch": arguments.batch, "steps": arguments.steps, "threads": arguments.threads}
+        title = f"{arguments.patch}³, batch {arguments.batch}, base_features {base}"
+        kinds = [
+            (f"{precision}{', channels-last' if last else ''}", {"bf16": precision == "bf16", "channels_last": last})
+            for precision in (("float32", "bf16") if native else ("float32",))
+            for last in (False, True)
+        ]
+        peers = {f"nnU-Net {name}": (peer, {**common, **kind, "own": False}) for name, kind in kinds}
+        for part in arguments.part:
+            extra = {"own": True, "classifier": part == "uda"}
+            ours = {
+                f"pedseg {name}": (own, {**common, **kind, **extra}) for name, kind in kinds if kind["channels_last"]
+            }
+            compare(f"{part}, {title}", peers | ours, rounds=arguments.rounds)
     return 0
 
 

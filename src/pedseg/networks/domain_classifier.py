@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pedseg.errors import PedsegError
+from pedseg.networks.convolution import Convolution
 from pedseg.networks.normalisation import InstanceNorm
 
 Norm = Literal["instance", "batch"]
@@ -161,7 +162,7 @@ def _block(in_channels: int, channels: int, norm: Norm) -> nn.Sequential:
     layers: list[nn.Module] = []
     for before in (in_channels, channels):
         layers += [
-            nn.Conv3d(before, channels, 3, padding=1),
+            Convolution(before, channels, 3, padding=1),
             InstanceNorm(channels) if norm == "instance" else nn.BatchNorm3d(channels),
             nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
         ]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pedseg.errors import PedsegError
+from pedseg.networks.convolution import Convolution
 from pedseg.networks.normalisation import InstanceNorm
 from pedseg.networks.topology import AXES, Topology, Triple, plan_topology
 
@@ -257,10 +258,12 @@ def above(logits: Tensor, thresholds: Tensor) -> Tensor:
 
 
 def _finish(module: nn.Module, *, conv_bias: bool) -> None:
-    """Give MONAI's convolutions their biases and its instance norms the layout-keeping form."""
+    """Give MONAI's convolutions their biases and the fast gradient, and its instance norms the layout-keeping form."""
     for child in list(module.modules()):
         if conv_bias and isinstance(child, nn.Conv3d) and child.bias is None:
             child.bias = nn.Parameter(torch.zeros(child.out_channels))
+        if type(child) is nn.Conv3d:
+            child.__class__ = Convolution  # the same module, with another way to its gradient
         for name, norm in list(child.named_children()):
             if type(norm) is nn.InstanceNorm3d:
                 child.register_module(name, InstanceNorm(norm.num_features, eps=norm.eps))
