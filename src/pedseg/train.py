@@ -17,6 +17,7 @@ from pedseg.configuration import run_hydra
 from pedseg.errors import PedsegError, ProblemsError
 from pedseg.files import read_json
 from pedseg.hardware import cores
+from pedseg.memory import reused_memory
 from pedseg.runs import RunFolder
 from pedseg.signals import Stopped, is_helper_process, stoppable
 
@@ -128,7 +129,8 @@ def fit(
     trainer: Trainer = instantiate(cfg.trainer, precision=precision, callbacks=callbacks, logger=loggers)
     failed = True
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True)
+        with reused_memory():
+            trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True)
         calibrate(config, folder, selection, trainer)
         failed = False
     except Stopped as stopped:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pedseg.errors import PedsegError
 from pedseg.hardware import Precision, autocast
-from pedseg.inference.memory import reused_memory
+from pedseg.memory import reused_memory
 
 SIGMA_SCALE = 1 / 8  # nnU-Net: standard deviation of the importance, as a part of the patch
 IMPORTANCE_PEAK = 10.0  # nnU-Net: weight of a window's centre voxel

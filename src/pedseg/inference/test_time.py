@@ -51,7 +51,12 @@ def adapted(
     parameters = norm_parameters(network)
     before = [parameter.detach().clone() for parameter in parameters]
     try:
-        with torch.inference_mode(mode=False), torch.enable_grad(), cudnn.flags(enabled=True, deterministic=True):
+        with (
+            _others_frozen(network, parameters),
+            torch.inference_mode(mode=False),
+            torch.enable_grad(),
+            cudnn.flags(enabled=True, deterministic=True),
+        ):
             _lower_entropy(network, parameters, image, brain, patch_size=patch_size, settings=settings)
         yield
     finally:
@@ -59,6 +64,20 @@ def adapted(
             for parameter, value in zip(parameters, before, strict=True):
                 parameter.copy_(value)
                 parameter.grad = None
+
+
+@contextmanager
+def _others_frozen(network: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Let no layer compute a gradient that nobody reads."""
+    adapted = {id(parameter) for parameter in parameters}
+    others = [p for p in network.parameters() if p.requires_grad and id(p) not in adapted]
+    try:
+        for parameter in others:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in others:
+            parameter.requires_grad_(True)
 
 
 def _lower_entropy(

@@ -16,7 +16,6 @@ from pedseg.losses import DeepSupervisionLoss, DiceBCELoss
 from pedseg.modules.gradient_layout import keep_strides
 from pedseg.modules.pseudo_dice import PseudoDice
 from pedseg.networks import UNet
-from pedseg.networks.memory import keep_freed_memory
 from pedseg.networks.unet import PARTS
 
 
@@ -132,11 +131,6 @@ class SegmentationModule(LightningModule):
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         return optimizer
-
-    def on_fit_start(self) -> None:
-        """Let the CPU's tensors of a step take the memory of those before."""
-        if self.device.type == "cpu":
-            keep_freed_memory()
 
     def on_train_epoch_start(self) -> None:
         """Set the epoch's learning rate."""

@@ -18,6 +18,7 @@ import torch
 from pedseg.data.datamodule import PatchDataModule
 from pedseg.hardware import Precision
 from pedseg.inference.sliding_window import sliding_window_logits
+from pedseg.memory import reused_memory
 from pedseg.networks import UNet
 
 WARM_UP = 2  # steps that choose kernels and fill caches
@@ -95,7 +96,8 @@ def measure(trainer: pl.Trainer, clock: StepClock, module: pl.LightningModule, d
     data.steps_per_epoch = max(data.steps_per_epoch, WARM_UP + MOST)
     device = trainer.strategy.root_device
     _forget_peaks(device)
-    trainer.fit(module, datamodule=data)
+    with reused_memory():
+        trainer.fit(module, datamodule=data)
     steps = _gaps(clock.ends)[WARM_UP - 1 :]
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else KIBI)
     gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None

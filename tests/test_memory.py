@@ -10,8 +10,8 @@ import threading
 import pytest
 import torch
 
-from pedseg.inference import memory
-from pedseg.inference.memory import reused_memory
+from pedseg import memory
+from pedseg.memory import reused_memory
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 # Pages that the kernel has to give for 64 MB, time after time; in a process of its own, whose heap has no gaps.

@@ -1,4 +1,4 @@
-"""Let the C library keep the memory of large tensors from one forward pass to the next."""
+"""Let the C library keep the memory of large tensors from one pass through a network to the next."""
 
 import ctypes
 import threading
@@ -18,7 +18,7 @@ def reused_memory() -> Iterator[None]:
     """Keep what is freed for the next allocation, for as long as the context lasts; then give it back.
 
     glibc takes every large tensor fresh from the kernel, which fills it with zeros page by page: at 128³ voxels and
-    full width up to a third of a forward pass on one core. Nothing that is computed changes. Contexts may overlap, in
+    full width up to a third of a forward pass on one core, and as much of a training step. Nothing that is computed changes. Contexts may overlap, in
     one thread or several. Without glibc (macOS, musl) nothing happens.
     """
     _enter(+1)
