@@ -18,8 +18,8 @@ def reused_memory() -> Iterator[None]:
     """Keep what is freed for the next allocation, for as long as the context lasts; then give it back.
 
     glibc takes every large tensor fresh from the kernel, which fills it with zeros page by page: at 128³ voxels and
-    full width up to a third of a forward pass on one core, and as much of a training step. Nothing that is computed changes. Contexts may overlap, in
-    one thread or several. Without glibc (macOS, musl) nothing happens.
+    full width up to a third of a forward pass on one core, and as much of a training step. Nothing that is computed
+    changes. Contexts may overlap, in one thread or several. Without glibc (macOS, musl) nothing happens.
     """
     _enter(+1)
     try:

@@ -1,4 +1,4 @@
-"""The convolution with the fast weight gradient against PyTorch's."""
+"""The convolution's fast ways against PyTorch's."""
 
 import os
 import platform
@@ -46,6 +46,44 @@ def test_gradients_equal_those_in_float64(
     assert torch.equal(found[0], plain(x))
     for own, exact in zip(found, gradients(plain.double(), x.double()), strict=True):
         torch.testing.assert_close(own.double(), exact, atol=1e-5 * float(exact.abs().max()), rtol=0)
+
+
+def test_many_voxels_lose_little_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64³ of them, of which each weight's gradient is a sum; PyTorch's own is as far off on a CPU with AVX-512."""
+    monkeypatch.setattr(convolution, "_lacks_avx512", lambda: True)
+    torch.manual_seed(0)
+    layer = Convolution(8, 8, 3, padding=1).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    plain = nn.Conv3d(8, 8, 3, padding=1).double()
+    plain.load_state_dict(layer.state_dict())
+    x = torch.randn(1, 8, 64, 64, 64).contiguous(memory_format=torch.channels_last_3d)
+    for own, exact in zip(gradients(layer, x), gradients(plain, x.double()), strict=True):
+        torch.testing.assert_close(own.double(), exact, atol=1e-4 * float(exact.abs().max()), rtol=0)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_kernel_of_one_voxel_is_a_product_of_matrices(batch: int, bias: bool) -> None:
+    torch.manual_seed(0)
+    layer = Convolution(8, 3, 1, bias=bias).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    plain = nn.Conv3d(8, 3, 1, bias=bias).double()
+    plain.load_state_dict(layer.state_dict())
+    x = torch.randn(batch, 8, 6, 5, 7).contiguous(memory_format=torch.channels_last_3d)
+    output = layer(x)
+    assert output.is_contiguous(memory_format=torch.channels_last_3d)
+    for own, exact in zip(gradients(layer, x), gradients(plain, x.double()), strict=True):
+        torch.testing.assert_close(own.double(), exact, atol=2e-6 * float(exact.abs().max()), rtol=0)
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_other_layouts_and_precisions_are_pytorchs(kernel: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "_lacks_avx512", lambda: True)
+    layer = Convolution(4, 8, kernel, padding=kernel // 2)
+    x = torch.randn(2, 4, 8, 8, 8)
+    assert type(layer(x).grad_fn).__name__ == "ConvolutionBackward0"
+    layer.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    with torch.autocast("cpu", torch.bfloat16):
+        output = layer(x.contiguous(memory_format=torch.channels_last_3d))
+    assert type(output.grad_fn).__name__ == "ConvolutionBackward0"
 
 
 def test_frozen_weights_and_frozen_inputs_get_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Convolutions with faster weight gradients on CPUs."""
+"""Convolutions by the fastest way that a CPU has for them."""
 
 import os
 from functools import cache
@@ -16,39 +16,55 @@ Geometry = tuple[Triple, Triple]  # stride and padding along z, y, x
 
 
 class Convolution(nn.Conv3d):
-    """`torch.nn.Conv3d` whose weight gradient takes less than half the time on CPUs without AVX-512.
+    """`torch.nn.Conv3d`, faster on CPUs for channels-last float32.
+
+    A 1³ kernel is a product of matrices; PyTorch's own way to it copies the input into the other layout and takes five
+    to ten times as long.
 
     For AVX2, oneDNN 3.12 has a direct kernel of the weight gradient only for inputs that are not padded in depth; it
     unfolds others into matrices, which with few channels takes longer than the forward and the input's gradient
-    together. Here the input of such a layer comes with the planes of zeros that the padding stands for. Everything
-    else, and every other device, is PyTorch's.
+    together. Here the input of such a layer comes with the planes of zeros that the padding stands for, and the weight
+    gradient takes less than half the time. It is then as exact as on a CPU with AVX-512, which is a little less than by
+    the slow way.
+
+    Everything else, and every other device, is PyTorch's.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
         """Convolve (B, C, D, H, W)."""
-        if not self._unfolds(input):
+        if not self._is_plain(input):
+            return super().forward(input)
+        if self.kernel_size == self.stride == (1, 1, 1) and self.padding == (0, 0, 0):
+            weight = self.weight.view(self.out_channels, self.in_channels)
+            return F.linear(input.movedim(1, -1), weight, self.bias).movedim(-1, 1)
+        if not self._unfolds():
             return super().forward(input)
         output: Tensor = _PaddedByHand.apply(  # type: ignore[no-untyped-call]
             input, self.weight, self.bias, (self.stride, self.padding)
         )
         return output
 
-    def _unfolds(self, x: Tensor) -> bool:
+    def _is_plain(self, x: Tensor) -> bool:
+        """Whether the ways of this class are open: dense, on the CPU, in channels-last float32."""
+        return (
+            x.device.type == "cpu"
+            and x.dtype is torch.float32
+            and x.is_contiguous(memory_format=torch.channels_last_3d)
+            and not torch.compiler.is_compiling()
+            and not torch.is_autocast_enabled("cpu")
+            and self.groups == max(self.dilation) == 1
+            and self.padding_mode == "zeros"
+        )
+
+    def _unfolds(self) -> bool:
         """Whether PyTorch's weight gradient of this layer would take the slow way."""
         depth = self.padding[0]
         return (
-            x.device.type == "cpu"
-            and self.weight.requires_grad
+            self.weight.requires_grad
             and torch.is_grad_enabled()
-            and not torch.compiler.is_compiling()
-            and not torch.is_autocast_enabled("cpu")
-            and x.dtype is torch.float32
-            and x.is_contiguous(memory_format=torch.channels_last_3d)
             and isinstance(depth, int)
             and depth > 0
             and min(self.in_channels, self.out_channels) < FEW_CHANNELS
-            and self.groups == max(self.dilation) == 1
-            and self.padding_mode == "zeros"
             and _lacks_avx512()
         )
 
