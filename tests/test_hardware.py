@@ -124,6 +124,25 @@ def test_other_devices_get_float32() -> None:
     assert fast_precision(torch.device("mps")).precision == "32"
 
 
+@pytest.mark.parametrize("given", [None, "ACTIVE"])
+def test_threads_that_wait_sleep_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch, given: str | None) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    hardware.sleep_while_waiting()
+    assert os.environ["OMP_WAIT_POLICY"] == (given or "PASSIVE")
+
+
+@pytest.mark.parametrize(("number", "expected"), [(0, (1, 0)), (1, (1, 0)), (2, (1, 1)), (16, (15, 1))])
+def test_cores_of_a_training_on_the_cpu(number: int, expected: tuple[int, int]) -> None:
+    assert hardware.share_cores(number, on_cpu=True) == expected
+
+
+@pytest.mark.parametrize(("number", "workers"), [(1, 1), (2, 1), (8, 7), (64, 12)])
+def test_cores_beside_a_gpu(number: int, workers: int) -> None:
+    assert hardware.share_cores(number, on_cpu=False).workers == workers
+
+
 def test_the_machine_is_described_without_its_name() -> None:
     text = describe_machine()
     assert cpu_kind() in text

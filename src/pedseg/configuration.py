@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pedseg.errors import PedsegError
-from pedseg.hardware import cores
+from pedseg.hardware import cores, sleep_while_waiting
 from pedseg.signals import Stopped, is_helper_process, stoppable
 
 USAGE_ERROR = 2
@@ -122,6 +122,7 @@ def exit_code(body: Callable[[], int | None]) -> int:
 
     Processes of a distributed run beside the first end with 0 then: it is the first that speaks for the run.
     """
+    sleep_while_waiting()
     try:
         with stoppable():
             return body() or 0

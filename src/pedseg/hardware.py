@@ -102,6 +102,16 @@ def share_cores(number: int, *, on_cpu: bool) -> Share:
     return Share(threads=1, workers=max(1, min(MOST_LOADERS, number - 1)))
 
 
+def sleep_while_waiting() -> None:
+    """Let threads of PyTorch that wait for others sleep; to be called before it is loaded.
+
+    As it comes they keep their cores busy. Two trainings of two threads on two cores then take four times as long side
+    by side as one after the other (tests/benchmarks/bench_side_by_side.py); asleep they cost a training that is alone
+    up to a tenth. OMP_WAIT_POLICY, where it is set, stays.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def _quotas() -> list[float]:
     """CPU quotas, in cores, of the control groups that hold this process."""
     try:

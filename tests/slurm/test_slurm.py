@@ -50,4 +50,4 @@ def test_jobs_are_submitted_queued_again_when_time_runs_out_and_end(
 def test_a_cluster_is_for_sweeps(toy_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(toy_world, tmp_path, "experiment=uda", "cluster=slurm") == 2
     assert "add -m" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.rglob("config.json"))
