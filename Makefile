@@ -47,11 +47,12 @@ format: $(STAMP)  ## Rewrite the sources in the project's style
 	"$(BIN)/ruff" format .
 
 # The slow kind of CPU is forced: convolutions and PyTorch's own kernels are held to AVX2
+WITH_PEERS := PEDSEG_PEERS_PYTHON="$(wildcard $(CURDIR)/$(PEERS)/bin/python)"
 AVX2 := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2
 bench: $(STAMP)  ## Measure against peers, on this CPU and held to AVX2; each line prints a ratio
-	@for f in tests/benchmarks/bench_*.py; do \
-		echo "== $$f"; "$(BIN)/python" "$$f" || exit 1; \
-		echo "== $$f, AVX2"; env $(AVX2) "$(BIN)/python" "$$f" || exit 1; done
+	@for f in tests/benchmarks/bench_*.py; do m=tests.benchmarks.$$(basename $$f .py); \
+		echo "== $$m"; $(WITH_PEERS) "$(BIN)/python" -m $$m || exit 1; \
+		echo "== $$m, AVX2"; env $(AVX2) $(WITH_PEERS) "$(BIN)/python" -m $$m || exit 1; done
 
 peers: $(PEERS)/.installed  ## The programs that tests compare with, in an environment of their own (1.5 GB)
 

@@ -1,6 +1,6 @@
 """Time a training step of the U-Net, and one with the paper's domain classifier, against nnU-Net's own network.
 
-Run: ``PEDSEG_PEERS_PYTHON=… python tests/benchmarks/bench_network.py``. Each measurement is a process of its own, and
+Run: ``python -m tests.benchmarks.bench_network`` after ``make peers``. Each measurement is a process of its own, and
 the processes take turns; the medians over the rounds of each one's fastest step are given. Seconds are those of CPU
 time, so that with one thread a shared machine's other work is not counted (caches and memory are shared all the same).
 All steps are forward, nnU-Net's loss over its heads, backward, clipping and SGD, without augmentation. nnU-Net's own
@@ -179,9 +179,14 @@ def main() -> int:
         return 0
     from pedseg.hardware import describe_machine, fast_precision
     from pedseg.networks.topology import plan_topology
+    from tests.conftest import find_peers_python
 
     print(f"{describe_machine()}; {arguments.threads} threads, CPU time")
-    peer, own = os.environ["PEDSEG_PEERS_PYTHON"], sys.executable
+    python, own = find_peers_python(), sys.executable
+    if python is None:
+        print("no peers' environment to compare with (make peers, or set PEDSEG_PEERS_PYTHON)")
+        return 0
+    peer = str(python)
     native = fast_precision(torch.device("cpu")).precision == "bf16"
     for base in arguments.base_features:
         plan = plan_topology(patch_size=(arguments.patch,) * 3, base_features=base)

@@ -1,7 +1,7 @@
 """Time preparing a cohort with the whole command, on two processes, against nnU-Net's ``plan_and_preprocess``.
 
-Run: ``PEDSEG_PEERS_PYTHON=PYTHON python tests/benchmarks/bench_preparation.py --case FOLDER``, where FOLDER holds one
-real labelled case. Every case of the cohort is that case with one voxel changed, since copies are refused. Both
+Run: ``PEDSEG_PEERS_PYTHON=PYTHON python -m tests.benchmarks.bench_preparation [--case FOLDER]``, where FOLDER holds one
+labelled case; without it a real one is taken from the reference material, or a synthetic one at 1 mm is made. Every case of the cohort is that case with one voxel changed, since copies are refused. Both
 commands run on a smaller and a larger cohort, in turn: the difference is what one more case costs, the total holds the
 start of the programs too. nnU-Net extracts its fingerprint, plans and preprocesses 3d_fullres, without its check of the
 data; pedseg checks all files first. Bytes are those of the prepared images, beside their float32 array.
@@ -28,9 +28,12 @@ from pedseg.data.store import IMAGE, CohortStore
 from pedseg.files import write_json
 from pedseg.hardware import describe_machine
 from pedseg.imaging import read_label
+from tests.benchmarks.bench_store import synthetic_case
+from tests.conftest import reference_folder
 
 WORKERS = 2
 COHORT = "Dataset501_Cohort"
+REAL = "UPENN-GBM-00006_11"  # the labelled case of the reference material
 PEER_ARGUMENTS = ("-d", "501", "-c", "3d_fullres", "-np", str(WORKERS), "-npfp", str(WORKERS))
 PEER_PROGRAM = (
     "from nnunetv2.experiment_planning.plan_and_preprocess_entrypoints import plan_and_preprocess_entry as run\n"
@@ -134,17 +137,29 @@ def compare(found: Mapping[tuple[str, int], list[Cost]], few: int, many: int, fi
     return rows
 
 
+def labelled_case(given: Path | None, folder: Path) -> Case:
+    """The case in `given`, else a real one, else a synthetic one that is made in `folder`."""
+    reference = reference_folder()
+    if given is None and reference is not None:
+        given = reference / "real" / REAL
+    if given is None:
+        synthetic_case(folder)
+        given = folder / "adult"
+    return find_cases(given, cohort="case", labelled=True).cases[0]
+
+
 def main() -> None:
     """Print what both commands take, and ratios; write them as JSON if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", type=Path, required=True, help="folder of a labelled case")
+    parser.add_argument("--case", type=Path, help="folder of a labelled case")
     parser.add_argument("--cases", type=int, nargs=2, default=[8, 40], help="sizes of the two cohorts")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the seconds")
     arguments = parser.parse_args()
     print(describe_machine())
-    case = find_cases(arguments.case, cohort="case", labelled=True).cases[0]
-    found = measure(case, arguments.cases, arguments.rounds, os.environ.get("PEDSEG_PEERS_PYTHON"))
+    with tempfile.TemporaryDirectory() as name:
+        case = labelled_case(arguments.case, Path(name))
+        found = measure(case, arguments.cases, arguments.rounds, os.environ.get("PEDSEG_PEERS_PYTHON"))
     few, many = arguments.cases
     rows = {field: compare(found, few, many, field) for field in Cost._fields}
     if arguments.json:
