@@ -1,10 +1,11 @@
 """Time preparing a cohort with the whole command, on two processes, against nnU-Net's ``plan_and_preprocess``.
 
 Run: ``PEDSEG_PEERS_PYTHON=PYTHON python -m tests.benchmarks.bench_preparation [--case FOLDER]``, where FOLDER holds one
-labelled case; without it a real one is taken from the reference material, or a synthetic one at 1 mm is made. Every case of the cohort is that case with one voxel changed, since copies are refused. Both
-commands run on a smaller and a larger cohort, in turn: the difference is what one more case costs, the total holds the
-start of the programs too. nnU-Net extracts its fingerprint, plans and preprocesses 3d_fullres, without its check of the
-data; pedseg checks all files first. Bytes are those of the prepared images, beside their float32 array.
+labelled case; without it a real one is taken from the reference material, or a synthetic one at 1 mm is made. Every
+case of the cohort is that case with one voxel changed, since copies are refused. Both commands run on a smaller and a
+larger cohort, in turn: the difference is what one more case costs, the total holds the start of the programs too.
+nnU-Net extracts its fingerprint, plans and preprocesses 3d_fullres, without its check of the data; pedseg checks all
+files first. Bytes are those of the prepared images, beside their float32 array.
 """
 
 import argparse
