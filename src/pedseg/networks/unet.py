@@ -129,6 +129,7 @@ class UNet(nn.Module):
         )
         _finish(self.encoder, conv_bias=conv_bias)
         _finish(self.decoder, conv_bias=conv_bias)
+        _finish(self.seg_layers, conv_bias=False)  # they have them
         self.apply(_initialise)
         self.register_buffer("thresholds", None, persistent=False)
         if thresholds is not None:
