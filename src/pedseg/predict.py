@@ -28,7 +28,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--no-mirror", action="store_true", help="do not average over mirrored windows (8 times faster)")
     p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default: %(default)s")
     p.add_argument("--precision", default="auto", choices=("auto", "32", "bf16", "16"), help="auto: what is fast here")
-    p.add_argument("--window-batch", type=int, default=1, help="windows, each mirroring counted, per forward pass (%(default)s)")
+    p.add_argument(
+        "--window-batch", type=int, default=1, help="windows, mirrorings counted, per forward pass (%(default)s)"
+    )
     p.add_argument(
         "--adapt-steps", type=int, default=0, metavar="N", help="steps of test-time adaptation on each case (0: none)"
     )

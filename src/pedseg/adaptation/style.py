@@ -128,7 +128,10 @@ def _quantiles(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def _ordered(values: Tensor) -> Tensor:
-    """Values in ascending order; NumPy's sort is ten times as fast as PyTorch's on the CPU."""
-    if values.device.type != "cpu":
+    """Values in ascending order; NumPy's sort is ten times as fast as PyTorch's on the CPU.
+
+    It cannot sort tensors that hold no values, by which `pedseg.planning` counts memory.
+    """
+    if values.device.type != "cpu" or type(values) is not Tensor:
         return values.sort().values
     return torch.from_numpy(np.sort(values.numpy()))
