@@ -4,14 +4,19 @@ import traceback
 from collections import Counter
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
+import lightning
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import pedseg
+
+PACKAGES = tuple(str(Path(str(package.__file__)).parent) for package in (pedseg, lightning))
 # Operators whose result, or whose size, the host has to know.
 OPERATORS = {"_local_scalar_dense", "is_nonzero", "nonzero", "bincount", "masked_select", "equal", "_unique2"}
 INDEXING = {"index", "index_put", "index_put_"}  # by a mask these look for what is not zero
@@ -35,9 +40,9 @@ class Waits(Callback):
         self.watching = self.watching and not trainer.is_last_batch  # behind which the epoch ends
 
     def note(self, name: str) -> None:
-        frames = [f for f in traceback.extract_stack() if "/pedseg/" in f.filename or "/lightning/" in f.filename]
+        frames = [frame for frame in traceback.extract_stack() if frame.filename.startswith(PACKAGES)]
         place = frames[-1] if frames else None
-        if name == "to" and not (place and "/pedseg/" in place.filename):
+        if name == "to" and not (place and place.filename.startswith(PACKAGES[0])):
             return  # Lightning moves the batch without waiting, and all else lies where it is sent
         self.found[f"{name} at {place.filename}:{place.lineno}" if place else f"{name} in the backward"] += 1
 

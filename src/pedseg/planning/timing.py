@@ -1,5 +1,6 @@
 """Seconds of real training steps, validation steps, batches and windows, and the memory that they take."""
 
+import os
 import resource
 import sys
 import time
@@ -99,7 +100,7 @@ def measure(trainer: pl.Trainer, clock: StepClock, module: pl.LightningModule, d
     with reused_memory():
         trainer.fit(module, datamodule=data)
     steps = _gaps(clock.ends)[WARM_UP - 1 :]
-    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else KIBI)
+    host = _peak_of(os.getpid()) or _own_peak()
     gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
     validation = _gaps(clock.validation_ends)
     return Measured(
@@ -169,6 +170,11 @@ def _forget_peaks(device: torch.device) -> None:
             PEAK.write_text("5", encoding="ascii")
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+
+
+def _own_peak() -> int:
+    """Most resident bytes of this process, and on Linux of the one that started it, where that had more."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else KIBI)
 
 
 def _peak_of(pid: int | None) -> int:
