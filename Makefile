@@ -48,12 +48,11 @@ format: $(STAMP)  ## Rewrite the sources in the project's style
 
 # The slow kind of CPU is forced: convolutions and PyTorch's own kernels are held to AVX2. Cohorts of up to 2,000 cases
 # take long and are left out: python -m tests.benchmarks.bench_scale
-WITH_PEERS := PEDSEG_PEERS_PYTHON="$(wildcard $(CURDIR)/$(PEERS)/bin/python)"
 AVX2 := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2
 bench: $(STAMP)  ## Measure against peers, on this CPU and held to AVX2; each line prints a ratio
 	@for f in $(filter-out %/bench_scale.py,$(wildcard tests/benchmarks/bench_*.py)); do m=tests.benchmarks.$$(basename $$f .py); \
-		echo "== $$m"; $(WITH_PEERS) "$(BIN)/python" -m $$m || exit 1; \
-		echo "== $$m, AVX2"; env $(AVX2) $(WITH_PEERS) "$(BIN)/python" -m $$m || exit 1; done
+		echo "== $$m"; "$(BIN)/python" -m $$m || exit 1; \
+		echo "== $$m, AVX2"; env $(AVX2) "$(BIN)/python" -m $$m || exit 1; done
 
 peers: $(PEERS)/.installed  ## The programs that tests compare with, in an environment of their own (1.5 GB)
 

@@ -29,7 +29,7 @@ SECTIONS = (
     "Metrics", "Network", "Preprocessing", "Training", "Prediction", "Post-processing", "Interoperation",
     "Published results",
 )  # fmt: skip
-BENCHMARKS = ("bench_metrics.py", "bench_augmentation.py")  # those that write their ratios as JSON
+BENCHMARKS = ("bench_metrics", "bench_augmentation")  # those that write their ratios as JSON
 MIN_ET_MM3 = 60  # cases below are left out of the paper's Table 3
 Row = dict[str, Any]
 
@@ -91,8 +91,8 @@ def benchmark(folder: Path) -> list[Row]:
     lines: list[Row] = []
     for name in BENCHMARKS:
         output = folder / f"{name}.json"
-        script = Path(__file__).parent / "benchmarks" / name
-        subprocess.run([sys.executable, script, "--json", output], check=True)
+        command = [sys.executable, "-m", f"tests.benchmarks.{name}", "--json", str(output)]
+        subprocess.run(command, check=True, cwd=Path(__file__).parents[1])
         lines += json.loads(output.read_text(encoding="utf-8"))
     return lines
 

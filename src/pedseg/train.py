@@ -268,13 +268,21 @@ def _check_cluster(config: Mapping[str, Any]) -> None:
     """Refuse to train here what was meant to be submitted.
 
     Raises:
-        PedsegError: a cluster is named, and this is no job of a sweep.
+        PedsegError: a cluster is named, and this is no job of a sweep; or the job has other GPUs than it trains with.
     """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
     if config["cluster"] and HydraConfig.get().mode != RunMode.MULTIRUN:
         raise PedsegError("cluster= hands the jobs of a sweep to a scheduler; add -m, also for a single job")
+    cluster, trainer = config["cluster"] or {}, config["trainer"]
+    for name, asked in (("gpus", "devices"), ("nodes", "num_nodes")):
+        wanted, given = cluster.get(name, 0), trainer[asked]
+        if wanted > 1 and str(given) not in (str(wanted), "auto"):
+            raise PedsegError(
+                f"cluster.{name}={wanted} starts as many processes, and trainer.{asked}={given} trains with others; "
+                f"give trainer=ddp trainer.{asked}={wanted}"
+            )
 
 
 def _is_first_process() -> bool:

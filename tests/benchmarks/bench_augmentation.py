@@ -1,8 +1,8 @@
 """Time reading and augmenting a labelled patch, on one thread, against nnU-Net's own chain.
 
-Run: ``python tests/benchmarks/bench_augmentation.py --patch 128 --samples 60``. Both sides start from a case in memory
+Run: ``python -m tests.benchmarks.bench_augmentation --patch 128 --samples 60``. Both sides start from a case in memory
 (4 float32 channels of 140 × 175 × 145) and end with an image and region masks: ours reads the box that the drawn
-rotation and scaling need, nnU-Net crops its fixed larger box. With PEDSEG_PEERS_PYTHON set nnU-Net runs in that
+rotation and scaling need, nnU-Net crops its fixed larger box. After ``make peers`` nnU-Net runs in that
 interpreter, a patch of each side in turn; without, its figure measured before (565 ms + 37 ms for the crop of a 128³
 patch) stands in. Processor time is given too, which other work on the machine disturbs less.
 Both are mixtures of patches on which much or nothing fires, so the mean over samples is what a training run pays.
@@ -29,6 +29,7 @@ from pedseg.data.store import CohortStore
 from pedseg.files import write_json
 from pedseg.hardware import describe_machine
 from pedseg.labels import Domain, Region
+from tests.conftest import find_peers_python
 
 SHAPE = (140, 175, 145)
 RECORDED_MS = 602.0
@@ -129,7 +130,7 @@ def our_costs(patch: int) -> Iterator[tuple[float, float]]:
         yield time.perf_counter() - wall, time.process_time() - cpu
 
 
-def peer_costs(python: str, patch: int) -> Iterator[tuple[float, float]]:
+def peer_costs(python: Path, patch: int) -> Iterator[tuple[float, float]]:
     """The same of nnU-Net, in a process of its own that works when it is asked."""
     command = [python, "-c", PEER_PROGRAM, json.dumps({"patch": patch, "shape": SHAPE})]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -145,7 +146,7 @@ def peer_costs(python: str, patch: int) -> Iterator[tuple[float, float]]:
             yield wall, cpu
 
 
-def measure(patch: int, samples: int, python: str | None) -> dict[str, NDArray[np.float64]]:
+def measure(patch: int, samples: int, python: Path | None) -> dict[str, NDArray[np.float64]]:
     """Milliseconds (samples, 2) of each side, in turn; the first patches of a side are not counted."""
     sides = {"ours": our_costs(patch)} | ({"nnU-Net": peer_costs(python, patch)} if python else {})
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
@@ -155,7 +156,7 @@ def measure(patch: int, samples: int, python: str | None) -> dict[str, NDArray[n
     return {name: 1e3 * np.array(costs[WARM_UP:]) for name, costs in found.items()}
 
 
-def compare(patch: int, samples: int, python: str | None) -> dict[str, Any]:
+def compare(patch: int, samples: int, python: Path | None) -> dict[str, Any]:
     """Mean seconds per patch of both sides and their ratio, printed with the medians; the peer's may be missing."""
     found = measure(patch, samples, python)
     for name, costs in found.items():
@@ -188,7 +189,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured, in seconds")
     arguments = parser.parse_args()
     print(describe_machine())
-    python = os.environ.get("PEDSEG_PEERS_PYTHON")
+    python = find_peers_python()
     rows = [compare(patch, arguments.samples, python) for patch in arguments.patch]
     if arguments.json:
         write_json(arguments.json, [row for row in rows if row["ratio"] is not None])

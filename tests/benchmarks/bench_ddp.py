@@ -1,6 +1,6 @@
 """Time a UDA step of two gloo processes with one thread each against one process of two threads, same global batch.
 
-Run: ``python tests/benchmarks/bench_ddp.py --size 40 48 40``. Steps are real ones of Lightning's loop, on random images
+Run: ``python -m tests.benchmarks.bench_ddp --size 40 48 40``. Steps are real ones of Lightning's loop, on random images
 and past the ramp of alpha, with channels-last weights. Programs take turns, the first steps of each warm up, medians
 are compared. Printed too: what a step sends through gloo, and DDP's warnings of strides, which would mean copies.
 """

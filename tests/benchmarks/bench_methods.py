@@ -1,6 +1,6 @@
 """Time a training step of every adapting experiment against the plain UDA step, and prediction with TENT.
 
-Run: ``python tests/benchmarks/bench_methods.py --size 40 48 40``. Every step is a real one, Lightning's loop with
+Run: ``python -m tests.benchmarks.bench_methods --size 40 48 40``. Every step is a real one, Lightning's loop with
 gradient clipping and the callbacks of a run, on random images and at 0.9 of the training, when every term is on. Steps
 of all experiments take turns, the first of each turn warms up, and medians are compared with those of the supervised
 step (the same global batch, all of it labelled) and of ``uda``. ``--memory`` adds the growth of resident memory over

@@ -1,7 +1,7 @@
 """Time the scores of cases of 240 × 240 × 155 voxels and three regions against the packages of two challenges.
 
-Run: ``python tests/benchmarks/bench_metrics.py``. One case is a tumour of median size with rough borders, the other
-hundreds of small lesions. surface-distance computes Dice and HD95 of the same masks. With PEDSEG_PEERS_PYTHON set,
+Run: ``python -m tests.benchmarks.bench_metrics``. One case is a tumour of median size with rough borders, the other
+hundreds of small lesions. surface-distance computes Dice and HD95 of the same masks. After ``make peers``
 brats-evaluation scores the same label maps in a process of that interpreter, which takes the time of each call itself;
 it starts from label maps in memory, so ours does there too, and the three regions are all it is asked for. Both sides
 take turns and medians are compared; the ratio is ours over the peer's. Lesion-wise scores by brats2023 have no peer on
@@ -9,7 +9,6 @@ PyPI: the line with all scores sets them beside Dice and HD95 of surface-distanc
 """
 
 import argparse
-import os
 import statistics
 import subprocess
 import tempfile
@@ -26,6 +25,7 @@ from scipy.ndimage import gaussian_filter
 from pedseg.files import write_json
 from pedseg.labels import get_convention, labels_from_regions, regions_from_labels
 from pedseg.metrics import count_voxels, dice, hausdorff_mm, score_case, surface_distances
+from tests.conftest import find_peers_python
 
 SHAPE = (155, 240, 240)
 SPACING_MM = (1.0, 1.0, 1.0)
@@ -98,7 +98,7 @@ def from_label_maps(prediction: NDArray[np.uint8], label: NDArray[np.uint8]) -> 
 class BratsEvaluation:
     """A process of the peer that scores one case as often as it is asked to."""
 
-    def __init__(self, python: str, prediction: NDArray[np.uint8], label: NDArray[np.uint8], folder: Path) -> None:
+    def __init__(self, python: Path, prediction: NDArray[np.uint8], label: NDArray[np.uint8], folder: Path) -> None:
         for name, data in (("prediction", prediction), ("label", label)):
             np.save(folder / f"{name}.npy", data)
         self.process = subprocess.Popen(
@@ -146,7 +146,7 @@ def compare(
     return {"what": what, "ours_s": ours_s, "peer": peer, "peer_s": peer_s, "ratio": ours_s / peer_s}
 
 
-def compare_case(name: str, prediction: Masks, label: Masks, *, repeats: int, python: str | None) -> list[Line]:
+def compare_case(name: str, prediction: Masks, label: Masks, *, repeats: int, python: Path | None) -> list[Line]:
     """All lines of one case."""
     difference = np.abs(np.subtract(ours(prediction, label), theirs(prediction, label))).max()
     voxels = " ".join(f"{region} {int(mask.sum())}" for region, mask in zip(RADII_MM, label, strict=True))
@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured, in seconds")
     arguments = parser.parse_args()
-    python = os.environ.get("PEDSEG_PEERS_PYTHON")
+    python = find_peers_python()
     lines: list[Line] = []
     for name, make in (("a tumour of median size", tumour), ("hundreds of lesions", scattered)):
         lines += compare_case(name, make(0), make(4), repeats=arguments.repeats, python=python)

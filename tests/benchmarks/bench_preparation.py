@@ -1,6 +1,6 @@
 """Time preparing a cohort with the whole command, on two processes, against nnU-Net's ``plan_and_preprocess``.
 
-Run: ``PEDSEG_PEERS_PYTHON=PYTHON python -m tests.benchmarks.bench_preparation [--case FOLDER]``, where FOLDER holds one
+Run: ``python -m tests.benchmarks.bench_preparation [--case FOLDER]``, where FOLDER holds one
 labelled case; without it a real one is taken from the reference material, or a synthetic one at 1 mm is made. Every
 case of the cohort is that case with one voxel changed, since copies are refused. Both commands run on a smaller and a
 larger cohort, in turn: the difference is what one more case costs, the total holds the start of the programs too.
@@ -30,7 +30,7 @@ from pedseg.files import write_json
 from pedseg.hardware import describe_machine
 from pedseg.imaging import read_label
 from tests.benchmarks.bench_store import synthetic_case
-from tests.conftest import reference_folder
+from tests.conftest import find_peers_python, reference_folder
 
 WORKERS = 2
 COHORT = "Dataset501_Cohort"
@@ -92,13 +92,13 @@ def time_ours(raw: Path, folder: Path) -> Cost:
     return time_command([sys.executable, "-m", "pedseg.prepare", *arguments], folder)
 
 
-def time_peer(python: str, raw: Path, folder: Path) -> Cost:
+def time_peer(python: Path, raw: Path, folder: Path) -> Cost:
     """Cost of nnU-Net's command, all of it."""
     program = folder / "plan_and_preprocess.py"
     program.write_text(PEER_PROGRAM, encoding="utf-8")
     places = {"raw": raw.parent, "preprocessed": folder / "preprocessed", "results": folder / "results"}
     variables = {f"nnUNet_{name}": str(place) for name, place in places.items()}
-    return time_command([python, str(program), *PEER_ARGUMENTS], folder, **variables)
+    return time_command([str(python), str(program), *PEER_ARGUMENTS], folder, **variables)
 
 
 def share_of_float32(store: Path) -> float:
@@ -109,7 +109,7 @@ def share_of_float32(store: Path) -> float:
     return stored / sum(4 * len(case.mean) * int(np.prod(case.shape)) for case in cases)
 
 
-def measure(case: Case, numbers: Sequence[int], rounds: int, python: str | None) -> dict[tuple[str, int], list[Cost]]:
+def measure(case: Case, numbers: Sequence[int], rounds: int, python: Path | None) -> dict[tuple[str, int], list[Cost]]:
     """Cost of each round by side and number of cases, the sides in turn; nnU-Net only where it is installed."""
     found: dict[tuple[str, int], list[Cost]] = defaultdict(list)
     for number in [n for _ in range(rounds) for n in numbers]:
@@ -160,7 +160,7 @@ def main() -> None:
     print(describe_machine())
     with tempfile.TemporaryDirectory() as name:
         case = labelled_case(arguments.case, Path(name))
-        found = measure(case, arguments.cases, arguments.rounds, os.environ.get("PEDSEG_PEERS_PYTHON"))
+        found = measure(case, arguments.cases, arguments.rounds, find_peers_python())
     few, many = arguments.cases
     rows = {field: compare(found, few, many, field) for field in Cost._fields}
     if arguments.json:

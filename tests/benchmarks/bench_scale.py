@@ -1,6 +1,6 @@
 """Cost per case of the commands as a cohort grows from 100 to 2,000 cases: time, memory, and a figure of both.
 
-Run as ``python tests/benchmarks/bench_scale.py [--cases 100 300 1000 2000] [--output scale.png]``. The volumes are of
+Run as ``python -m tests.benchmarks.bench_scale [--cases 100 300 1000 2000] [--output scale.png]``. The volumes are of
 24³ voxels in the official layout, so that what grows is mostly bookkeeping. Commands run in one process each (one
 worker); time is CPU time of the process and its children, memory the largest sum of their resident sets.
 """

@@ -1,6 +1,6 @@
 """Time two trainings side by side on this machine against the same two one after the other.
 
-Run: ``python tests/benchmarks/bench_side_by_side.py``. Whole commands with default settings, as two people (or two
+Run: ``python -m tests.benchmarks.bench_side_by_side``. Whole commands with default settings, as two people (or two
 terminals) start them: neither knows of the other. A ratio above 1 means that they are in each other's way. The same as
 jobs of one sweep (``cluster=local``), which share the cores, is the last row.
 """

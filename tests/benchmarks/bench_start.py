@@ -1,6 +1,6 @@
 """How long a command takes before it does anything: ``--help``, imports, one tiny case, against floors.
 
-Run as ``python tests/benchmarks/bench_start.py [--rounds 5]``. A floor is what the interpreter, or the one package that
+Run as ``python -m tests.benchmarks.bench_start [--rounds 5]``. A floor is what the interpreter, or the one package that
 cannot be done without, takes by itself. Every round runs everything once, and medians are compared; file caches are
 warm.
 """

@@ -1,7 +1,7 @@
 """Random patches from the store against other formats, on one thread: milliseconds warm and cold, MB per case.
 
-Run as ``python tests/benchmarks/bench_store.py [--case FOLDER]``; without a folder a synthetic case at 1 mm is made.
-With PEDSEG_PEERS_PYTHON set, nnU-Net writes and reads its own file in that interpreter. Each patch is read in every
+Run as ``python -m tests.benchmarks.bench_store [--case FOLDER]``; without a folder a synthetic case at 1 mm is made.
+After ``make peers`` nnU-Net writes and reads its own file in that interpreter. Each patch is read in every
 format before the next, and ratios are medians over the same patches: of time on the clock, and of processor time, which
 other work on the machine disturbs less. "Cold" empties the file cache before each read (Linux).
 """
@@ -24,6 +24,7 @@ from pedseg.cases import Case, find_cases
 from pedseg.data.encoding import OUTSIDE, open_array, pack_image, read_box, unpack_image, write_array
 from pedseg.hardware import describe_machine
 from pedseg.imaging import PreparedImage, prepare_image, read_images
+from tests.conftest import find_peers_python
 
 ROUNDS = 15
 Start = tuple[int, ...]
@@ -108,7 +109,7 @@ def forget(path: Path) -> None:
 class Peer:
     """nnU-Net's loader in its own process, which reads a patch when it is told to."""
 
-    def __init__(self, python: str, image: Path, side: int) -> None:
+    def __init__(self, python: Path, image: Path, side: int) -> None:
         command = [python, "-c", PEER_PROGRAM, str(image), str(image.parent), str(side)]
         variables = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.path = image.parent / f"case_{side}.b2nd"
@@ -179,7 +180,7 @@ def report(prepared: PreparedImage, folder: Path, side: int) -> None:
     room = [n - side for n in prepared.brain.shape]
     starts = [tuple(int(rng.integers(0, max(r, 0) + 1)) for r in room) for _ in range(ROUNDS)]
     found = readers(prepared, folder, (side, side, side))
-    python = os.environ.get("PEDSEG_PEERS_PYTHON")
+    python = find_peers_python()
     peer = Peer(python, found["npy float32"][0], side) if python else None
     measure(found, peer, starts, cold=False)
     warm, worst = measure(found, peer, starts, cold=False)

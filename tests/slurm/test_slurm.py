@@ -11,7 +11,7 @@ from pedseg.files import read_json
 from pedseg.runs import RunFolder
 from tests.slurm import commands
 from tests.test_signals import EPOCHS, LONG, NAME, running, wait_for, wait_for_text
-from tests.test_train import spawn, train, weights
+from tests.test_train import assert_same_bits, spawn, train, weights
 
 CLUSTER = (
     "-m", "cluster=slurm", "cluster.hours=1.5", "cluster.cores=1", "cluster.gpus=0", "cluster.memory_gb=8",
@@ -44,10 +44,20 @@ def test_jobs_are_submitted_queued_again_when_time_runs_out_and_end(
     assert wanted.items() <= asked.items()
     assert asked["signal"] == "USR2@240"
     assert train(toy_world, tmp_path / "alone", *LONG) == 0
-    assert weights(runs / NAME).keys() == weights(tmp_path / "alone" / NAME).keys()
+    assert_same_bits(weights(runs / NAME), weights(tmp_path / "alone" / NAME))
 
 
 def test_a_cluster_is_for_sweeps(toy_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(toy_world, tmp_path, "experiment=uda", "cluster=slurm") == 2
     assert "add -m" in capsys.readouterr().err
     assert not list(tmp_path.rglob("config.json"))
+
+
+@pytest.mark.parametrize(("asked", "mend"), [("gpus=4", "devices=4"), ("nodes=2", "num_nodes=2")])
+def test_a_job_trains_with_what_it_asks_for(
+    toy_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: str, mend: str
+) -> None:
+    """Refused in the job itself, here on this machine; each process would train the same run by itself."""
+    command = ["-m", "cluster=local", "cluster.parallel=1", f"+cluster.{asked}", "experiment=uda"]
+    assert train(toy_world, tmp_path, *command) == 2
+    assert f"give trainer=ddp trainer.{mend}" in capsys.readouterr().err

@@ -22,7 +22,7 @@ class LastCheckpoint(Checkpoint):
 
     No metric is looked at: the last epoch is the one that is used (nnU-Net's choice), so nothing can leak into a
     selection. Epochs in between are kept in memory (250 MB for nnU-Net's BraTS network with momentum) and written when
-    the run is stopped, by a signal or by a scheduler that requeues it: no finished epoch is lost.
+    the run ends early, by a signal, a scheduler or an error that is not one of its settings: no finished epoch is lost.
 
     Args:
         folder: the run's folder.
@@ -55,13 +55,16 @@ class LastCheckpoint(Checkpoint):
             trainer.save_checkpoint(temporary)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Write the last finished epoch when the run is stopped from outside (no error of its own has ended it)."""
-        if isinstance(exception, Exception) or not trainer.is_global_zero:
+        """Write the last finished epoch, unless the run has refused to go on (a loss that is no number)."""
+        if isinstance(exception, PedsegError) or not trainer.is_global_zero:
             return
         if self.unwritten is not None:
             with atomic_path(self.path) as temporary:
                 temporary.write_bytes(self.unwritten)
-        log.info("%s", f"{self.path} holds the last finished epoch" if self.path.exists() else "no epoch was finished")
+        if self.path.exists():
+            log.info("%s holds the last finished epoch", self.path)
+        else:
+            log.info("no epoch was finished")
 
 
 def _serialised(trainer: pl.Trainer) -> bytes:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from pedseg.assembly import calibration_target
+from pedseg.assembly.machine import TRAINER_NAMES
 from pedseg.callbacks import AdversaryHealth
 from pedseg.data.datamodule import PatchDataModule
 from pedseg.data.selection import Selection
@@ -25,7 +26,7 @@ from pedseg.planning.plan import PASSES_OF_A_STEP, Plan, label_map_bytes, passes
 from pedseg.planning.timing import MOST, VALIDATION_STEPS, WARM_UP, StepClock, measure, window_seconds
 from pedseg.runs import RunFolder
 
-PRECISIONS: Mapping[str, Any] = {"32-true": "32", "bf16-mixed": "bf16", "16-mixed": "16"}
+PRECISIONS = {name: precision for precision, name in TRAINER_NAMES.items()}
 MEMINFO = Path("/proc/meminfo")
 Shapes = list[tuple[int, int, int]]
 
