@@ -132,7 +132,7 @@ def our_costs(patch: int) -> Iterator[tuple[float, float]]:
 
 def peer_costs(python: Path, patch: int) -> Iterator[tuple[float, float]]:
     """The same of nnU-Net, in a process of its own that works when it is asked."""
-    command = [python, "-c", PEER_PROGRAM, json.dumps({"patch": patch, "shape": SHAPE})]
+    command = [str(python), "-c", PEER_PROGRAM, json.dumps({"patch": patch, "shape": SHAPE})]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment

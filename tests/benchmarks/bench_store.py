@@ -110,7 +110,7 @@ class Peer:
     """nnU-Net's loader in its own process, which reads a patch when it is told to."""
 
     def __init__(self, python: Path, image: Path, side: int) -> None:
-        command = [python, "-c", PEER_PROGRAM, str(image), str(image.parent), str(side)]
+        command = [str(python), "-c", PEER_PROGRAM, str(image), str(image.parent), str(side)]
         variables = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.path = image.parent / f"case_{side}.b2nd"
         self.process = subprocess.Popen(
