@@ -1,0 +1,1 @@
+"""Typed settings: the schema of conf/."""
