@@ -67,8 +67,8 @@ def peers_python() -> Path:
 @pytest.fixture(scope="session")
 def toy_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six adults and six children at 8 mm, synthetic, in the official layout and prepared; not to be written to."""
+    from pedseg.commands.prepare import main as prepare
     from pedseg.phantom.__main__ import main as make
-    from pedseg.prepare import main as prepare
 
     world = tmp_path_factory.mktemp("toy world")
     assert make(["--output", str(world), "--adults", "6", "--children", "6", "--spacing", "8", "--workers", "1"]) == 0

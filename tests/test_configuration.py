@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from pedseg.configuration import conf_dir, exit_code, run_name
+from pedseg.commands.hydra_entry import conf_dir, exit_code, run_name
 from pedseg.errors import PedsegError
 
 EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))

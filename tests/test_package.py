@@ -24,7 +24,8 @@ def test_an_installed_wheel_carries_its_configuration(tmp_path: Path) -> None:
     subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(wheel)], check=True)
     environment = {**os.environ, "PYTHONPATH": str(site)}
     for module in ("train", "prepare"):
-        command = [sys.executable, "-P", "-c", f"import pedseg.{module} as m; print(m.__file__); m.main(['--help'])"]
+        code = f"import pedseg.commands.{module} as m; print(m.__file__); m.main(['--help'])"
+        command = [sys.executable, "-P", "-c", code]
         shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
         assert shown.stdout.startswith(str(site))
         assert "== Configuration groups ==" in shown.stdout

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pedseg import train as entry
+from pedseg.commands import train as entry
 from pedseg.planning import Plan
 from pedseg.runs import RunFolder
-from tests.test_train import arguments, train
+from tests.commands.test_train import arguments, train
 
 HOURS = re.compile(r"^hours +(\S+) on this machine: training (\S+), validation (\S+), prediction (\S+)$", re.MULTILINE)
 

@@ -17,13 +17,13 @@ from pedseg.analysis.experiments import pool
 from pedseg.analysis.keep_largest import HeldOut
 from pedseg.analysis.pairing import Pair
 from pedseg.cases import find_cases
+from pedseg.commands.evaluate import main as evaluate
+from pedseg.commands.prepare import main as prepare
+from pedseg.commands.report import main as report
 from pedseg.data import CohortStore, select_cases
 from pedseg.data.cohorts import cases_of
-from pedseg.evaluate import main as evaluate
 from pedseg.files import write_json
 from pedseg.labels import get_convention
-from pedseg.prepare import main as prepare
-from pedseg.report import main as report
 from tests.builders import AFFINE, write_case
 
 SIZES = (5, 10, 20)  # cases of each cohort

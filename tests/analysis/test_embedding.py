@@ -9,16 +9,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from pedseg import benchmark, train
 from pedseg.analysis.embedding import STAGE, WINDOWS, Embedding, embed, stage_features
 from pedseg.analysis.embedding_figure import embedding_figure
 from pedseg.analysis.figures import save
+from pedseg.commands import benchmark, train
+from pedseg.commands.prepare import main as prepare
 from pedseg.errors import PedsegError
 from pedseg.inference import Predictor
 from pedseg.inference.checkpoint import LoadedNetwork
 from pedseg.networks import UNet
 from pedseg.phantom.__main__ import main as make
-from pedseg.prepare import main as prepare
 
 PATCH = (16, 16, 16)
 SPACING = (4.0, 4.0, 4.0)

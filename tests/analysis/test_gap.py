@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pedseg import benchmark as entry
 from pedseg.analysis.bootstrap import Draw, Estimate, estimate_closed, estimate_mean, mean
 from pedseg.analysis.gap import Row, best_row, gap_notes, make_rows
 from pedseg.analysis.gap_choice import choose
@@ -22,6 +21,7 @@ from pedseg.analysis.gap_roles import Role
 from pedseg.analysis.gap_seeds import seed_costs
 from pedseg.analysis.training_log import last_source_dice, training_minutes
 from pedseg.analysis.validators import VALIDATORS
+from pedseg.commands import benchmark as entry
 from pedseg.errors import PedsegError
 from pedseg.files import write_json
 from pedseg.runs import RunFolder
@@ -395,5 +395,7 @@ def test_the_command_knows_every_validator_and_file() -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     heavy = "{'torch', 'monai', 'lightning', 'pandas', 'nibabel', 'scipy', 'hydra', 'numpy', 'sklearn', 'matplotlib'}"
-    code = f"import sys, pedseg.benchmark as m; m.parser().format_help(); sys.exit(len({heavy} & set(sys.modules)))"
+    code = (
+        f"import sys, pedseg.commands.benchmark as m; m.parser().format_help(); exit(len({heavy} & set(sys.modules)))"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

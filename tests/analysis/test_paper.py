@@ -10,7 +10,7 @@ from pedseg.analysis.paper import COLUMNS, EXPERIMENTS, GROUPS, ORDER, TABLES, g
 from pedseg.analysis.sizes import read_sizes, small_cases
 from pedseg.analysis.statistics import compare_models
 from pedseg.analysis.tables import agreement, printed, ranks, summarise, to_markdown
-from pedseg.configuration import conf_dir
+from pedseg.commands.hydra_entry import conf_dir
 from tests.exactness import Exact
 
 UNDERLINED = {

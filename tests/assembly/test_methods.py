@@ -19,7 +19,7 @@ from pedseg.adaptation import (
     StrongAugmentation,
 )
 from pedseg.assembly.methods import BUILDERS, build_methods
-from pedseg.configuration import conf_dir, run_name
+from pedseg.commands.hydra_entry import conf_dir, run_name
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain, Region
 from pedseg.networks import DomainClassifier, UNet

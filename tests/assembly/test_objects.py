@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from pedseg.assembly import build_data, build_module, select
-from pedseg.configuration import conf_dir, run_name
+from pedseg.commands.hydra_entry import conf_dir, run_name
 from pedseg.data.datamodule import PatchDataModule
 from pedseg.data.selection import Selection
 from pedseg.errors import PedsegError

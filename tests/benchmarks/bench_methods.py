@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from pedseg.assembly import build_module
 from pedseg.callbacks import AdversaryHealth, EpochLine, StepTimer
-from pedseg.configuration import conf_dir, run_name
+from pedseg.commands.hydra_entry import conf_dir, run_name
 from pedseg.hardware import describe_machine, fast_precision
 from pedseg.inference import Settings
 from pedseg.inference.sliding_window import sliding_window_logits

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pedseg import prepare as entry
+from pedseg.commands import prepare as entry
 from pedseg.data import store as layout
 from pedseg.data.parallel import default_workers, run_parallel, shared_processes
 from pedseg.data.store import CohortStore
@@ -17,7 +17,7 @@ from pedseg.errors import PedsegError
 
 KILL_IN_THIRD_CASE = """
 import os, signal, sys
-from pedseg import prepare
+from pedseg.commands import prepare
 from pedseg.data import preparation
 write, calls = preparation.write_array, []
 def write_or_die(path, array):

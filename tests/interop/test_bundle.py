@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from pedseg.convert import main
+from pedseg.commands.convert import main
+from pedseg.commands.predict import main as predict
 from pedseg.errors import PedsegError, ProblemsError
 from pedseg.imaging import read_label
 from pedseg.inference import load_network
 from pedseg.interop import bundle
 from pedseg.interop.bundle import export_bundle
-from pedseg.predict import main as predict
 from tests.builders import write_case, write_checkpoint
 from tests.exactness import Exact
 

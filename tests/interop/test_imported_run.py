@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from pedseg.convert import main as convert
-from pedseg.evaluate import main as evaluate
+from pedseg.commands.convert import main as convert
+from pedseg.commands.evaluate import main as evaluate
+from pedseg.commands.predict import main as predict
+from pedseg.commands.report import main as report
+from pedseg.commands.train import main as train
 from pedseg.networks import UNet
 from pedseg.networks.topology import Topology, plan_topology
-from pedseg.predict import main as predict
-from pedseg.report import main as report
 from pedseg.runs import RunFolder
-from pedseg.train import main as train
 from tests.interop.nnunet_world import plans, write_results
 
 PATCH = (16, 16, 16)

@@ -6,8 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from pedseg.convert import NAMINGS as OFFERED
-from pedseg.convert import main
+from pedseg.commands.convert import NAMINGS as OFFERED
+from pedseg.commands.convert import main
 from pedseg.imaging import read_label
 from pedseg.interop.label_maps import NAMINGS
 from tests.builders import AFFINE

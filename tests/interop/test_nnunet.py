@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from pedseg.convert import main
+from pedseg.commands.convert import main
+from pedseg.commands.predict import main as predict
 from pedseg.errors import PedsegError
 from pedseg.files import read_json
 from pedseg.inference import load_network
 from pedseg.interop.nnunet import import_networks
 from pedseg.networks import DomainClassifier
-from pedseg.predict import main as predict
 from pedseg.runs import RunFolder, checkpoints_of, required_checkpoint
 from tests.builders import write_case
 from tests.exactness import Exact

@@ -10,9 +10,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from pedseg.convert import main as convert
+from pedseg.commands.convert import main as convert
+from pedseg.commands.predict import main as predict
 from pedseg.inference import load_network
-from pedseg.predict import main as predict
 from tests.exactness import Exact
 from tests.interop.nnunet_world import predict_with_nnunet, train_with_nnunet
 

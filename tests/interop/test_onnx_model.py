@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from pedseg.convert import main
+from pedseg.commands.convert import main
 from pedseg.errors import PedsegError
 from pedseg.inference import load_network
 from pedseg.interop import onnx_model

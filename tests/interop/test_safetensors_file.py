@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pedseg.convert import main
+from pedseg.commands.convert import main
 from pedseg.errors import PedsegError
 from pedseg.inference import Predictor, load_network
 from pedseg.inference.calibration import write_thresholds

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pedseg.convert import main
+from pedseg.commands.convert import main
 from pedseg.folds import make_folds, read_nnunet_splits
 from tests.exactness import Exact
 

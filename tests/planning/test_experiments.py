@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from pedseg.assembly import build_module
-from pedseg.configuration import RESOLVERS, conf_dir
+from pedseg.commands.hydra_entry import RESOLVERS, conf_dir
 from pedseg.planning.memory import step_memory
 
 EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))

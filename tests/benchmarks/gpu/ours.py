@@ -22,7 +22,7 @@ from torch.backends import cudnn
 
 from pedseg.assembly import build_data, build_module, on_this_machine, select
 from pedseg.callbacks import StepTimer
-from pedseg.configuration import conf_dir, run_name
+from pedseg.commands.hydra_entry import conf_dir, run_name
 from pedseg.inference import Predictor, Settings
 from pedseg.inference.checkpoint import LoadedNetwork
 from pedseg.networks import UNet

@@ -66,8 +66,8 @@ def make_world(folder: Path, size: Size, *, seed: int) -> None:
     Raises:
         PedsegError: they could not be made or prepared.
     """
+    from pedseg.commands.prepare import main as prepare
     from pedseg.phantom.__main__ import main as make
-    from pedseg.prepare import main as prepare
 
     number, workers = str(size.cases), str(max(1, min(size.cases, (os.cpu_count() or 2) - 1)))
     settings = {"output": str(folder), "adults": number, "children": number, "spacing": str(size.spacing)}

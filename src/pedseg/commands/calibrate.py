@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pedseg.configuration import conf_dir, exit_code
+from pedseg.commands.hydra_entry import conf_dir, exit_code
 from pedseg.errors import PedsegError, Problem
 from pedseg.runs import checkpoints_of
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pedseg.configuration import exit_code
+from pedseg.commands.hydra_entry import exit_code
 from pedseg.errors import PedsegError
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered

@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from pedseg import prepare as entry
+from pedseg.commands import prepare as entry
 from pedseg.data.store import CohortStore
 from pedseg.labels import Region
 

@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from pedseg.configuration import exit_code
+from pedseg.commands.hydra_entry import exit_code
 from pedseg.runs import checkpoints_of
 
 NAMINGS = ("nnunet", "brats2023", "brats2021")  # keys of pedseg.interop.label_maps.NAMINGS, which is slow to import

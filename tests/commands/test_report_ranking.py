@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from pedseg.analysis.validators import VALIDATORS
+from pedseg.commands.report import main
 from pedseg.files import read_json, write_json
-from pedseg.report import main
 from pedseg.runs import RunFolder
 from tests.analysis.worlds import write_children, write_run
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from pedseg import train as entry
+from pedseg.commands import train as entry
 from pedseg.files import read_json, write_json
 from pedseg.inference.calibration import thresholds_of
 from pedseg.runs import RunFolder
@@ -79,7 +79,7 @@ def chain(toy_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_experiment_trains_predicts_and_scores(chain: Path) -> None:
-    from pedseg.configuration import conf_dir
+    from pedseg.commands.hydra_entry import conf_dir
 
     assert set(ORDER) == {path.stem for path in (conf_dir() / "experiment").glob("*.yaml")}
     for experiment in ORDER:
@@ -281,7 +281,7 @@ def test_calibration_changes_no_weight_and_goes_on_after_a_kill(
     assert [0.0, float(logged["calibration/threshold_tc"]), 0.0] == found
     assert 0 <= float(logged["calibration/found_tc"]) <= 1
 
-    for dies in ("pedseg.assembly.calibration.write_thresholds", "pedseg.train.finish"):
+    for dies in ("pedseg.assembly.calibration.write_thresholds", "pedseg.commands.train.finish"):
         runs = tmp_path / dies
         again = runs / "m1_adult_calibrated" / "fold_0"
         with monkeypatch.context() as patch:

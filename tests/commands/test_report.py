@@ -12,10 +12,10 @@ import pytest
 from pedseg.analysis.postprocessing import postprocess_folder
 from pedseg.analysis.scoring import score_cases
 from pedseg.cases import find_cases
+from pedseg.commands.report import main
 from pedseg.files import write_json
 from pedseg.inference.postprocessing import RULE_SETS
 from pedseg.labels import get_convention
-from pedseg.report import main
 from pedseg.runs import RunFolder
 from tests.analysis.worlds import write_children, write_run
 
@@ -145,7 +145,7 @@ def test_images_that_moved(runs: Path, children: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_report_of_a_trained_run(toy_world: Path, tmp_path: Path) -> None:
-    from pedseg import train
+    from pedseg.commands import train
 
     paths = [f"paths.{n}={toy_world / n}" for n in ("adult", "ped", "store")] + [f"paths.runs={tmp_path / 'runs'}"]
     assert train.main(["scale=toy", *paths, "experiment=uda", "trainer.enable_progress_bar=false"]) == 0

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from pedseg.commands.predict import main
 from pedseg.errors import PedsegError
-from pedseg.predict import main
 from pedseg.runs import checkpoints_of
 from tests.builders import write_case, write_checkpoint
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys, pedseg.predict as p; p.parser().format_help(); sys.exit('torch' in sys.modules)"
+    code = "import sys, pedseg.commands.predict as p; p.parser().format_help(); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 

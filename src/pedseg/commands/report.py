@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pedseg.configuration import exit_code
+from pedseg.commands.hydra_entry import exit_code
 from pedseg.errors import PedsegError
 from pedseg.files import write_json, write_text
 

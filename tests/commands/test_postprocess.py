@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pedseg import postprocess as entry
-from pedseg import train
+from pedseg.commands import postprocess as entry
+from pedseg.commands import train
 from pedseg.files import read_json, write_json
 from pedseg.inference.postprocessing import RULE_SETS
 from pedseg.labels import get_convention
@@ -288,5 +288,7 @@ def test_the_command_knows_every_rule_set() -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     heavy = "{'torch', 'monai', 'lightning', 'pandas', 'nibabel', 'scipy', 'hydra', 'numpy'}"
-    code = f"import sys, pedseg.postprocess as m; m.parser().format_help(); sys.exit(len({heavy} & set(sys.modules)))"
+    code = (
+        f"import sys, pedseg.commands.postprocess as m; m.parser().format_help(); exit(len({heavy} & set(sys.modules)))"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -25,7 +25,7 @@ NOT_IN_RUN_NAME = re.compile(
 
 def conf_dir() -> Path:
     """Folder of the Hydra configuration: inside an installed wheel, or at the top of a checkout."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     installed = package / "conf"
     return installed if installed.is_dir() else package.parents[1] / "conf"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pedseg.configuration import exit_code
+from pedseg.commands.hydra_entry import exit_code
 from pedseg.errors import PedsegError, Problem
 from pedseg.runs import checkpoints_of
 

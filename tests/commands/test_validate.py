@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from pedseg import report, train
-from pedseg import validate as entry
 from pedseg.analysis.published_sizes import published_sizes
 from pedseg.analysis.validators import VALIDATORS, majority, mean_dice
+from pedseg.commands import report, train
+from pedseg.commands import validate as entry
 from pedseg.data import CohortStore
 from pedseg.files import read_json, write_json
 from pedseg.inference import load_network
@@ -272,5 +272,5 @@ def test_the_report_knows_every_validator() -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     heavy = "{'torch', 'monai', 'lightning', 'pandas', 'nibabel', 'scipy', 'hydra', 'numpy', 'sklearn', 'matplotlib'}"
-    code = f"import sys, pedseg.validate as m; m.parser().format_help(); sys.exit(len({heavy} & set(sys.modules)))"
+    code = f"import sys, pedseg.commands.validate as m; m.parser().format_help(); exit(len({heavy} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)

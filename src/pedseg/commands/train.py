@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pedseg.configuration import run_hydra
+from pedseg.commands.hydra_entry import run_hydra
 from pedseg.errors import PedsegError, ProblemsError
 from pedseg.files import read_json
 from pedseg.hardware import cores

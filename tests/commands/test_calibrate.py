@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from pedseg.calibrate import main
+from pedseg.commands.calibrate import main
+from pedseg.commands.predict import main as predict
 from pedseg.inference.calibration import thresholds_of
-from pedseg.predict import main as predict
 from tests.builders import write_case, write_checkpoint
 
 CASES = ("BraTS-PED-90001-000", "BraTS-PED-90002-000")
@@ -103,5 +103,5 @@ def test_mistakes(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys, pedseg.calibrate as c; c.parser().format_help(); sys.exit('torch' in sys.modules)"
+    code = "import sys, pedseg.commands.calibrate as c; c.parser().format_help(); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
