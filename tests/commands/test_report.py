@@ -201,5 +201,5 @@ def test_nothing_to_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize("module", ["report", "evaluate", "predict"])
 def test_help_imports_nothing_heavy(module: str) -> None:
     heavy = "{'torch', 'monai', 'lightning', 'pandas', 'matplotlib', 'nibabel', 'scipy', 'hydra'}"
-    code = f"import sys, pedseg.{module} as m; m.parser().format_help(); sys.exit(len({heavy} & set(sys.modules)))"
+    code = f"import sys, pedseg.commands.{module} as m; m.parser().format_help(); exit(len({heavy} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)
