@@ -6,7 +6,16 @@ import pytest
 from pydantic import BaseModel, BeforeValidator, Field
 
 from pedseg.errors import PedsegError
-from pedseg.settings.signature import Number, Whole, checked_arguments, understand_none
+from pedseg.settings.signature import (
+    Number,
+    SettingError,
+    Whole,
+    below,
+    checked_arguments,
+    descriptions,
+    signature_model,
+    understand_none,
+)
 
 
 class Blocks(BaseModel, extra="forbid"):
@@ -66,3 +75,43 @@ def test_a_function_that_takes_anything_by_name_gets_it() -> None:
         del scale, others
 
     assert checked_arguments(example, {"scale": 2, "gamma": 3}, where="x") == {"scale": 2.0, "gamma": 3}
+
+
+def test_descriptions_are_those_of_the_docstring() -> None:
+    def example(*, weight: float, longer: float = 1.0) -> None:
+        """Do something.
+
+        Args:
+            weight: of the term.
+            longer: what takes more than
+                one line.
+
+        Raises:
+            PedsegError: never.
+        """
+        del weight, longer
+
+    said = {name: field.description for name, field in signature_model(example).model_fields.items()}
+    assert said == {"weight": "of the term.", "longer": "what takes more than one line."}
+    assert descriptions(check) == {}
+
+
+def test_faults_name_their_owner() -> None:
+    wanted = r"^adaptation\.dann\.decoder_stage=9: there are 5$"
+    with pytest.raises(PedsegError, match=wanted), below("adaptation"), below("dann"):
+        raise SettingError("decoder_stage", 9, "there are 5")
+    with pytest.raises(PedsegError, match=r"^adaptation\.norm: no batch norms$"), below("adaptation.norm"):
+        raise PedsegError("no batch norms")
+
+
+def test_keys_of_mappings_are_named() -> None:
+    def example(*, bounds: dict[Literal["tc", "et"], Annotated[list[Number], Field(min_length=2)]]) -> None:
+        del bounds
+
+    for given, said in (
+        ({"wt": [0, 1]}, "x.bounds.wt='wt': should be 'tc' or 'et'"),
+        ({"tc": [0]}, "x.bounds.tc=[0]: list should have at least 2 items after validation, not 1"),
+    ):
+        with pytest.raises(PedsegError) as raised:
+            checked_arguments(example, {"bounds": given}, where="x")
+        assert str(raised.value) == said

@@ -1,16 +1,19 @@
 """Arguments of a class or function, checked against its signature before it is called.
 
 What conf/ names by ``_target_`` (a method, a network, an optimizer) owns its settings: they are the keyword arguments
-of its constructor, with their types, ranges (``Annotated[float, Field(ge=0)]``) and descriptions.
+of its constructor, with their types and ranges (``Annotated[float, Field(ge=0)]``), described in its docstring. What no
+type can say, such as a value that does not fit another or the network, it refuses by a `SettingError`.
 """
 
 import difflib
 import inspect
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Annotated, Any, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from pedseg.errors import PedsegError
 
@@ -31,13 +34,43 @@ def understand_none(value: object) -> object:
 
 Number = Annotated[float, BeforeValidator(refuse_bool)]
 Whole = Annotated[int, BeforeValidator(refuse_bool)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+NotNegative = Annotated[Number, Field(ge=0)]
+Count = Annotated[Whole, Field(ge=1)]
+
+ARGUMENT = re.compile(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)  # of a section "Args:", continued further in
+
+
+class SettingError(PedsegError):
+    """A value that fits its type, and not the other settings or the network.
+
+    Args:
+        key: of the setting, below its owner.
+        value: what was given.
+        advice: what is wrong with it and what to do.
+    """
+
+    def __init__(self, key: str, value: object, advice: str) -> None:
+        super().__init__(f"{key}={value}: {advice}")
+        self.key, self.value, self.advice = key, value, advice
+
+
+@contextmanager
+def below(where: str) -> Iterator[None]:
+    """Let what goes wrong inside name its full key, `where` being that of the owner."""
+    try:
+        yield
+    except SettingError as error:
+        raise SettingError(f"{where}.{error.key}", error.value, error.advice) from error
+    except PedsegError as error:
+        raise PedsegError(f"{where}: {error}") from error
 
 
 @cache
 def signature_model(target: Callable[..., Any], without: frozenset[str] = frozenset()) -> type[BaseModel]:
     """Model of the arguments that `target` takes by name, but those that are given elsewhere."""
     function = target.__init__ if inspect.isclass(target) else target
-    hints = get_type_hints(function, include_extras=True)
+    hints, described = get_type_hints(function, include_extras=True), descriptions(target)
     fields: dict[str, Any] = {}
     anything = False
     for name, parameter in inspect.signature(target).parameters.items():
@@ -45,11 +78,17 @@ def signature_model(target: Callable[..., Any], without: frozenset[str] = frozen
             anything = True
         elif name not in without and parameter.kind is not parameter.VAR_POSITIONAL:
             default = ... if parameter.default is parameter.empty else parameter.default
-            fields[name] = (hints.get(name, Any), default)
+            fields[name] = (hints.get(name, Any), Field(default, description=described.get(name)))
     config = ConfigDict(
         extra="allow" if anything else "forbid", arbitrary_types_allowed=True, allow_inf_nan=False, frozen=True
     )
     return create_model(target.__qualname__, __config__=config, **fields)
+
+
+def descriptions(target: Callable[..., Any]) -> dict[str, str]:
+    """What the docstring of a class or function says of each argument."""
+    arguments = inspect.cleandoc(target.__doc__ or "").partition("\nArgs:\n")[2].partition("\n\n")[0]
+    return {name: " ".join(text.split()) for name, text in ARGUMENT.findall(arguments)}
 
 
 def checked_arguments(
@@ -81,7 +120,7 @@ def messages(error: ValidationError, *, where: str = "", model: type[BaseModel] 
 
 
 def _message(fault: Mapping[str, Any], *, where: str, model: type[BaseModel] | None) -> str:
-    place = [str(part) for part in fault["loc"]]
+    place = [str(part) for part in fault["loc"] if part != "[key]"]
     key = ".".join([where, *place] if where else place)
     if fault["type"] == "extra_forbidden":
         known = _keys_at(model, place[:-1])
@@ -90,8 +129,8 @@ def _message(fault: Mapping[str, Any], *, where: str, model: type[BaseModel] | N
         return f"{key} is unknown; {hint}"
     if fault["type"] == "missing":
         return f"{key} is missing; give {key}=..."
-    wrong = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{key}={fault['input']!r}: {wrong if fault['type'] == 'value_error' else f'should be {wrong}'}"
+    wrong = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{key}={fault['input']!r}: {wrong[0].lower()}{wrong[1:]}"
 
 
 def _keys_at(model: type[BaseModel] | None, place: list[str]) -> list[str]:
