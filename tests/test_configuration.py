@@ -1,5 +1,7 @@
 """Names of runs, every experiment file, and how mistakes on the command line end."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from pedseg.commands.hydra_entry import conf_dir, exit_code, run_name
+from pedseg.commands.hydra_entry import conf_dir, exit_code, overrides_last, run_name
 from pedseg.errors import PedsegError
 
 EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
@@ -223,3 +225,10 @@ def test_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(lambda: None) == 0
     assert exit_code(fail) == 2
     assert capsys.readouterr().err == "pedseg: fold 7 is not in splits.json (0-4)\n"
+
+
+def test_flags_may_stand_between_overrides() -> None:
+    assert overrides_last(["seed=1", "-m", "~sweep", "fold=0"]) == ["-m", "seed=1", "~sweep", "fold=0"]
+    command = [sys.executable, "-m", "pedseg.train", "scale=toy", "--cfg", "job", "seed=7"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "seed: 7" in done.stdout

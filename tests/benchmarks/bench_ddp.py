@@ -16,9 +16,11 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from pedseg.adaptation import DomainAdversary
@@ -40,6 +42,11 @@ class Steps(Callback):
         self.seconds: list[float] = []
         self.sent: list[int] = []
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Watch what is reduced. Lightning itself gives hooks to GPUs alone."""
+        if isinstance(trainer.strategy.model, DistributedDataParallel):
+            trainer.strategy.model.register_comm_hook(self, counted_reduction)
+
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *arguments: object) -> None:
         """Start the clock."""
         self.sent.append(0)
@@ -50,10 +57,10 @@ class Steps(Callback):
         self.seconds.append(time.perf_counter() - self.start)
 
 
-def counted_reduction(steps: Steps, bucket: Any) -> Any:
+def counted_reduction(steps: Steps, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:  # type: ignore[name-defined]
     """DDP's own reduction of a bucket, whose bytes are noted."""
     steps.sent[-1] += bucket.buffer().nbytes
-    return allreduce_hook(None, bucket)  # type: ignore[arg-type]
+    return allreduce_hook(dist.distributed_c10d._get_default_group(), bucket)
 
 
 def build(arguments: argparse.Namespace) -> AdaptationModule:
@@ -88,11 +95,7 @@ def train(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(2 // world)
     strategy: Any = "auto"
     if world > 1:
-        strategy = DDPStrategy(
-            process_group_backend="gloo",
-            ddp_comm_state=steps,
-            ddp_comm_hook=counted_reduction,
-        )
+        strategy = DDPStrategy(process_group_backend="gloo")
     trainer = Trainer(
         max_epochs=1, accelerator="cpu", devices=world, strategy=strategy, precision=arguments.precision, logger=False,
         gradient_clip_val=12, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,

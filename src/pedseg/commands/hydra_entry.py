@@ -87,14 +87,22 @@ def help_text(config_name: str) -> str:
     )
 
 
+def overrides_last(arguments: Sequence[str]) -> list[str]:
+    """The flags, then the overrides, each in their order: Hydra's parser knows no flag between overrides."""
+
+    def is_override(argument: str) -> bool:
+        return argument.startswith("~") or ("=" in argument and not argument.startswith("-"))
+
+    return sorted(arguments, key=is_override)
+
+
 def run_hydra(task: Callable[[Any], None], *, config_name: str, arguments: Sequence[str] | None = None) -> int:
     """Compose `config_name` from conf/ with the command line and run `task` once per job.
 
     Returns:
         0, or 2 after a message when the settings or the data are at fault.
     """
-    if arguments is not None:
-        sys.argv[1:] = list(arguments)
+    sys.argv[1:] = overrides_last(sys.argv[1:] if arguments is None else arguments)
     if sys.argv[1:] in (["--help"], ["-h"]):
         print(help_text(config_name))
         return 0
