@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import torch
 
-from pedseg import __version__
+from pedseg.inference.checkpoint import describe
 from pedseg.networks import UNet
 
 MODALITIES = ("t1n", "t1c", "t2w", "t2f")
@@ -30,15 +30,7 @@ def write_checkpoint(path: Path, *, seed: int = 0, patch_size: Sequence[int] = (
     """Write a checkpoint of a random tiny network, as a run would."""
     torch.manual_seed(seed)
     network = UNet(patch_size=patch_size, base_features=4, max_features=8)
-    settings = network.settings
-    description = {
-        "version": __version__,
-        "network": settings,
-        "patch_size": settings["patch_size"],
-        "spacing_mm": settings["spacing_mm"],
-        "regions": ["wt", "tc", "et"],
-    }
     weights = {f"network.{name}": value for name, value in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"pedseg": description, "state_dict": {**weights, "classifier.x": torch.ones(1)}}, path)
+    torch.save({"pedseg": describe(network), "state_dict": {**weights, "classifier.x": torch.ones(1)}}, path)
     return path

@@ -53,6 +53,14 @@ def test_a_run_of_before_test_time_adaptation_goes_on_without_it(tmp_path: Path)
         other.begin(changed(prediction=adapting | {"adapt_rate": 1e-2}), overwrite=False)
 
 
+def test_a_run_of_before_there_were_kinds_of_networks_goes_on_with_the_first(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(changed(model={"norm": "batch"}), overwrite=False)
+    folder.begin(changed(model={"name": "unet", "norm": "batch"}), overwrite=False)
+    with pytest.raises(PedsegError, match=r"model\.name: was 'not set', now 'residual_unet'"):
+        folder.begin(changed(model={"name": "residual_unet", "norm": "batch"}), overwrite=False)
+
+
 def test_another_run_is_refused_and_harms_nothing(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.begin(CONFIG, overwrite=False)

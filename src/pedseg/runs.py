@@ -22,6 +22,7 @@ NOT_SETTINGS = (
     "trainer.enable_progress_bar", "trainer.log_every_n_steps", "trainer.default_root_dir", "init.run", "init.command",
     "machine", "cluster",
 )  # fmt: skip
+LATER = {"model.name": "unet"}  # settings that runs of before did not have, at the value that they all went by
 TEST_TIME = ("prediction.adapt_steps", "prediction.adapt_rate")
 
 
@@ -41,14 +42,15 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a run's configuration that decides what comes out of it, with dotted keys.
 
     Where nothing adapts at test time that leaves no trace: the rate has no effect, and runs of before there was
-    test-time adaptation go on.
+    test-time adaptation go on; so do those of before a setting of `LATER`, which is left out at its first value.
     """
     flat = flatten(config)
     without_effect = NOT_SETTINGS if flat.get("prediction.adapt_steps") else (*NOT_SETTINGS, *TEST_TIME)
     return {
         key: value
         for key, value in flat.items()
-        if not any(key == name or key.startswith(f"{name}.") for name in without_effect)
+        if LATER.get(key, ...) != value
+        and not any(key == name or key.startswith(f"{name}.") for name in without_effect)
         and not (key.startswith("data.cohorts.") and key.endswith(".folder"))
     }
 

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from pedseg.adaptation import Draw, Step
 from pedseg.labels import Domain
-from pedseg.networks import UNet
-from pedseg.networks.unet import UNetOutput
+from pedseg.networks import NetworkOutput, UNet
 from tests.adaptation.steps import PATCH, Logged, MakeStep
 
 
@@ -40,7 +39,7 @@ def make_step(network: UNet) -> MakeStep:
             network=student or network,
             loaded=images if loaded is None else loaded,
             images=images,
-            output=UNetOutput([logits], decoder or [], logits if bottleneck is None else bottleneck),
+            output=NetworkOutput([logits], decoder or [], logits if bottleneck is None else bottleneck),
             draw=Draw(3, 1, 2),
             log=log,
             watched=watched,

@@ -13,7 +13,7 @@ from pedseg.inference import Predictor, Settings, load_network
 from pedseg.inference.calibration import PartThresholds, thresholds_of, write_thresholds
 from pedseg.labels import Region
 from pedseg.metrics.histogram import WIDTH
-from pedseg.networks import UNet
+from pedseg.networks import UNet, rebuild
 from tests.builders import write_checkpoint
 
 PATCH = (16, 16, 16)
@@ -111,7 +111,7 @@ def test_a_calibrated_network_gives_nested_logits_above_its_thresholds() -> None
     assert np.array_equal(after.numpy(), np.minimum.accumulate(expected, axis=1))
     assert (after[:, 1:] <= after[:, :-1]).all()
     assert "thresholds" not in network.state_dict()
-    again = UNet(**network.settings)
+    again = rebuild(network.settings)
     again.load_state_dict(network.state_dict())
     assert torch.equal(again.eval()(image), after)
 

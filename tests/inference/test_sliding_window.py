@@ -20,7 +20,7 @@ from pedseg.errors import PedsegError
 from pedseg.hardware import Precision
 from pedseg.inference import gaussian_importance, sliding_window, sliding_window_logits, window_starts
 from pedseg.networks import UNet
-from pedseg.networks.unet import Norm
+from pedseg.networks.contract import Norm
 from tests.exactness import Exact
 
 PEER = {"section": "Prediction", "peer": "nnunetv2"}

@@ -197,7 +197,7 @@ def test_bad_cases_are_named_and_the_rest_predicted(
         ({"precision": 8}, "precision 8 is unknown; use one of 32, bf16, 16"),
         ({"convention": "nonsense"}, "label convention 'nonsense' is unknown"),
         ({"models": ["models/x.pt"]}, "x.pt: no such model"),
-        ({"network_def#base_features": 8}, "model.pt: is damaged or of another network"),
+        ({"network_def#settings#base_features": 8}, "model.pt: is damaged or of another network"),
     ],
 )
 def test_wrong_settings(

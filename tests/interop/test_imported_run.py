@@ -81,6 +81,6 @@ def test_another_plan_is_named_and_can_be_given(
     theirs = import_network(tmp_path, explicit)
     assert start_from(theirs / "fold_0", toy_world, "experiment=m2_ped") == 2
     said = capsys.readouterr().err
-    assert "its network is of another plan; give '+model.features=[4,6]' '+model.kernels=[[3,3,3],[3,3,3]]'" in said
+    assert "its network is of another plan; give '++model.features=[4,6]' '++model.kernels=[[3,3,3],[3,3,3]]'" in said
     overrides = [word.strip("'") for word in said.split("give ")[1].split()]
     assert start_from(theirs / "fold_0", toy_world, "experiment=m2_ped", *overrides) == 0

@@ -15,7 +15,7 @@ from pedseg.adaptation import DomainAdversary
 from pedseg.errors import PedsegError
 from pedseg.losses import DiceBCELoss
 from pedseg.modules import AdaptationModule
-from pedseg.networks import DomainClassifier, UNet
+from pedseg.networks import DomainClassifier, UNet, rebuild
 from pedseg.schedules import constant, linear_ramp, poly_decay
 
 STAGE = 1
@@ -58,7 +58,8 @@ def classifier_of(module: AdaptationModule) -> DomainClassifier:
 
 
 def clone(module: nn.Module) -> Any:
-    copy = type(module)(**module.settings)  # type: ignore[arg-type]
+    settings: Any = module.settings
+    copy = rebuild(settings) if isinstance(module, UNet) else type(module)(**settings)
     copy.load_state_dict(module.state_dict())
     return copy
 

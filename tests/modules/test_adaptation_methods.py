@@ -28,7 +28,7 @@ from pedseg.adaptation import (
     StrongAugmentation,
 )
 from pedseg.modules import AdaptationModule, SegmentationModule
-from pedseg.networks import DomainClassifier, UNet
+from pedseg.networks import DomainClassifier, SegmentationNetwork, UNet
 from pedseg.schedules import linear_ramp, poly_decay
 
 STAGE = 1
@@ -189,7 +189,7 @@ def test_a_method_that_needs_no_target_trains_without_one(make_batch: Any, fit: 
         assert torch.equal(own, other)  # the others wait for a target
 
 
-def first_convolution(network: UNet) -> Tensor:
+def first_convolution(network: SegmentationNetwork) -> Tensor:
     return next(network.encoder.parameters())
 
 

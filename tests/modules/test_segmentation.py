@@ -13,7 +13,7 @@ from torch.optim import SGD
 from pedseg.errors import PedsegError
 from pedseg.losses import DeepSupervisionLoss, DiceBCELoss
 from pedseg.modules import SegmentationModule
-from pedseg.networks import UNet
+from pedseg.networks import UNet, rebuild
 from pedseg.schedules import poly_decay
 
 
@@ -52,7 +52,7 @@ def logged(trainer: Trainer) -> dict[str, list[float]]:
 
 
 def test_weights_equal_a_loop_by_hand(network: UNet, sgd: partial[SGD], make_batch: Any, fit: Any) -> None:
-    reference = UNet(**network.settings)
+    reference = rebuild(network.settings)
     reference.load_state_dict(network.state_dict())
     batches = [make_batch(seed=1), make_batch(seed=2)]
     fit(SegmentationModule(network=network, optimizer=sgd, lr_schedule=poly_decay), batches, epochs=2)
@@ -131,7 +131,7 @@ def test_checkpoint_is_plain_and_resumes_exactly(sgd: partial[SGD], make_batch: 
     checkpoint = torch.load(path, weights_only=True)
     assert checkpoint["pedseg"]["regions"] == ["wt", "tc", "et"]
     assert checkpoint["pedseg"]["patch_size"] == [16, 16, 16]
-    rebuilt = UNet(**checkpoint["pedseg"]["network"])
+    rebuilt = rebuild(checkpoint["pedseg"]["network"])
     rebuilt.load_state_dict(
         {k.removeprefix("network."): v for k, v in checkpoint["state_dict"].items() if k.startswith("network.")}
     )

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from pedseg.errors import PedsegError
 from pedseg.networks import UNet
 from pedseg.networks.nnunet_keys import nnunet_keys, weights_from_nnunet
-from pedseg.networks.unet import joined
 from tests.exactness import Exact
+from tests.networks.small import randomised
 
 PEER_PROGRAM = """
 import sys, torch
@@ -40,15 +40,6 @@ for name, (features, kernels, strides, shape) in plans.items():
                    "weights": dict(net.state_dict()), "image": image, "logits": logits}
 torch.save(saved, sys.argv[1])
 """
-
-
-def randomised(network: UNet) -> UNet:
-    """Give every parameter, biases and norms too, a value that matters."""
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.normal_(std=0.3)
-    return network
 
 
 def by_hand(weights: dict[str, Tensor], x: Tensor, stages: int) -> list[Tensor]:
@@ -116,34 +107,6 @@ def test_logits_equal_the_forward_by_hand(layout: torch.memory_format, exact: Ex
         exact((head.double() - reference).abs().max() / reference.abs().max())
 
 
-@pytest.mark.parametrize("size", [(16, 16, 16), (32, 16, 24)])
-def test_features_are_where_the_shapes_say(size: tuple[int, int, int]) -> None:
-    """Bottleneck and decoder stages; the heads read the stages, and the deepest decoder stage the bottleneck."""
-    network = UNet(patch_size=size, base_features=4, deep_supervision=True)
-    output = network.forward_features(torch.randn(2, 4, *size))
-    channels, space = network.bottleneck_shape
-    assert output.bottleneck.shape == (2, channels, *space)
-    assert [tuple(d.shape[1:]) for d in output.decoder] == [(c, *s) for c, s in network.decoder_shapes]
-    for head, logits, features in zip(network.seg_layers, output.logits, reversed(output.decoder), strict=True):
-        assert torch.equal(head(features), logits)
-    x, skips = torch.randn(1, 4, *size), []
-    for stage in network.encoder:
-        x = stage(x)
-        skips.append(x)
-    deepest: Any = network.decoder[0]
-    assert x.shape[1:] == (channels, *space)
-    assert deepest(x, skips[-2]).shape[1:] == output.decoder[0].shape[1:]
-
-
-def test_every_loss_of_the_output_reaches_the_bottleneck() -> None:
-    network = UNet(patch_size=(16,) * 3, base_features=4)
-    output = network.forward_features(torch.randn(1, 4, 16, 16, 16))
-    (gradient,) = torch.autograd.grad(output.logits[0].square().mean(), output.bottleneck, retain_graph=True)
-    assert gradient.any()
-    (own,) = torch.autograd.grad(output.bottleneck.square().mean(), next(network.encoder.parameters()))
-    assert own.any()
-
-
 @pytest.mark.parametrize(
     "plan",
     [
@@ -209,57 +172,6 @@ def test_reference_weights_with_batch_norm(shared: Path, exact: Exact) -> None:
         exact((network.eval()(expected["image"]) - expected["seg_logits"]).abs().max())
 
 
-def test_gradients_agree_between_layouts_and_batch_sizes() -> None:
-    """One channels-last sample is where torch 2.13's own instance norm goes wrong."""
-    network = randomised(UNet(patch_size=(16,) * 3, base_features=4))
-    image = torch.randn(1, 4, 16, 16, 16)
-    gradients = []
-    for layout in (torch.contiguous_format, torch.channels_last_3d):
-        network.to(memory_format=layout).zero_grad()  # type: ignore[call-overload]
-        network(image.contiguous(memory_format=layout)).square().mean().backward()
-        gradients.append(torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None]))
-    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-5 * float(gradients[0].abs().max()), rtol=1e-3)
-
-
-@pytest.mark.parametrize("norm", ["instance", "batch"])
-def test_parts_hold_every_parameter_once(norm: Any) -> None:
-    network = UNet(patch_size=(16,) * 3, base_features=2, norm=norm, deep_supervision=True)
-    parts = network.parts()
-    assert list(parts) == ["encoder", "decoder", "seg_layers"]
-    ids = [id(parameter) for part in parts.values() for parameter in part]
-    assert sorted(ids) == sorted(id(parameter) for parameter in network.parameters())
-    names = {name.split(".")[0] for name in network.state_dict()}
-    assert names == set(parts)
-
-
-@pytest.mark.parametrize("sizes", [(1, 2), (2, 1, 1), (4,)])
-def test_outputs_of_parts_join_to_that_of_the_whole(sizes: tuple[int, ...]) -> None:
-    """With instance norms, which normalise each sample by itself."""
-    network = randomised(UNet(patch_size=(16,) * 3, base_features=4, deep_supervision=True))
-    image = torch.randn(sum(sizes), 4, 16, 16, 16)
-    parts = [network.forward_features(part) for part in torch.split(image, list(sizes))]
-    found, whole = joined(parts), network.forward_features(image)
-    assert (len(found.logits), len(found.decoder)) == (len(whole.logits), len(whole.decoder)) == (2, 2)
-    for own, wanted in zip(
-        [*found.logits, *found.decoder, found.bottleneck],
-        [*whole.logits, *whole.decoder, whole.bottleneck],
-        strict=True,
-    ):
-        torch.testing.assert_close(own, wanted, atol=1e-5, rtol=1e-4)
-    if len(sizes) == 1:
-        assert found is parts[0]
-
-
-def test_settings_rebuild_the_network() -> None:
-    explicit = {"features": [2, 4, 4], "kernels": [[3] * 3] * 3, "strides": [[1] * 3, [2] * 3, [2] * 3]}
-    extras: list[dict[str, Any]] = [{}, {"conv_bias": False, "deep_supervision": True}, explicit]
-    for extra in extras:
-        network = UNet(patch_size=(16, 16, 16), base_features=2, **extra)
-        settings = json.loads(json.dumps(network.settings))
-        assert settings == network.settings
-        UNet(**settings).load_state_dict(network.state_dict())
-
-
 def test_initialisation_is_kaiming_with_zero_biases() -> None:
     torch.manual_seed(0)
     network = UNet(patch_size=(16,) * 3, base_features=16)
@@ -270,15 +182,11 @@ def test_initialisation_is_kaiming_with_zero_biases() -> None:
     assert len(biases) == 10 + 2 + 10 + 1  # convolutions, transposed convolutions, norms, head
 
 
-def test_bad_settings_and_inputs_are_refused() -> None:
+def test_bad_settings_are_refused() -> None:
     with pytest.raises(PedsegError, match="norm 'layer'"):
         UNet(patch_size=(16,) * 3, norm="layer")  # type: ignore[arg-type]
     with pytest.raises(PedsegError, match="all three or none"):
         UNet(patch_size=(16,) * 3, features=[4, 8, 16])
-    network = UNet(patch_size=(16,) * 3, base_features=2)
-    assert network.divisor == (4, 4, 4)
-    with pytest.raises(PedsegError, match="axis x has 18, not a multiple of 4"):
-        network(torch.zeros(1, 4, 16, 16, 18))
 
 
 def test_foreign_weights_are_refused() -> None:

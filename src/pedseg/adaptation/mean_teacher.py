@@ -30,7 +30,7 @@ from pedseg.adaptation.shares import ShareThresholds
 from pedseg.adaptation.strong import strongly_augmented
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain, Region
-from pedseg.networks import UNet
+from pedseg.networks import SegmentationNetwork
 
 HALF = 0.5  # lowest confidence: either answer
 AUGMENTED = 0.8  # probability that a modality of the student's patch is changed
@@ -96,11 +96,11 @@ class MeanTeacher(Method):
         self.plausible = shares_of_wt("mean_teacher.plausible", plausible or {})
         self.shares = ShareThresholds(shares, decay=self.decay) if shares else None
         self.weight = 0.0
-        self.teacher: UNet | None = None
+        self.teacher: SegmentationNetwork | None = None
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
         self.done = 0  # the same as `steps`, on the host
 
-    def start(self, network: UNet) -> None:
+    def start(self, network: SegmentationNetwork) -> None:
         """Copy the network."""
         self.teacher = copy.deepcopy(network).requires_grad_(False).eval()
 
@@ -148,7 +148,7 @@ class MeanTeacher(Method):
         return self.weight * loss
 
     @torch.no_grad()
-    def finish_step(self, network: UNet) -> None:
+    def finish_step(self, network: SegmentationNetwork) -> None:
         """Move the teacher towards the student; buffers (BatchNorm statistics) are copied."""
         assert self.teacher is not None  # noqa: S101  (start has been called)
         self.steps += 1

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain, Region
-from pedseg.networks import UNet
-from pedseg.networks.unet import UNetOutput
+from pedseg.networks import NetworkOutput, SegmentationNetwork
 
 Images = Mapping[Domain, Tensor]  # (n, modalities, D, H, W); a side that is absent from a batch is left out
 Log = Callable[[str, Tensor, int | Tensor], None]  # name below "train/", value, samples that it is a mean of
@@ -62,10 +61,10 @@ class Step:
         scale: what the loss will be multiplied with before the backward (mixed precision).
     """
 
-    network: UNet
+    network: SegmentationNetwork
     loaded: Images
     images: Images
-    output: UNetOutput
+    output: NetworkOutput
     draw: Draw
     log: Log
     watched: bool = False
@@ -105,7 +104,7 @@ class Method(nn.Module):
         super().__init__()
         self.gradient_norms: dict[str, Tensor] = {}
 
-    def start(self, network: UNet) -> None:
+    def start(self, network: SegmentationNetwork) -> None:
         """Look at the network once, with the weights that it starts from."""
 
     def start_epoch(self, progress: float) -> dict[str, float]:
@@ -123,7 +122,7 @@ class Method(nn.Module):
         del step
         return None
 
-    def finish_step(self, network: UNet) -> None:
+    def finish_step(self, network: SegmentationNetwork) -> None:
         """Follow the network after the update of its weights."""
 
     def description(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from pedseg.adaptation.method import Method, batch_norms
 from pedseg.errors import PedsegError
-from pedseg.networks import UNet
+from pedseg.networks import SegmentationNetwork
 
 
 class DomainNorm(Method):
@@ -16,7 +16,7 @@ class DomainNorm(Method):
 
     separates_domains = True
 
-    def start(self, network: UNet) -> None:
+    def start(self, network: SegmentationNetwork) -> None:
         """Look for batch norms.
 
         Raises:

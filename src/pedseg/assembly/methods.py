@@ -19,14 +19,14 @@ from pedseg.adaptation import (
 from pedseg.adaptation.adversary import CONDITIONS
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain, Region
-from pedseg.networks import DomainClassifier, UNet
+from pedseg.networks import DomainClassifier, SegmentationNetwork
 from pedseg.schedules import linear_ramp
 
 Settings = Mapping[str, Any]
 Schedule = Callable[[float], float]
 
 
-def build_methods(adaptation: Settings, network: UNet) -> dict[str, Method]:
+def build_methods(adaptation: Settings, network: SegmentationNetwork) -> dict[str, Method]:
     """Build the methods that are switched on, in the order of `BUILDERS`.
 
     Raises:
@@ -44,7 +44,7 @@ def build_methods(adaptation: Settings, network: UNet) -> dict[str, Method]:
     return {name: build(adaptation, network) for name, build in BUILDERS.items() if name in chosen}
 
 
-def _adversary(adaptation: Settings, network: UNet) -> Method:
+def _adversary(adaptation: Settings, network: SegmentationNetwork) -> Method:
     """Domain classifiers at the chosen stages, for the input that they will get."""
     chosen = adaptation["decoder_stage"]
     stages = [_stage(int(s), network) for s in (chosen if isinstance(chosen, Sequence) else [chosen])]
@@ -82,7 +82,7 @@ def _fitting(classifier: Settings, size: Sequence[int]) -> Settings:
     return {**classifier, "blocks": max(1, min(classifier["blocks"], int(math.log2(min(size)))))}
 
 
-def _stage(chosen: int, network: UNet) -> int:
+def _stage(chosen: int, network: SegmentationNetwork) -> int:
     """Decoder stage counted from the deepest, 0 the bottleneck; negative numbers count from the full-size one."""
     stages = len(network.decoder_shapes)
     stage = chosen if chosen >= 0 else stages + 1 + chosen
@@ -93,25 +93,25 @@ def _stage(chosen: int, network: UNet) -> int:
     return stage
 
 
-def _mean_teacher(adaptation: Settings, network: UNet) -> Method:
+def _mean_teacher(adaptation: Settings, network: SegmentationNetwork) -> Method:
     del network
     settings, weight = _weighted("mean_teacher", adaptation)
     return MeanTeacher(weight_schedule=weight, **settings)
 
 
-def _entropy(adaptation: Settings, network: UNet) -> Method:
+def _entropy(adaptation: Settings, network: SegmentationNetwork) -> Method:
     del network
     settings, weight = _weighted("entropy", adaptation)
     return EntropyMinimisation(weight_schedule=weight, **settings)
 
 
-def _prior(adaptation: Settings, network: UNet) -> Method:
+def _prior(adaptation: Settings, network: SegmentationNetwork) -> Method:
     del network
     settings, weight = _weighted("prior", adaptation)
     return SizePrior(weight_schedule=weight, **settings)
 
 
-def _strong(adaptation: Settings, network: UNet) -> Method:
+def _strong(adaptation: Settings, network: SegmentationNetwork) -> Method:
     del network
     settings = dict(adaptation["strong"])
     sides = settings.pop("sides")
@@ -120,17 +120,17 @@ def _strong(adaptation: Settings, network: UNet) -> Method:
     return StrongAugmentation(sides=tuple(Domain(side) for side in sides), **settings)
 
 
-def _norm(adaptation: Settings, network: UNet) -> Method:
+def _norm(adaptation: Settings, network: SegmentationNetwork) -> Method:
     del network
     return DomainNorm(**adaptation["norm"])
 
 
-def _fourier(adaptation: Settings, network: UNet) -> Method:
+def _fourier(adaptation: Settings, network: SegmentationNetwork) -> Method:
     del network
     return FourierStyle(**adaptation["fourier"])
 
 
-def _histogram(adaptation: Settings, network: UNet) -> Method:
+def _histogram(adaptation: Settings, network: SegmentationNetwork) -> Method:
     del network
     return HistogramStyle(**adaptation["histogram"])
 
@@ -149,7 +149,7 @@ def _ramp(name: str, *, start: float, end: float, maximum: float) -> Schedule:
 
 
 # Changes of the images come first, then the terms of the loss.
-BUILDERS: Mapping[str, Callable[[Settings, UNet], Method]] = {
+BUILDERS: Mapping[str, Callable[[Settings, SegmentationNetwork], Method]] = {
     "fourier": _fourier,
     "histogram": _histogram,
     "strong": _strong,

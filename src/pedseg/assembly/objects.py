@@ -19,10 +19,11 @@ from pedseg.errors import PedsegError
 from pedseg.inference import load_network
 from pedseg.losses import DiceBCELoss
 from pedseg.modules import AdaptationModule, OpposedModule, SegmentationModule
-from pedseg.networks import UNet
+from pedseg.networks import SegmentationNetwork, build
 from pedseg.runs import RunFolder, required_checkpoint
 
-SHAPE_SETTINGS = ("norm", "conv_bias", "deep_supervision")  # of the model, beside its plan
+# Settings of a network that its weights do not depend on, or through its plan alone.
+BESIDE_WEIGHTS = ("name", "patch_size", "spacing_mm", "thresholds", "base_features", "max_features")
 
 
 def select(config: Mapping[str, Any]) -> Selection:
@@ -84,7 +85,7 @@ def build_module(
     cfg: DictConfig, config: Mapping[str, Any], *, spacing_mm: tuple[float, float, float]
 ) -> SegmentationModule:
     """Build the network for images of `spacing_mm` and what trains it, and give it the weights it starts from."""
-    network = UNet(**config["model"], patch_size=config["data"]["patch_size"], spacing_mm=spacing_mm)
+    network = build(config["model"], patch_size=config["data"]["patch_size"], spacing_mm=spacing_mm)
     _initialise(network, config["init"])
     training: dict[str, Any] = {
         "network": network,
@@ -109,13 +110,18 @@ def build_module(
     return AdaptationModule(methods=methods, seed=config["seed"], **training)
 
 
-def _initialise(network: UNet, init: Mapping[str, Any]) -> None:
+def _initialise(network: SegmentationNetwork, init: Mapping[str, Any]) -> None:
     """Copy the named parts of another run's network; heads for deep supervision that this one lacks stay behind."""
     if init["run"] is None:
         return
 
     checkpoint = required_checkpoint(Path(init["run"]), command=init["command"])
     loaded = load_network(checkpoint).network
+    if network.name != loaded.name:
+        raise PedsegError(
+            f"{checkpoint}: holds a {loaded.name}, this run trains a {network.name}; choose the model that it was "
+            "trained with (model=...)"
+        )
     if network.topology != loaded.topology:
         raise PedsegError(f"{checkpoint}: its network is of another plan; give {_overrides(loaded, network)}")
     loaded.seg_layers = loaded.seg_layers[: len(network.seg_layers)]
@@ -128,12 +134,13 @@ def _initialise(network: UNet, init: Mapping[str, Any]) -> None:
             ) from error
 
 
-def _overrides(wanted: UNet, network: UNet) -> str:
+def _overrides(wanted: SegmentationNetwork, network: SegmentationNetwork) -> str:
     """Overrides of the command line that give a network the settings of another."""
     settings, own = wanted.settings, network.settings
-    changed = [f"model.{key}={settings[key]}" for key in SHAPE_SETTINGS if settings[key] != own[key]]
-    if wanted.topology != network.topology:
-        changed += [f"+model.{key}={value}" for key, value in wanted.topology.as_lists().items()]
+    plan = wanted.plan if wanted.topology != network.topology else {}
+    left_out = {*BESIDE_WEIGHTS, *wanted.plan}
+    changed = [f"model.{key}={settings[key]}" for key in settings if key not in left_out and settings[key] != own[key]]
+    changed += [f"++model.{key}={value}" for key, value in plan.items()]
     return " ".join(f"'{text.replace(' ', '')}'" for text in changed) or "the same model settings"
 
 

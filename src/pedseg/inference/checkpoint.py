@@ -12,7 +12,7 @@ import torch
 from pedseg import __version__
 from pedseg.errors import PedsegError
 from pedseg.labels import Region
-from pedseg.networks import UNet
+from pedseg.networks import SegmentationNetwork, rebuild
 
 PREFIX = "network."  # of the segmentation network's weights in a checkpoint
 DESCRIPTION = "pedseg"  # key of what rebuilds the network
@@ -32,11 +32,23 @@ class LoadedNetwork:
         mirror_axes: axes (0 z, 1 y, 2 x) along which mirrored windows are averaged; all but for some imported networks.
     """
 
-    network: UNet
+    network: SegmentationNetwork
     patch_size: tuple[int, ...]
     spacing_mm: tuple[float, float, float]
     identity: str
     mirror_axes: tuple[int, ...] = (0, 1, 2)
+
+
+def describe(network: SegmentationNetwork) -> dict[str, Any]:
+    """What a checkpoint says of its network, in plain Python: enough for `load_network` beside the weights."""
+    settings = network.settings
+    return {
+        "version": __version__,
+        "network": settings,
+        "patch_size": settings["patch_size"],
+        "spacing_mm": settings["spacing_mm"],
+        "regions": [region.value for region in Region],
+    }
 
 
 def load_network(checkpoint: Path) -> LoadedNetwork:
@@ -51,7 +63,7 @@ def load_network(checkpoint: Path) -> LoadedNetwork:
     if not isinstance(description, dict) or not isinstance(content.get("state_dict"), dict):
         raise PedsegError(f"{checkpoint}: is no checkpoint of pedseg; give the checkpoints/last.ckpt of a run")
     _check_description(checkpoint, description)
-    network = UNet(**description["network"])
+    network = rebuild(description["network"])
     weights = {k.removeprefix(PREFIX): v for k, v in content["state_dict"].items() if k.startswith(PREFIX)}
     try:
         network.load_state_dict(weights)

@@ -18,8 +18,8 @@ from pedseg.inference.settings import Settings
 from pedseg.inference.sliding_window import NotFiniteError, sliding_window_logits
 from pedseg.inference.test_time import adapted, harmless
 from pedseg.labels import LabelConvention, Region
-from pedseg.networks import UNet
-from pedseg.networks.unet import above
+from pedseg.networks import SegmentationNetwork
+from pedseg.networks.contract import above
 
 
 class Predictor:
@@ -167,7 +167,7 @@ class Predictor:
         return {"checkpoints": self.identities, **self.settings.deciding, "convention": str(convention)}
 
 
-def _mean_thresholds(networks: Sequence[UNet]) -> Tensor | None:
+def _mean_thresholds(networks: Sequence[SegmentationNetwork]) -> Tensor | None:
     """Thresholds (regions,) of the mean of the logits; None if no network has any."""
     if all(network.thresholds is None for network in networks):
         return None

@@ -51,7 +51,7 @@ def metadata(
         "name": "pedseg glioma segmentation",
         "task": "Segmentation of glioma in brain MRI of four modalities",
         "description": (
-            f"nnU-Net's convolutional network ({len(members)} member{'s'[: len(members) > 1]}) in overlapping windows, "
+            f"{members[0].network.title} ({len(members)} member{'s'[: len(members) > 1]}) in overlapping windows, "
             f"mirrored and averaged. Label maps hold {_labels(regions_written)}."
         ),
         "authors": "whoever trained the networks with pedseg",
@@ -62,7 +62,7 @@ def metadata(
         "intended_use": INTENDED_USE,
         "references": [
             "Fu et al. 2024, https://arxiv.org/abs/2406.16848",
-            "Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z",
+            members[0].network.reference,
         ],
         "source_checkpoints_sha256": [member.identity for member in members],
         "network_data_format": _data_format(members[0]),
@@ -124,7 +124,7 @@ def inference(member: LoadedNetwork, *, models: Sequence[str], convention: str) 
         "spacing_mm": list(member.spacing_mm),
         "mirror_axes": list(member.mirror_axes),
         "models": [f"$@bundle_root + '/{model}'" for model in models],
-        "network_def": _component("pedseg.networks.UNet", **member.network.settings),
+        "network_def": _component("pedseg.networks.rebuild", settings=member.network.settings),
         **_workflow(),
         "run": ["$@evaluator.run()"],
     }

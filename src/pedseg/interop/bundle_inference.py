@@ -17,7 +17,7 @@ from pedseg.hardware import Precision
 from pedseg.inference import LoadedNetwork, Predictor, Settings, predict_cases, sliding_window_logits
 from pedseg.inference.checkpoint import sha256
 from pedseg.labels import get_convention
-from pedseg.networks import UNet
+from pedseg.networks import SegmentationNetwork
 
 
 class WindowInferer:
@@ -83,7 +83,7 @@ class CaseEvaluator:
         *,
         dataset: Discovery,
         output_dir: str,
-        network: UNet,
+        network: SegmentationNetwork,
         models: Sequence[str],
         inferer: WindowInferer,
         spacing_mm: Sequence[float],
@@ -121,7 +121,7 @@ class CaseEvaluator:
             raise ProblemsError(f"{len({problem.case for problem in problems})} cases have no label map:", problems)
 
 
-def load_weights(network: UNet, path: Path) -> UNet:
+def load_weights(network: SegmentationNetwork, path: Path) -> SegmentationNetwork:
     """A copy of `network` with the weights of a state dict, in evaluation mode.
 
     Raises:

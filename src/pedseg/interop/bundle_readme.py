@@ -13,9 +13,9 @@ _TEXT = """\
 
 {intended_use}
 
-Exported by pedseg {version}. {count} of nnU-Net's plain convolutional shape segment{s} glioma in brain MRI of four
-modalities. `scripts/pedseg` holds the parts of pedseg that prediction needs, so pedseg itself need not be installed,
-and a version that is installed is not used.
+Exported by pedseg {version}. {count} segment{s} glioma in brain MRI of four modalities: {title}.
+`scripts/pedseg` holds the parts of pedseg that prediction needs, so pedseg itself need not be installed, and a version
+that is installed is not used.
 
 ## Run
 
@@ -83,6 +83,7 @@ def readme(member: LoadedNetwork, *, models: Sequence[str], convention: str, pac
         version=__version__,
         count=f"{len(models)} networks" if several else "A network",
         s="" if several else "s",
+        title=member.network.title,
         packages=" ".join(f"'{package}'" for package in packages),
         command=RUN.format(cases="CASES", output="LABEL_MAPS"),
         convention=convention,

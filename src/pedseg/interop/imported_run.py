@@ -6,12 +6,10 @@ from typing import Any
 
 import torch
 
-from pedseg import __version__
 from pedseg.errors import PedsegError
 from pedseg.files import atomic_path, read_json, write_json
-from pedseg.inference.checkpoint import DESCRIPTION, PREFIX
+from pedseg.inference.checkpoint import DESCRIPTION, PREFIX, describe
 from pedseg.interop.nnunet_network import Networks
-from pedseg.labels import Region
 from pedseg.runs import RunFolder
 
 ORIGIN = "imported"  # key of config.json that only imported runs have
@@ -66,15 +64,7 @@ class ImportedRun:
         write_json(self.folder.finished, {"predicted": 0, "scored": 0})
 
     def _description(self) -> dict[str, Any]:
-        settings = self.networks.network.settings
-        description: dict[str, Any] = {
-            "version": __version__,
-            "network": settings,
-            "patch_size": settings["patch_size"],
-            "spacing_mm": settings["spacing_mm"],
-            "regions": [region.value for region in Region],
-            "mirror_axes": list(self.mirror_axes),
-        }
+        description = {**describe(self.networks.network), "mirror_axes": list(self.mirror_axes)}
         if self.networks.classifier:
             classifiers = {str(self.networks.decoder_stage): self.networks.classifier.settings}
             description["adaptation"] = {"dann": {"classifiers": classifiers}}

@@ -9,6 +9,7 @@ from torch import Tensor
 from pedseg.errors import PedsegError
 from pedseg.interop.nnunet_plans import Plan
 from pedseg.networks import DomainClassifier, UNet
+from pedseg.networks.contract import Norm
 from pedseg.networks.domain_classifier import FEWEST_SHARED
 from pedseg.networks.nnunet_keys import (
     CLASSIFIER,
@@ -20,7 +21,6 @@ from pedseg.networks.nnunet_keys import (
     weights_from_nnunet,
 )
 from pedseg.networks.topology import AXES
-from pedseg.networks.unet import Norm
 
 FIRST = "encoder.stages.0.0.convs.0.conv."
 HEADS = "decoder.seg_layers."

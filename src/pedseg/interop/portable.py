@@ -8,7 +8,7 @@ from pedseg import __version__
 from pedseg.errors import PedsegError
 from pedseg.inference import LoadedNetwork, load_network
 from pedseg.labels import Modality, Region
-from pedseg.networks import UNet
+from pedseg.networks import rebuild
 
 NORMALISATION: Final = (
     "each channel: minus its mean, divided by its standard deviation (at least 1e-8), both taken inside the brain; 0 "
@@ -23,7 +23,7 @@ def load_portable(checkpoint: Path) -> LoadedNetwork:
         PedsegError: the checkpoint cannot be used (`pedseg.inference.load_network`).
     """
     loaded = load_network(checkpoint)
-    network = UNet(**loaded.network.settings | {"deep_supervision": False})
+    network = rebuild(loaded.network.settings | {"deep_supervision": False})
     weights = loaded.network.state_dict()
     network.load_state_dict({name: weights[name] for name in network.state_dict()})
     return replace(loaded, network=network.eval())

@@ -9,7 +9,7 @@ from pedseg.inference import LoadedNetwork
 from pedseg.inference.checkpoint import sha256
 from pedseg.interop.portable import check_output_file, describe, load_portable
 from pedseg.labels import Region
-from pedseg.networks import UNet
+from pedseg.networks import rebuild
 
 SUFFIX = ".safetensors"
 DESCRIBED = ("network", "patch_size", "spacing_mm", "mirror_axes", "regions")  # in the header, as JSON
@@ -62,10 +62,10 @@ def load_safetensors(path: Path) -> LoadedNetwork:
         raise PedsegError(f"{path}: is damaged or no safetensors file ({error}); export it again") from error
     try:
         settings, patch_size, spacing, mirror_axes, regions = (json.loads(header[key]) for key in DESCRIBED)
-        network = UNet(**settings)
+        network = rebuild(settings)
         network.load_state_dict(weights)
         z, y, x = spacing
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, PedsegError) as error:
         raise PedsegError(f"{path}: does not describe a network of pedseg ({error}); export it again") from error
     if regions != [region.value for region in Region]:
         raise PedsegError(f"{path}: predicts {regions}, not {[region.value for region in Region]}; export it again")

@@ -14,8 +14,8 @@ from pedseg.errors import PedsegError
 from pedseg.labels import Domain
 from pedseg.modules.gradient_layout import keep_strides
 from pedseg.modules.segmentation import Batch, SegmentationModule
-from pedseg.networks import UNet
-from pedseg.networks.unet import PARTS, UNetOutput, joined
+from pedseg.networks import PARTS, NetworkOutput, SegmentationNetwork
+from pedseg.networks.contract import joined
 
 
 class AdaptationModule(SegmentationModule):
@@ -51,7 +51,7 @@ class AdaptationModule(SegmentationModule):
     def __init__(
         self,
         *,
-        network: UNet,
+        network: SegmentationNetwork,
         methods: Mapping[str, Method],
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         lr_schedule: Callable[[float], float],
@@ -145,7 +145,7 @@ class AdaptationModule(SegmentationModule):
     def _reads_target(self) -> bool:
         return any(method.reads_target for method in self._methods()) or bool(batch_norms(self.network))
 
-    def _forward(self, images: Images) -> UNetOutput:
+    def _forward(self, images: Images) -> NetworkOutput:
         """Output of the whole batch, source before target."""
         if not any(method.separates_domains for method in self._methods()):
             return self.network.forward_features(self.to_layout(torch.cat(list(images.values()))))
@@ -156,7 +156,7 @@ class AdaptationModule(SegmentationModule):
                 outputs.append(self.network.forward_features(image))
         return joined(outputs)
 
-    def _source_loss(self, batch: Batch, output: UNetOutput) -> Tensor:
+    def _source_loss(self, batch: Batch, output: NetworkOutput) -> Tensor:
         if Domain.SOURCE not in batch:
             # A gradient of zero for the heads: every parameter takes part in every step, as DDP expects.
             return torch.stack([0.0 * head.float().mean() for head in output.logits]).sum()

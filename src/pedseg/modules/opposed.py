@@ -6,7 +6,7 @@ from torch import Tensor
 from pedseg.labels import Domain
 from pedseg.modules.adaptation import AdaptationModule
 from pedseg.modules.segmentation import Batch
-from pedseg.networks.unet import UNetOutput
+from pedseg.networks import NetworkOutput
 
 
 class OpposedModule(AdaptationModule):
@@ -20,7 +20,7 @@ class OpposedModule(AdaptationModule):
     def _reads_target(self) -> bool:
         return True  # the loss is of both sides
 
-    def _source_loss(self, batch: Batch, output: UNetOutput) -> Tensor:
+    def _source_loss(self, batch: Batch, output: NetworkOutput) -> Tensor:
         label = self.to_layout(torch.cat([batch[domain]["label"] for domain in Domain if domain in batch]))
         loss: Tensor = self.loss(output.logits, label)
         self.log_mean("train/loss_seg", loss, samples=len(label))

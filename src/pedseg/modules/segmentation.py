@@ -8,15 +8,14 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pedseg import __version__
 from pedseg.adaptation.method import batch_norms
 from pedseg.errors import PedsegError
+from pedseg.inference.checkpoint import DESCRIPTION, describe
 from pedseg.labels import Domain, Region
 from pedseg.losses import DeepSupervisionLoss, DiceBCELoss
 from pedseg.modules.gradient_layout import keep_strides
 from pedseg.modules.pseudo_dice import PseudoDice
-from pedseg.networks import UNet
-from pedseg.networks.unet import PARTS
+from pedseg.networks import PARTS, SegmentationNetwork
 
 
 class Samples(TypedDict, total=False):
@@ -35,7 +34,7 @@ Batch = dict[str, Samples]  # keys are the values of `Domain`; an absent side is
 
 
 class SegmentationModule(LightningModule):
-    """Trains a `UNet` on labelled patches, nnU-Net's way.
+    """Trains a segmentation network on labelled patches, nnU-Net's way.
 
     The learning rate of an epoch is the optimiser's own times ``lr_schedule(epoch / max_epochs)``, set when the epoch
     starts: a pure function of the epoch, so a resumed run continues it exactly. Parts of the network that are not in
@@ -51,7 +50,7 @@ class SegmentationModule(LightningModule):
         lr_schedule: factor of the learning rate as a function of progress in [0, 1).
         loss: loss of logits and label; nnU-Net's by default.
         deep_supervision_weights: one per head, full size first; nnU-Net's by default.
-        trainable_parts: names of `UNet.parts` that are trained.
+        trainable_parts: names of `SegmentationNetwork.parts` that are trained.
         channels_last: keep images and weights in channels-last layout (faster with bfloat16, and on the CPU).
 
     Raises:
@@ -61,7 +60,7 @@ class SegmentationModule(LightningModule):
     def __init__(
         self,
         *,
-        network: UNet,
+        network: SegmentationNetwork,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         lr_schedule: Callable[[float], float],
         loss: nn.Module | None = None,
@@ -171,19 +170,12 @@ class SegmentationModule(LightningModule):
             self.log(f"val/source/dice_{name}", score, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what rebuilds the network, as plain Python under the key "pedseg"."""
-        checkpoint["pedseg"] = self.description()
+        """Add what rebuilds the network, as plain Python."""
+        checkpoint[DESCRIPTION] = self.description()
 
     def description(self) -> dict[str, Any]:
         """What a checkpoint needs beside its tensors, in plain Python."""
-        settings = self.network.settings
-        return {
-            "version": __version__,
-            "network": settings,
-            "patch_size": settings["patch_size"],
-            "spacing_mm": settings["spacing_mm"],
-            "regions": [region.value for region in Region],
-        }
+        return describe(self.network)
 
     def segmentation_loss(self, samples: Samples) -> tuple[Tensor, Tensor]:
         """Loss and full-size logits of labelled samples."""

@@ -1,8 +1,22 @@
-"""Segmentation network, gradient reversal and domain classifier."""
+"""Segmentation networks, gradient reversal and domain classifier."""
 
+from pedseg.networks.contract import PARTS, NetworkOutput, SegmentationNetwork
 from pedseg.networks.domain_classifier import DomainClassifier
 from pedseg.networks.gradient_reversal import GradientReversal
+from pedseg.networks.kinds import KINDS, build, rebuild
 from pedseg.networks.topology import Topology, plan_topology
-from pedseg.networks.unet import UNet, UNetOutput
+from pedseg.networks.unet import UNet
 
-__all__ = ["DomainClassifier", "GradientReversal", "Topology", "UNet", "UNetOutput", "plan_topology"]
+__all__ = [
+    "KINDS",
+    "PARTS",
+    "DomainClassifier",
+    "GradientReversal",
+    "NetworkOutput",
+    "SegmentationNetwork",
+    "Topology",
+    "UNet",
+    "build",
+    "plan_topology",
+    "rebuild",
+]

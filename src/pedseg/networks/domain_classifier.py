@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pedseg.errors import PedsegError
+from pedseg.networks.contract import Norm
 from pedseg.networks.convolution import Convolution
+from pedseg.networks.layers import NEGATIVE_SLOPE
 from pedseg.networks.normalisation import InstanceNorm
 
-Norm = Literal["instance", "batch"]
 Pooling = Literal["flatten", "average", "none"]
 
-NEGATIVE_SLOPE = 0.01  # of every LeakyReLU, as in the segmentation network
 FEWEST_SHARED = 3  # first, middle and last block
 
 

@@ -119,6 +119,30 @@ def plan_topology(
     return topology
 
 
+def topology_of(
+    *,
+    patch_size: Sequence[int],
+    spacing_mm: Sequence[float],
+    base_features: int,
+    max_features: int,
+    features: Sequence[int] | None,
+    kernels: Sequence[Sequence[int]] | None,
+    strides: Sequence[Sequence[int]] | None,
+) -> Topology:
+    """The explicit plan where `features`, `kernels` and `strides` are given, else that of the rule.
+
+    Raises:
+        PedsegError: some of the three are given and some not, or as `Topology.explicit` and `plan_topology`.
+    """
+    if features is not None and kernels is not None and strides is not None:
+        return Topology.explicit(features=features, kernels=kernels, strides=strides)
+    if features is not None or kernels is not None or strides is not None:
+        raise PedsegError("features, kernels and strides make a plan together; give all three or none")
+    return plan_topology(
+        patch_size=patch_size, spacing_mm=spacing_mm, base_features=base_features, max_features=max_features
+    )
+
+
 def _check_numbers(
     patch_size: Sequence[int], spacing_mm: Sequence[float], base_features: int, max_features: int
 ) -> None:

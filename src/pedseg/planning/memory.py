@@ -21,7 +21,7 @@ from pedseg.inference.sliding_window import sliding_window_logits
 from pedseg.labels import Domain, Region
 from pedseg.modules import AdaptationModule, OpposedModule, SegmentationModule
 from pedseg.modules.segmentation import Batch
-from pedseg.networks import UNet
+from pedseg.networks import SegmentationNetwork
 from pedseg.networks.normalisation import InstanceNorm
 from pedseg.planning.live import LiveBytes
 
@@ -90,16 +90,14 @@ def step_memory(
 
 
 def prediction_memory(
-    network: UNet, *, shape: Sequence[int], window_batch: int, precision: Precision, gpu: bool
+    network: SegmentationNetwork, *, shape: Sequence[int], window_batch: int, precision: Precision, gpu: bool
 ) -> int:
     """Bytes at the worst moment of the prediction of an image of `shape` (z, y, x) voxels.
 
     A window of the image, some as a mirror image, and beside it what of the image and of the sums of logits lies
     outside that window.
     """
-    settings: dict[str, Any] = network.settings
-    patch_size: list[int] = settings["patch_size"]
-    channels: int = settings["in_channels"]
+    patch_size, channels, regions = network.form.patch_size, network.form.in_channels, network.form.out_channels
     outside = math.prod(map(max, shape, patch_size)) - math.prod(patch_size)
     with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as live:
         fake = _fake(network, gpu=gpu).eval()
@@ -114,7 +112,6 @@ def prediction_memory(
             channels_last=True,
         )
         beyond = max(0, outside - (window_batch - 1) * math.prod(patch_size))
-        regions: int = settings["out_channels"]
         return int(live.peak) + (channels + regions) * FLOAT * beyond
 
 

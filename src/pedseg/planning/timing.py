@@ -20,7 +20,7 @@ from pedseg.data.datamodule import PatchDataModule
 from pedseg.hardware import Precision
 from pedseg.inference.sliding_window import sliding_window_logits
 from pedseg.memory import reused_memory
-from pedseg.networks import UNet
+from pedseg.networks import SegmentationNetwork
 
 WARM_UP = 2  # steps that choose kernels and fill caches
 LEAST, MOST = 3, 20  # steps that are timed
@@ -114,12 +114,14 @@ def measure(trainer: pl.Trainer, clock: StepClock, module: pl.LightningModule, d
     )
 
 
-def window_seconds(network: UNet, *, device: torch.device, windows: Mapping[str, Any], precision: Precision) -> float:
+def window_seconds(
+    network: SegmentationNetwork, *, device: torch.device, windows: Mapping[str, Any], precision: Precision
+) -> float:
     """Seconds of one window's forward pass in a prediction: the median of `LEAST`, after a warm-up."""
-    patch_size = network.settings["patch_size"]
+    patch_size = network.form.patch_size
     network = network.to(device, memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
     batch: int = windows["window_batch"]
-    image = torch.randn(network.settings["in_channels"], patch_size[0] * batch, *patch_size[1:], device=device)
+    image = torch.randn(network.form.in_channels, patch_size[0] * batch, *patch_size[1:], device=device)
     seconds = []
     for _ in range(1 + LEAST):
         start = _now(device)

@@ -1,0 +1,46 @@
+"""The kinds of segmentation networks, and the only place that builds them by name."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pedseg.errors import PedsegError
+from pedseg.networks.contract import SegmentationNetwork
+from pedseg.networks.unet import UNet
+from pedseg.settings.signature import checked_arguments
+
+# Closed: a name in a file chooses among these and never imports anything.
+KINDS: Mapping[str, type[SegmentationNetwork]] = {kind.name: kind for kind in (UNet,)}
+FIRST = UNet.name  # what files of before there were kinds hold
+
+
+def build(
+    settings: Mapping[str, Any], *, patch_size: Sequence[int], spacing_mm: Sequence[float]
+) -> SegmentationNetwork:
+    """Build the network that the group `model` of the settings chooses.
+
+    Args:
+        settings: ``name`` of a kind, and arguments of its class.
+        patch_size: voxels (z, y, x) of a training patch.
+        spacing_mm: voxel size (z, y, x).
+
+    Raises:
+        PedsegError: the kind is unknown, an argument is unknown or out of its range, or the patch does not fit.
+    """
+    return _built(settings, where="model", patch_size=patch_size, spacing_mm=spacing_mm)
+
+
+def rebuild(settings: Mapping[str, Any]) -> SegmentationNetwork:
+    """Build a network from `SegmentationNetwork.settings`, as checkpoints and exports hold them.
+
+    Raises:
+        PedsegError: they are not those of a network of this version.
+    """
+    return _built(settings, where="network")
+
+
+def _built(settings: Mapping[str, Any], *, where: str, **given: Any) -> SegmentationNetwork:  # noqa: ANN401
+    arguments = dict(settings)
+    name = str(arguments.pop("name", FIRST))
+    if name not in KINDS:
+        raise PedsegError(f"{where}.name={name} is unknown; there are {', '.join(KINDS)}")
+    return KINDS[name](**checked_arguments(KINDS[name], arguments, where=where, without=given), **given)
