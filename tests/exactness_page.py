@@ -18,11 +18,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pedseg.analysis.models import load_models
-from pedseg.analysis.sizes import read_sizes, small_cases
-from pedseg.analysis.tables import agreement, beside_paper, summarise
 from pedseg.files import write_text
 from pedseg.hardware import describe_machine
+from pedseg.reporting.rows import load_models
+from pedseg.reporting.sizes import read_sizes, small_cases
+from pedseg.reporting.tables import agreement, beside_paper, summarise
 from tests.conftest import find_peers_python, reference_folder
 
 SECTIONS = (

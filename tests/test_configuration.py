@@ -201,8 +201,9 @@ def test_released_differs_from_the_paper_in_known_switches_only() -> None:
 
 def test_only_the_control_of_2024_has_labelled_children_beside_an_adversary() -> None:
     """It is listed among the supervised, however its scores come out, and no other run opposes labelled cohorts."""
-    from pedseg.analysis.gap_roles import Role, role_of
-    from pedseg.analysis.models import Model, trained_on_labels
+    from pedseg.gap.roles import Role, role_of
+    from pedseg.reporting.rows import Model
+    from pedseg.runs import trained_on_labels
 
     configs: dict[str, dict[str, Any]] = {
         name: OmegaConf.to_container(load(f"experiment={name}"), resolve=False)  # type: ignore[misc]

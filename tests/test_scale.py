@@ -13,15 +13,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pedseg.analysis.experiments import pool
-from pedseg.analysis.keep_largest import HeldOut
-from pedseg.analysis.pairing import Pair
 from pedseg.cases import find_cases
 from pedseg.commands.evaluate import main as evaluate
 from pedseg.commands.prepare import main as prepare
 from pedseg.commands.report import main as report
 from pedseg.data import CohortStore, select_cases
 from pedseg.data.cohorts import cases_of
+from pedseg.evaluation.pairing import Pair
+from pedseg.evaluation.postprocessing.keep_largest import HeldOut
+from pedseg.evaluation.postprocessing.runs import pool
 from pedseg.files import write_json
 from pedseg.labels import get_convention
 from tests.builders import AFFINE, write_case
@@ -108,7 +108,7 @@ def count(world: Path) -> dict[str, int]:
 
 @pytest.mark.slow
 def test_files_are_opened_in_proportion_to_the_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pedseg.analysis.figures.RESOLUTION", 20)
+    monkeypatch.setattr("pedseg.reporting.figures.style.RESOLUTION", 20)
     counts: list[dict[str, int]] = []
     for cases in SIZES:
         world = tmp_path / f"{cases} cases"
@@ -126,7 +126,7 @@ def test_files_are_opened_in_proportion_to_the_cases(tmp_path: Path, monkeypatch
 
 @pytest.mark.slow
 def test_models_share_the_search_for_their_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pedseg.analysis.figures.RESOLUTION", 20)
+    monkeypatch.setattr("pedseg.reporting.figures.style.RESOLUTION", 20)
     listed = []
     for models in (1, 3):
         world = tmp_path / f"{models} models"

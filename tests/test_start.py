@@ -71,8 +71,8 @@ def test_help_loads_nothing_heavy(command: str) -> None:
         ("pedseg.labels", ("torch", "scipy", "pandas")),
         ("pedseg.cases", ("torch", "scipy", "pandas", "nibabel")),
         ("pedseg.data.preparation", ("torch", "pandas", "sklearn", "scipy.ndimage")),
-        ("pedseg.analysis.experiments", ("torch", "sklearn", "pandas", "matplotlib")),
-        ("pedseg.analysis.pages", ("torch", "sklearn", "scipy.stats")),
+        ("pedseg.evaluation.postprocessing.runs", ("torch", "sklearn", "pandas", "matplotlib")),
+        ("pedseg.reporting.page", ("torch", "sklearn", "scipy.stats")),
         ("pedseg.callbacks.tracking", ("wandb", "monai")),
     ],
 )

@@ -197,3 +197,12 @@ def required_checkpoint(run: Path, *, command: str | None = None) -> Path:
         advice = f"First run\n  {command}" if command else "Give the folder of a finished run: runs/NAME/fold_0"
         raise PedsegError(f"{run} {state}, and this run starts from its weights. {advice}")
     return folder.checkpoint
+
+
+def trained_on_labels(config: Mapping[str, Any], cohort: str) -> bool:
+    """Whether a run, or one whose weights it started from, has trained on labels of a cohort."""
+    if (config.get("data", {}).get("source") or {}).get(cohort):
+        return True
+    origin = (config.get("init") or {}).get("run")
+    before = RunFolder(Path(origin)).config if origin else None
+    return before is not None and before.exists() and trained_on_labels(read_json(before), cohort)

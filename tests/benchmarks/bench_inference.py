@@ -38,7 +38,7 @@ from pedseg.networks import UNet
 from pedseg.networks.nnunet_keys import nnunet_keys
 from tests.benchmarks.inference_worker import NNUNET, PEDSEG
 from tests.conftest import find_peers_python, reference_folder
-from tests.interop.nnunet_world import DATASET, plans
+from tests.interop.nnunet.world import DATASET, plans
 
 BRAIN = (140, 180, 142)  # a cropped BraTS brain
 MODALITIES = ("t1n", "t1c", "t2w", "t2f")

@@ -28,7 +28,7 @@ from pedseg.commands.hydra_entry import conf_dir, run_name
 from pedseg.hardware import describe_machine, fast_precision
 from pedseg.inference import Settings
 from pedseg.inference.sliding_window import sliding_window_logits
-from pedseg.inference.test_time import adapted
+from pedseg.inference.tent import adapted
 from pedseg.modules import SegmentationModule
 
 SUPERVISED, PLAIN = "m3_mixed_nods", "uda"

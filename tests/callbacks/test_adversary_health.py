@@ -20,13 +20,13 @@ from torch.optim import SGD
 from torch.utils.data import DataLoader
 
 from pedseg.adaptation import DomainAdversary
-from pedseg.analysis.adversary import watch
 from pedseg.callbacks import AdversaryHealth, LastCheckpoint, MetricsCsv
 from pedseg.callbacks.tracking import finish_wandb, wandb_logger
 from pedseg.files import write_json
 from pedseg.health import METRICS
 from pedseg.modules import AdaptationModule, SegmentationModule
 from pedseg.networks import DomainClassifier, UNet
+from pedseg.reporting.adversary import watch
 from pedseg.runs import RunFolder
 from pedseg.schedules import constant, linear_ramp
 

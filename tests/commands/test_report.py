@@ -9,15 +9,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pedseg.analysis.postprocessing import postprocess_folder
-from pedseg.analysis.scoring import score_cases
 from pedseg.cases import find_cases
 from pedseg.commands.report import main
+from pedseg.evaluation.postprocessing.folders import postprocess_folder
+from pedseg.evaluation.scoring import score_cases
 from pedseg.files import write_json
 from pedseg.inference.postprocessing import RULE_SETS
 from pedseg.labels import get_convention
 from pedseg.runs import RunFolder
-from tests.analysis.worlds import write_children, write_run
+from tests.reporting.worlds import write_children, write_run
 
 MODELS = ("UDA", "3_star")
 FIGURES = {
@@ -30,7 +30,7 @@ TABLES = {f"table{number}.{ending}" for number in (2, 3) for ending in ("md", "c
 @pytest.fixture(autouse=True)
 def _coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw faster; that pictures look right is for eyes."""
-    monkeypatch.setattr("pedseg.analysis.figures.RESOLUTION", 40)
+    monkeypatch.setattr("pedseg.reporting.figures.style.RESOLUTION", 40)
 
 
 @pytest.fixture(scope="module")

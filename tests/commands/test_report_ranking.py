@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pedseg.analysis.validators import VALIDATORS
+from pedseg.choosing.scores import VALIDATORS
 from pedseg.commands.report import main
 from pedseg.files import read_json, write_json
 from pedseg.runs import RunFolder
-from tests.analysis.worlds import write_children, write_run
+from tests.reporting.worlds import write_children, write_run
 
 SETTINGS = {"source": [["adult", "a"]], "target": [["ped", "p"]]}
 SWEEP = [(alpha, weight) for alpha in (1, 3) for weight in (0.01, 0.1)]
@@ -19,7 +19,7 @@ SWEEP = [(alpha, weight) for alpha in (1, 3) for weight in (0.01, 0.1)]
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A sweep of four members whose predictions get worse, with scores that know it; and model 3."""
-    monkeypatch.setattr("pedseg.analysis.figures.RESOLUTION", 40)
+    monkeypatch.setattr("pedseg.reporting.figures.style.RESOLUTION", 40)
     write_children(tmp_path / "children", [f"BraTS-PED-0000{n}-000" for n in range(3)])
     for place, (alpha, weight) in enumerate(SWEEP):
         run = write_run(

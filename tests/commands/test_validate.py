@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from pedseg.analysis.published_sizes import published_sizes
-from pedseg.analysis.validators import VALIDATORS, majority, mean_dice
+from pedseg.choosing.published_sizes import published_sizes
+from pedseg.choosing.scores import VALIDATORS, majority, mean_dice
 from pedseg.commands import report, train
 from pedseg.commands import validate as entry
 from pedseg.data import CohortStore

@@ -10,10 +10,10 @@ import torch
 from pedseg.cases import Case, find_cases
 from pedseg.inference import Predictor, Settings, sliding_window_logits
 from pedseg.inference.calibration import PartThresholds
-from pedseg.inference.test_time import adapted, harmless, norm_parameters
+from pedseg.inference.tent import adapted, harmless, norm_parameters
 from tests.builders import write_case, write_checkpoint
 from tests.devices.elsewhere import to_cpu
-from tests.inference.test_test_time import make_image, make_network
+from tests.inference.test_tent import make_image, make_network
 
 CPU = torch.device("cpu")
 PATCH = (16, 16, 16)

@@ -10,13 +10,13 @@ from pedseg.errors import PedsegError
 from pedseg.hardware import describe_machine
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
-    from pedseg.analysis.gap import Row
-    from pedseg.analysis.gap_choice import Choice
-    from pedseg.analysis.gap_models import Benchmark
-    from pedseg.analysis.gap_pictures import Domains
+    from pedseg.gap.benchmark import Benchmark
+    from pedseg.gap.choice import Choice
+    from pedseg.gap.pictures import Domains
+    from pedseg.gap.rows import Row
 
 FILES = ("gap.md", "gap.csv", "gap.json")
-# Keys of pedseg.analysis.validators.VALIDATORS, which is slow to import.
+# Keys of pedseg.choosing.scores.VALIDATORS, which is slow to import.
 VALIDATORS = (
     "source_dice", "entropy", "infomax", "snd", "dev", "flip_agreement", "checkpoint_agreement", "sizes",
     "probe_decoder", "probe_bottleneck",
@@ -64,12 +64,12 @@ def benchmark(arguments: argparse.Namespace) -> None:
 
     import datetime
 
-    from pedseg.analysis.gap import gap_notes, make_rows
-    from pedseg.analysis.gap_choice import choose
-    from pedseg.analysis.gap_models import load_benchmark
-    from pedseg.analysis.gap_page import Report, goal_text, main_table, write_report
-    from pedseg.analysis.gap_seeds import seed_costs
-    from pedseg.analysis.ownership import check_folder, record
+    from pedseg.commands.ownership import check_folder, record
+    from pedseg.gap.benchmark import load_benchmark
+    from pedseg.gap.choice import choose
+    from pedseg.gap.page import Report, goal_text, main_table, write_report
+    from pedseg.gap.rows import gap_notes, make_rows
+    from pedseg.gap.seeds import seed_costs
 
     output: Path = arguments.output
     found = load_benchmark(arguments.runs)
@@ -102,7 +102,7 @@ def draw(
     """Draw every picture; say which one cannot be drawn, such as where the runs are and their data are not."""
     import torch
 
-    from pedseg.analysis.gap_pictures import draw_curves, draw_embedding, draw_gap, models_to_embed
+    from pedseg.gap.pictures import draw_curves, draw_embedding, draw_gap, models_to_embed
     from pedseg.inference import best_device
 
     folder: Path = arguments.output / "figures"
@@ -123,9 +123,9 @@ def find_domains(rows: "Sequence[Row]", *, cases: int, seed: int) -> "Domains":
     Raises:
         PedsegError: cohorts are not prepared, or no source case is held out.
     """
-    from pedseg.analysis.gap_pictures import Domains, config_with_held_out_source
-    from pedseg.analysis.validation_plan import choose_cases
     from pedseg.assembly import select
+    from pedseg.choosing.plan import choose_cases
+    from pedseg.gap.pictures import Domains, config_with_held_out_source
 
     config = config_with_held_out_source(rows)
     data = config["data"]

@@ -77,7 +77,7 @@ def _add_predictions(commands: "argparse._SubParsersAction[argparse.ArgumentPars
 
 def from_nnunet(arguments: argparse.Namespace) -> None:
     """Import networks and name the run folders."""
-    from pedseg.interop.nnunet import import_networks
+    from pedseg.interop.nnunet.importer import import_networks
 
     for folder in import_networks(
         arguments.sources,
@@ -92,7 +92,7 @@ def from_nnunet(arguments: argparse.Namespace) -> None:
 
 def to_bundle(arguments: argparse.Namespace) -> None:
     """Export a MONAI bundle and say how it is run."""
-    from pedseg.interop.bundle import export_bundle
+    from pedseg.interop.bundle.export import export_bundle
 
     checkpoints = [path for run in arguments.run for path in checkpoints_of(run)]
     command = export_bundle(checkpoints, arguments.output, overwrite=arguments.overwrite)

@@ -57,8 +57,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Score the folder, write the CSV and print means and medians; 1 if some cases could not be scored."""
     _check_output(arguments.output, overwrite=arguments.overwrite)
 
-    from pedseg.analysis.pairing import pair_folder
-    from pedseg.analysis.scoring import Conventions, score_pairs, write_scores
+    from pedseg.evaluation.pairing import pair_folder
+    from pedseg.evaluation.scoring import Conventions, score_pairs, write_scores
     from pedseg.labels import get_convention
 
     label = get_convention(arguments.convention)

@@ -10,8 +10,8 @@ from pedseg.commands.hydra_entry import exit_code
 from pedseg.errors import PedsegError
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
-    from pedseg.analysis.experiments import Experiment
     from pedseg.cases import Case
+    from pedseg.evaluation.postprocessing.runs import Experiment
     from pedseg.inference.postprocessing import Rule
     from pedseg.runs import RunFolder
 
@@ -67,9 +67,9 @@ def postprocess_folders(arguments: argparse.Namespace) -> None:
             f"`python -m pedseg.postprocess RUN --rules {CHOSEN}` has written beside the folds of a run"
         )
 
-    from pedseg.analysis.keep_largest import read_choice
-    from pedseg.analysis.postprocessing import postprocess_folder
     from pedseg.data.parallel import default_workers
+    from pedseg.evaluation.postprocessing.folders import postprocess_folder
+    from pedseg.evaluation.postprocessing.keep_largest import read_choice
     from pedseg.labels import get_convention
 
     convention = get_convention(arguments.convention)
@@ -89,8 +89,8 @@ def postprocess_folders(arguments: argparse.Namespace) -> None:
 
 def postprocess_runs(arguments: argparse.Namespace) -> None:
     """Apply each rule set to the predictions of every finished fold, and score the result."""
-    from pedseg.analysis.experiments import find_experiments, postprocess_fold
     from pedseg.data.parallel import default_workers
+    from pedseg.evaluation.postprocessing.runs import find_experiments, postprocess_fold
 
     experiments, left_out = find_experiments(arguments.runs)
     for fold, reason in left_out:
@@ -120,8 +120,8 @@ def choose(
     """
     import torch
 
-    from pedseg.analysis import keep_largest
-    from pedseg.analysis.experiments import pool, predict_held_out, write_choice
+    from pedseg.evaluation.postprocessing import keep_largest
+    from pedseg.evaluation.postprocessing.runs import pool, predict_held_out, write_choice
     from pedseg.files import read_json
     from pedseg.inference import best_device
 

@@ -12,9 +12,9 @@ from pedseg.files import write_json, write_text
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     import pandas as pd
 
-    from pedseg.analysis.models import Model
-    from pedseg.analysis.pages import Contents
-    from pedseg.analysis.pictures import Pictures
+    from pedseg.reporting.figures.pictures import Pictures
+    from pedseg.reporting.page import Contents
+    from pedseg.reporting.rows import Model
 
 TEXTS = ("report.md", "statistics.json", "statistics.md")
 POSTPROCESSING = "postprocessing.csv"  # only where runs have been post-processed
@@ -25,7 +25,7 @@ FILES = (
     *RANKING,
     *(f"table{number}.{ending}" for number in (2, 3) for ending in ("md", "tex", "csv")),
 )
-# Keys of pedseg.analysis.validators.VALIDATORS, which is slow to import.
+# Keys of pedseg.choosing.scores.VALIDATORS, which is slow to import.
 VALIDATORS = (
     "source_dice", "entropy", "infomax", "snd", "dev", "flip_agreement", "checkpoint_agreement", "sizes",
     "probe_decoder", "probe_bottleneck",
@@ -79,11 +79,11 @@ def report(arguments: argparse.Namespace) -> None:
     Raises:
         PedsegError: there is nothing to report, an input cannot be read, or a file in the way is not a report's.
     """
-    from pedseg.analysis.models import load_models
-    from pedseg.analysis.ownership import check_folder, record
-    from pedseg.analysis.pictures import CaseFolders, draw_pictures
-    from pedseg.analysis.ranking_figure import draw_heat_maps
-    from pedseg.analysis.tables import printed
+    from pedseg.commands.ownership import check_folder, record
+    from pedseg.reporting.figures.heat_maps import draw_heat_maps
+    from pedseg.reporting.figures.pictures import CaseFolders, draw_pictures
+    from pedseg.reporting.rows import load_models
+    from pedseg.reporting.tables import printed
 
     output: Path = arguments.output
     if _only_validated(arguments.sources):
@@ -114,10 +114,10 @@ def report_ranking(arguments: argparse.Namespace) -> None:
     Raises:
         PedsegError: fewer than two runs can be ranked, or a file in the way is not a report's.
     """
-    from pedseg.analysis.ownership import check_folder, record
-    from pedseg.analysis.ranking import find_members, rank_members
-    from pedseg.analysis.ranking_figure import draw_heat_maps
-    from pedseg.analysis.ranking_table import ranking_page, write_ranking
+    from pedseg.commands.ownership import check_folder, record
+    from pedseg.reporting.figures.heat_maps import draw_heat_maps
+    from pedseg.reporting.ranking import find_members, rank_members
+    from pedseg.reporting.ranking_table import ranking_page, write_ranking
 
     ranking = rank_members(find_members(arguments.sources))
     if ranking is None:
@@ -134,13 +134,13 @@ def compute(models: "Sequence[Model]", arguments: argparse.Namespace) -> "Conten
     """Make the tables and the comparisons."""
     import pandas as pd
 
-    from pedseg.analysis.models import runs_without_scores
-    from pedseg.analysis.pages import Contents, table_captions
-    from pedseg.analysis.postprocessing_table import postprocessing_table
-    from pedseg.analysis.ranking import find_members, rank_members
-    from pedseg.analysis.sizes import small_cases
-    from pedseg.analysis.statistics import compare_models
-    from pedseg.analysis.tables import escape, summarise
+    from pedseg.reporting.page import Contents, table_captions
+    from pedseg.reporting.postprocessing_table import postprocessing_table
+    from pedseg.reporting.ranking import find_members, rank_members
+    from pedseg.reporting.rows import runs_without_scores
+    from pedseg.reporting.sizes import small_cases
+    from pedseg.reporting.statistics import compare_models
+    from pedseg.reporting.tables import escape, summarise
 
     missing = runs_without_scores(arguments.sources)
     notes = [f"Not in the tables, as they have no scores: {escape(', '.join(missing))}."] if missing else []
@@ -166,11 +166,11 @@ def compute(models: "Sequence[Model]", arguments: argparse.Namespace) -> "Conten
 
 def write(contents: "Contents", pictures: "Pictures", output: Path) -> list[Path]:
     """Write tables, statistics and the page, and return the paths."""
-    from pedseg.analysis.pages import comparisons_table, write_page
-    from pedseg.analysis.postprocessing_table import postprocessing_csv
-    from pedseg.analysis.ranking_table import write_ranking
-    from pedseg.analysis.statistics import to_records
-    from pedseg.analysis.tables import write_table
+    from pedseg.reporting.page import comparisons_table, write_page
+    from pedseg.reporting.postprocessing_table import postprocessing_csv
+    from pedseg.reporting.ranking_table import write_ranking
+    from pedseg.reporting.statistics import to_records
+    from pedseg.reporting.tables import write_table
 
     written = [
         path
@@ -205,7 +205,7 @@ def _only_validated(sources: Sequence[Path]) -> bool:
 
 def _sizes(models: "Sequence[Model]", arguments: argparse.Namespace) -> "pd.DataFrame":
     """Sizes from the files given, else from the scores, else from a file beside these."""
-    from pedseg.analysis.sizes import find_sizes, read_sizes, sizes_of
+    from pedseg.reporting.sizes import find_sizes, read_sizes, sizes_of
 
     if arguments.sizes:
         return read_sizes(arguments.sizes)

@@ -198,8 +198,8 @@ def finish(config: Mapping[str, Any], folder: RunFolder, cases: "list[Case]", tr
 
 def score(config: Mapping[str, Any], folder: RunFolder, cases: "list[Case]", convention: "LabelConvention") -> int:
     """Score the label maps of the cases that have labels into scores.csv, and return how many had."""
-    from pedseg.analysis.scoring import score_cases
     from pedseg.data.cohorts import labelled_cases
+    from pedseg.evaluation.scoring import score_cases
 
     name = config["data"]["evaluation"]
     cohort = config["data"]["cohorts"][name]

@@ -12,7 +12,7 @@ from pedseg.errors import PedsegError
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     import torch
 
-    from pedseg.analysis.validation_plan import Plan
+    from pedseg.choosing.plan import Plan
     from pedseg.runs import RunFolder
 
 
@@ -53,10 +53,10 @@ def validate(arguments: argparse.Namespace) -> None:
 
     import torch
 
-    from pedseg.analysis.ranking import find_members, printed_scores
-    from pedseg.analysis.validation_plan import find_runs
-    from pedseg.analysis.validation_runs import compare_runs, validate_run
+    from pedseg.choosing.plan import find_runs
+    from pedseg.choosing.runs import compare_runs, validate_run
     from pedseg.inference import best_device
+    from pedseg.reporting.ranking import find_members, printed_scores
 
     device = best_device() if arguments.device == "auto" else torch.device(arguments.device)
     if device.type == "cuda" and not torch.cuda.is_available():
@@ -100,8 +100,8 @@ def plan_of(
     Raises:
         PedsegError: cohorts are not prepared, or there is no image of the target.
     """
-    from pedseg.analysis.validation_plan import make_plan
     from pedseg.assembly import select
+    from pedseg.choosing.plan import make_plan
     from pedseg.files import read_json
     from pedseg.inference import settings_of_run
 

@@ -2,7 +2,8 @@
 
 **keep_largest** is nnU-Net's: all but the largest component of a region become background, in every region; of
 components that share the largest size all stay. Components are joined by faces, edges and corners (26 neighbours).
-Whether it is used, and for which regions, is chosen on labelled source cases: `pedseg.analysis.keep_largest`.
+Whether it is used, and for which regions, is chosen on labelled source cases, as
+`pedseg.evaluation.postprocessing.keep_largest` does.
 
 **peds2023** are the three rules of the winner of BraTS-PEDs 2023, in this order:
 

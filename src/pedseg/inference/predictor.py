@@ -16,7 +16,7 @@ from pedseg.imaging import PreparedImage, prepare_image, read_images, restore_re
 from pedseg.inference.checkpoint import LoadedNetwork, load_network
 from pedseg.inference.settings import Settings
 from pedseg.inference.sliding_window import NotFiniteError, sliding_window_logits
-from pedseg.inference.test_time import adapted, harmless
+from pedseg.inference.tent import adapted, harmless
 from pedseg.labels import LabelConvention, Region
 from pedseg.networks import SegmentationNetwork
 from pedseg.networks.contract import above

@@ -24,7 +24,7 @@ class Settings:
             that was not trained to be mirrored along every axis.
         precision: "32", or "bf16" or "16" for autocast to bfloat16 or float16.
         window_batch: windows, each mirroring counted, per forward pass.
-        adapt_steps: gradient steps of test-time adaptation (`pedseg.inference.test_time`) on each case; 0: none.
+        adapt_steps: gradient steps of test-time adaptation (`pedseg.inference.tent`) on each case; 0: none.
         adapt_rate: their learning rate.
 
     Raises:

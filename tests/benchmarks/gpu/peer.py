@@ -6,7 +6,7 @@ from typing import Any
 from pedseg.hardware import cores, share_cores
 from pedseg.networks.topology import plan_topology
 from tests.benchmarks.gpu.world import Size, adults
-from tests.interop.nnunet_world import DATASET, plans
+from tests.interop.nnunet.world import DATASET, plans
 
 PROGRAM = Path(__file__).parent / "nnunet.py"
 BATCH = 4

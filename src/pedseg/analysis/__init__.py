@@ -1,1 +1,0 @@
-"""Scores of whole folders, the paper's tables, statistics and figures."""

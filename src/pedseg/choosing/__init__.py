@@ -1,0 +1,1 @@
+"""Scores that choose among trained runs without a label of the target."""

@@ -1,0 +1,155 @@
+"""Which runs are validated, on which cases, and whether that has been done already."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pedseg.choosing.measure import PATCHES, VOXELS
+from pedseg.errors import PedsegError
+from pedseg.files import read_json
+from pedseg.inference import Settings
+from pedseg.inference.checkpoint import sha256
+from pedseg.runs import RunFolder, trained_on_labels
+
+FORMAT = 2  # raised whenever scores of an older version do not compare
+UNDECIDED = ("mirror", "window_batch")  # of the prediction: the same for all, and without effect
+CaseIds = Mapping[str, Sequence[str]]  # cohort → case ids
+Chosen = tuple[tuple[str, str], ...]  # cohort and id of each case
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one run is validated.
+
+    Attributes:
+        run: its folder.
+        store: folder of the prepared cohorts.
+        checkpoint: SHA-256 of its last checkpoint.
+        source: held-out labelled cases; none if it was trained on all of them.
+        target: cases whose images are read.
+        prediction: how the run predicts, but without mirroring.
+        cases: most cases of each domain.
+        seed: of the choice of cases and of the patches in them.
+        target_labels: whether the run was trained on labels of the target's cohort; it has no say then.
+        synthetic: whether the data are.
+    """
+
+    run: RunFolder
+    store: Path
+    checkpoint: str
+    source: Chosen
+    target: Chosen
+    prediction: Settings
+    cases: int
+    seed: int
+    target_labels: bool
+    synthetic: bool
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the scores, beside the checkpoint; in plain JSON."""
+        return {
+            "format": FORMAT,
+            "cases": self.cases,
+            "seed": self.seed,
+            "patches": PATCHES,
+            "voxels": VOXELS,
+            **{name: value for name, value in self.prediction.deciding.items() if name not in UNDECIDED},
+            "source": [list(case) for case in self.source],
+            "target": [list(case) for case in self.target],
+        }
+
+    def is_current(self) -> bool:
+        """Whether validators.json and the masks beside it were made from this checkpoint with these settings."""
+        if not (self.run.validators.exists() and self.run.target_masks.exists()):
+            return False
+        record = read_json(self.run.validators)
+        return bool(record.get("checkpoint") == self.checkpoint and record.get("settings") == self.settings)
+
+
+def find_runs(sources: Sequence[Path]) -> tuple[list[RunFolder], list[tuple[Path, str]]]:
+    """Find finished runs in the given folders.
+
+    Args:
+        sources: single runs (``fold_*``), experiments, or folders of these.
+
+    Returns:
+        The runs; and those that cannot be used, with the reason.
+
+    Raises:
+        PedsegError: a source holds no run.
+    """
+    usable: dict[Path, RunFolder] = {}
+    left_out: list[tuple[Path, str]] = []
+    for source in sources:
+        single = (source / "config.json").exists()
+        folders = [source] if single else sorted(path.parent for path in source.rglob("fold_*/config.json"))
+        if not folders:
+            raise PedsegError(f"{source}: no fold_*/config.json in it; give the folder of a run, such as runs/uda")
+        for run in map(RunFolder, folders):
+            config = read_json(run.config)
+            if "cohorts" not in config.get("data", {}):
+                left_out.append((run.path, "its config.json names no cohorts (imported?)"))
+            elif not (run.finished.exists() and run.checkpoint.exists()):
+                left_out.append((run.path, "it is not finished; give its command again to continue it"))
+            else:
+                usable[run.path.resolve()] = run
+    return list(usable.values()), left_out
+
+
+def make_plan(
+    run: RunFolder,
+    *,
+    held_out: CaseIds,
+    target: CaseIds,
+    prediction: Settings,
+    cases: int,
+    seed: int,
+) -> Plan:
+    """Choose the cases of a run.
+
+    Args:
+        run: a finished run.
+        held_out: labelled source cases that it was not trained on; a cohort of the target is refused.
+        target: training cases of the target.
+        prediction: how the run predicts; nothing is mirrored here.
+        cases: most cases of each domain.
+        seed: of the choice.
+
+    Raises:
+        PedsegError: there is no target case, or a cohort is on both sides.
+    """
+    config = read_json(run.config)
+    both = sorted(set(held_out) & set(target))
+    if both:
+        raise PedsegError(f"{run.path}: cohort {both[0]} is source and target; its labels cannot be used and not used")
+    chosen = choose_cases(target, cases, seed=seed)
+    if not chosen:
+        raise PedsegError(f"{run.path}: has no image of the target; give --target COHORT, one that is prepared")
+    return Plan(
+        run=run,
+        store=Path(config["data"]["store"]),
+        checkpoint=sha256(run.checkpoint),
+        source=choose_cases(held_out, cases, seed=seed),
+        target=chosen,
+        prediction=replace(prediction, mirror=False),
+        cases=cases,
+        seed=seed,
+        target_labels=any(trained_on_labels(config, cohort) for cohort in target),
+        synthetic=bool(config["data"].get("synthetic", False)),
+    )
+
+
+def choose_cases(ids: CaseIds, number: int, *, seed: int) -> Chosen:
+    """Choose cases by a hash of seed, cohort and id, in the order of the hashes.
+
+    A case that comes to the cohort or leaves it moves no more than one other in or out of the choice, and two runs
+    choose the same of what they share.
+    """
+
+    def key(case: tuple[str, str]) -> bytes:
+        return hashlib.blake2b("\n".join((str(seed), *case)).encode()).digest()
+
+    return tuple(sorted(((cohort, case) for cohort, some in ids.items() for case in some), key=key)[:number])

@@ -1,0 +1,213 @@
+"""Rules of post-processing on folders of label maps; the raw label maps are read and never written."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pedseg.data.parallel import run_parallel
+from pedseg.errors import PedsegError, Problem, ProblemsError
+from pedseg.evaluation.pairing import ENDINGS
+from pedseg.files import read_json, write_json
+from pedseg.imaging import read_label, write_label_map
+from pedseg.inference.postprocessing import Rule, apply_rules, relabel
+from pedseg.labels import LabelConvention, Region, regions_from_labels
+from pedseg.metrics.overlap import bounding_box
+
+RECORD = "rules.json"
+CASES_WORTH_A_PROCESS = 20  # starting one takes as long as processing so many
+Change = Mapping[str, int]  # region → voxels that differ from the raw label map
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What post-processing did to a folder.
+
+    Attributes:
+        rules: in the order of their application.
+        convention: voxel labels of the label maps.
+        inputs: SHA-256 of the raw label map of each case.
+        changes: voxels that differ from the raw label map, by case and region.
+    """
+
+    rules: tuple[str, ...]
+    convention: str
+    inputs: Mapping[str, str]
+    changes: Mapping[str, Change] = field(default_factory=dict)
+
+    @property
+    def changed_cases(self) -> int:
+        """Number of cases with a voxel that differs."""
+        return sum(any(change.values()) for change in self.changes.values())
+
+    def agrees(self, other: "Applied", case: str) -> bool:
+        """Whether another record has the same label map for a case."""
+        rules = (self.rules, self.convention) == (other.rules, other.convention)
+        return rules and case in self.inputs and self.inputs[case] == other.inputs.get(case)
+
+    def write(self, folder: Path) -> None:
+        """Write the record into the folder of the post-processed label maps."""
+        content = {"rules": self.rules, "convention": self.convention, "inputs": self.inputs, "changes": self.changes}
+        write_json(folder / RECORD, content)
+
+
+def read_applied(folder: Path) -> Applied | None:
+    """Read the record of a folder of post-processed label maps; None if it has none.
+
+    Raises:
+        PedsegError: the record is damaged.
+    """
+    if not (folder / RECORD).exists():
+        return None
+    content: dict[str, Any] = read_json(folder / RECORD)
+    try:
+        return Applied(tuple(content["rules"]), content["convention"], content["inputs"], content["changes"])
+    except (KeyError, TypeError) as error:
+        raise PedsegError(
+            f"{folder / RECORD}: is no record of post-processing; remove it and the label maps"
+        ) from error
+
+
+def postprocess_folder(
+    predictions: Path,
+    output: Path,
+    rules: Sequence[Rule],
+    *,
+    convention: LabelConvention,
+    workers: int,
+    overwrite: bool = False,
+) -> Applied:
+    """Write every label map of a folder, with rules applied, under its name into another one.
+
+    Label maps that the same rules made of the same raw ones are kept.
+
+    Args:
+        predictions: folder of ``<case id>.nii.gz`` or ``.nii``.
+        output: folder to write; its rules.json tells how the label maps were made.
+        rules: to apply in this order; with none the label maps are copied.
+        convention: voxel labels of the label maps.
+        workers: most processes; few cases get fewer.
+        overwrite: replace label maps of these cases, whatever they are.
+
+    Returns:
+        What was done, also to the cases that were kept.
+
+    Raises:
+        PedsegError: there is no label map, or `output` holds ones made in another way. Nothing has been written then.
+        ProblemsError: label maps could not be processed; the others have been.
+    """
+    files = label_maps(predictions)
+    applied = Applied(tuple(map(str, rules)), str(convention), {case: _digest(path) for case, path in files.items()})
+    kept = prepare_output(predictions, output, applied, overwrite=overwrite)
+    waiting = [(path, output / path.name) for case, path in files.items() if case not in kept]
+    job = partial(_postprocess, rules=tuple(rules), convention=convention)
+    results = list(run_parallel(job, waiting, workers=worthwhile(workers, len(waiting)), description="post-processing"))
+    problems = [result for result in results if isinstance(result, Problem)]
+    made = zip(waiting, results, strict=True)
+    changes = kept | {_case(path): result for (path, _), result in made if not isinstance(result, Problem)}
+    done = Applied(applied.rules, applied.convention, applied.inputs, dict(sorted(changes.items())))
+    done.write(output)
+    if problems:
+        raise ProblemsError(f"{len(problems)} of {len(files)} label maps could not be post-processed:", problems)
+    return done
+
+
+def label_maps(folder: Path) -> dict[str, Path]:
+    """File of each case in a folder of label maps, in the order of the cases.
+
+    Raises:
+        PedsegError: there is no such folder, no label map in it, or two of one case.
+    """
+    if not folder.is_dir():
+        raise PedsegError(f"{folder}: no such folder; give the folder that holds the label maps")
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.endswith(ENDINGS) and not path.name.startswith("."):
+            twin = files.setdefault(_case(path), path)
+            if twin != path:
+                raise PedsegError(f"{folder}: {twin.name} and {path.name} are both of one case; keep one of them")
+    if not files:
+        raise PedsegError(f"{folder}: no label map in it; give a folder of <case id>.nii.gz")
+    return dict(sorted(files.items()))
+
+
+def prepare_output(predictions: Path, output: Path, planned: Applied, *, overwrite: bool) -> dict[str, Change]:
+    """Check that `output` may be written, note in it what is going to be made, and tell what is there already.
+
+    With `overwrite` the label maps of the planned cases are removed, and with them the scores, so that a run that is
+    cut off leaves nothing that does not fit together.
+
+    Returns:
+        The changes of each case whose label map is there and is kept.
+
+    Raises:
+        PedsegError: `output` is the folder of the raw label maps, or holds label maps that were made otherwise.
+    """
+    if output.resolve() == predictions.resolve():
+        raise PedsegError(f"{output} holds the raw label maps, which stay as they are; give another output folder")
+    present = {_case(path): path for path in sorted(output.glob("*.nii*")) if path.name.endswith(ENDINGS)}
+    before = read_applied(output)
+    replaced = set(present) & set(planned.inputs) if overwrite else set()
+    staying = [case for case in present if case not in replaced]
+    for case in staying:
+        if before is None or not before.agrees(planned, case):
+            raise PedsegError(
+                f"{present[case]} was made by other rules or of another label map; move {output} away, give another "
+                "output, or overwrite (which replaces label maps of the same cases only)"
+            )
+    if replaced:
+        (output / "scores.csv").unlink(missing_ok=True)
+        for case in replaced:
+            present[case].unlink()
+    kept = {case: before.changes[case] for case in staying if before and case in before.changes}
+    Applied(planned.rules, planned.convention, planned.inputs, kept).write(output)
+    return kept
+
+
+def worthwhile(workers: int, cases: int) -> int:
+    """How many of so many processes pay for so many cases."""
+    return max(1, min(workers, cases // CASES_WORTH_A_PROCESS))
+
+
+def read_checked_label(path: Path, convention: LabelConvention) -> NDArray[np.integer]:
+    """Read a label map (Z, Y, X) whose voxel labels are those of a convention.
+
+    Raises:
+        PedsegError: it cannot be read, or holds another label.
+    """
+    label = read_label(path)
+    foreign = sorted(set(np.unique(label).tolist()) - convention.values)
+    if foreign:
+        shown = ", ".join(map(str, foreign[:5]))
+        raise PedsegError(f"{path}: holds label {shown}, which {convention} lacks; give the convention it is in")
+    return label
+
+
+def _postprocess(job: tuple[Path, Path], *, rules: tuple[Rule, ...], convention: LabelConvention) -> Change | Problem:
+    """Process one label map and write it; the voxels that differ by region, or what is wrong."""
+    path, output = job
+    try:
+        label = read_checked_label(path, convention)
+        box = bounding_box(label != 0) or (slice(0, 0),) * label.ndim
+        before = regions_from_labels(label[box], convention)
+        after = apply_rules(before, rules)
+        result = label.copy()
+        result[box] = relabel(label[box], before, after, convention)
+        write_label_map(output, result, like=path)
+    except (PedsegError, OSError, MemoryError) as error:
+        return Problem(_case(path), path.name, str(error), "mend the file and run the command again")
+    differing = np.count_nonzero(before != after, axis=(1, 2, 3))
+    return {str(region): int(count) for region, count in zip(Region, differing, strict=True)}
+
+
+def _case(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".nii")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

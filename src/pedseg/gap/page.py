@@ -1,0 +1,253 @@
+"""The benchmark's table as Markdown, CSV and JSON."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+
+from pedseg.choosing.scores import VALIDATORS
+from pedseg.files import write_json, write_text
+from pedseg.gap.benchmark import LOWER, UPPER, Benchmark
+from pedseg.gap.bootstrap import Estimate
+from pedseg.gap.choice import Choice
+from pedseg.gap.roles import Role
+from pedseg.gap.rows import GAP_OF, MEAN, MOST_LOST, NEEDED_GAP, Row, best_row
+from pedseg.gap.seeds import READING as SEEDS_READING
+from pedseg.gap.seeds import SAME_STATISTICS, SeedCosts, seed_table
+from pedseg.reporting.paper import REGIONS
+from pedseg.reporting.rows import SYNTHETIC
+from pedseg.reporting.tables import escape
+
+FILES = ("gap.md", "gap.csv", "gap.json")
+NAMES = {**{region: region.upper() for region in REGIONS}, MEAN: "mean"}
+GOAL = f"at least {100 * NEEDED_GAP:.0f} % of the gap in TC closed with at most {MOST_LOST:g} Dice of WT lost"
+READING = (
+    "Gap closed: (model − 1*) / (3* − 1*) of mean Dice, of TC and of the mean of the regions; the best of the models "
+    "that saw no label of a child in bold. WT lost: Dice of WT of 1* minus that of the model. Source Dice: of the last "
+    "validation on patches of the cohorts whose labels the model is trained on (adults; children for 2*, both for 3*). "
+    "Minutes: of the training steps of one run, on whatever machine it ran."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the page says.
+
+    Attributes:
+        benchmark: what was found.
+        rows: of the table.
+        choices: of each validator; may be empty.
+        costs: of each validator's choices within the seeds; may be empty.
+        validator: whose choice decides whether the goal is reached.
+        resamples: of the bootstrap.
+        machine: where the report was made.
+        date: when, as YYYY-MM-DD.
+        notes: sentences on what is missing.
+        pictures: caption of each file.
+    """
+
+    benchmark: Benchmark
+    rows: Sequence[Row]
+    choices: Sequence[Choice]
+    costs: Sequence[SeedCosts]
+    validator: str
+    resamples: int
+    machine: str
+    date: str
+    notes: Sequence[str] = field(default=())
+    pictures: Mapping[Path, str] = field(default_factory=dict)
+
+    @property
+    def mark(self) -> str:
+        """What is added to titles and captions where the data are synthetic."""
+        return f" ({SYNTHETIC})" if self.benchmark.synthetic else ""
+
+    @property
+    def caption(self) -> str:
+        """Caption of the table."""
+        seeds = self.benchmark.seeds
+        drawn = f"cases and {len(seeds)} seeds" if len(seeds) > 1 else "cases alone, as there is one seed"
+        return (
+            f"Mean Dice and HD95 ({self.benchmark.definition}) on {len(self.benchmark.cases)} test children, "
+            f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}; in brackets 95 % bootstrap intervals "
+            f"over {drawn} ({self.resamples} resamples). Made on {self.machine}, {self.date}.{self.mark}"
+        )
+
+
+def write_report(report: Report, folder: Path) -> list[Path]:
+    """Write gap.md, gap.csv and gap.json and return the paths."""
+    write_text(folder / "gap.md", page(report, folder=folder))
+    write_text(folder / "gap.csv", to_csv(report))
+    write_json(folder / "gap.json", to_json(report))
+    return [folder / name for name in FILES]
+
+
+def page(report: Report, *, folder: Path) -> str:
+    """The page, with pictures linked relative to `folder`."""
+    parts = [f"# Label-free benchmark{report.mark}", escape(report.caption), main_table(report.rows)]
+    parts += [escape(READING), goal_text(report), f"## HD95 by region{report.mark}", distance_table(report.rows)]
+    if report.choices:
+        parts += [f"## Choosing without labels{report.mark}", choice_table(report.choices)]
+    if report.costs:
+        parts += [f"## Choosing without labels, seed by seed{report.mark}", escape(SEEDS_READING)]
+        parts.append(seed_table(report.costs))
+        if report.benchmark.synthetic and any(costs.validator == "sizes" for costs in report.costs):
+            parts.append(SAME_STATISTICS)
+    if report.notes:
+        parts.append("\n".join(f"- {escape(note)}" for note in report.notes))
+    for path, caption in report.pictures.items():
+        text = escape(f"{caption}{report.mark}")
+        parts.append(f"![{text}]({quote(path.relative_to(folder).as_posix())})\n\n*{text}*")
+    return "\n\n".join(parts) + "\n"
+
+
+def main_table(rows: Sequence[Row]) -> str:
+    """A row per model; bold marks what closes most of each gap among those without labels of the target."""
+    best = {region: best_row(rows, region) for region in GAP_OF}
+    heads = [*(f"Dice {region.upper()}" for region in REGIONS), "HD95 (mm)", "TC gap closed (%)"]
+    heads += ["mean gap closed (%)", "WT lost", "source Dice", "minutes", "seeds"]
+    lines = [f"| model | | {' | '.join(heads)} |", f"|---|---|{'---:|' * len(heads)}"]
+    for row in rows:
+        cells = [escape(row.entry.title), _role(row), *(_interval(row.dice[region]) for region in REGIONS)]
+        cells.append(_number(row.hd95_mm[MEAN].value, 1))
+        for region in GAP_OF:
+            text = gap_cell(row, region)
+            cells.append(f"**{text}**" if row is best[region] else text)
+        cells += [_signed(row.wt_lost.value) if row.entry.bound != LOWER and _known(row.wt_lost) else "–"]
+        cells += [_number(row.source_dice, 3), _number(row.minutes, 1), str(len(row.entry.models))]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def distance_table(rows: Sequence[Row]) -> str:
+    """HD95 in mm by region and their mean, a row per model."""
+    heads = [NAMES[name] for name in (*REGIONS, MEAN)]
+    lines = [f"| model | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
+    for row in rows:
+        cells = [_interval(row.hd95_mm[name], digits=1) for name in (*REGIONS, MEAN)]
+        lines.append(f"| {escape(row.entry.title)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def choice_table(choices: Sequence[Choice]) -> str:
+    """What each validator chooses, and what labels say of that."""
+    lines = ["| validator | chosen | of | TC gap closed (%) | WT lost | goal |", "|---|---|---:|---:|---:|---|"]
+    for choice in choices:
+        for row in choice.rows:
+            met = "met" if row.reaches_goal else "not met"
+            cells = [VALIDATORS[choice.validator], escape(row.entry.title), str(choice.candidates)]
+            cells += [gap_cell(row, "tc"), _signed(row.wt_lost.value), met]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def goal_text(report: Report) -> str:
+    """Whether the goal is reached by the model that the validator chooses, and what labels would have chosen."""
+    choice = next((c for c in report.choices if c.validator == report.validator), None)
+    name = VALIDATORS[report.validator]
+    if choice is None:
+        verdict = f"**open**: {name} has not scored the runs; run python -m pedseg.validate on each seed's folder"
+    else:
+        chosen = " and ".join(f"{escape(row.entry.title)} ({_result(row)})" for row in choice.rows)
+        verdict = f"**{'met' if choice.reaches_goal else 'not met'}** by {chosen}"
+        verdict += f", chosen by {name} among {choice.candidates} models without a label of the target"
+    best = best_row(report.rows)
+    text = f"Goal, {GOAL}: {verdict}."
+    if best is None:
+        return text
+    if choice is not None and best in choice.rows:
+        return f"{text} Labels would have chosen the same."
+    return f"{text} Labels would have chosen {escape(best.entry.title)} ({_result(best)}): an oracle, not a result."
+
+
+def _signed(dice: float) -> str:
+    """A difference of Dice with its sign; none is +0.000, also where rounding has left a little below."""
+    return f"{round(dice, 3) + 0.0:+.3f}"
+
+
+def to_csv(report: Report) -> str:
+    """A row per model with all digits; the caption in the last column."""
+    return pd.DataFrame([{**_record(row), "caption": report.caption} for row in report.rows]).to_csv(index=False)
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """Everything in plain Python; None for what cannot be had."""
+    choice = next((c for c in report.choices if c.validator == report.validator), None)
+    return {
+        "caption": report.caption,
+        "synthetic": report.benchmark.synthetic,
+        "definition": report.benchmark.definition,
+        "seeds": list(report.benchmark.seeds),
+        "cases": list(report.benchmark.cases),
+        "resamples": report.resamples,
+        "machine": report.machine,
+        "date": report.date,
+        "models": [{key: _plain(value) for key, value in _record(row).items()} for row in report.rows],
+        "choices": {c.validator: [row.entry.name for row in c.rows] for c in report.choices},
+        "seed costs": {costs.validator: _seed_record(costs) for costs in report.costs},
+        "validator": report.validator,
+        "goal": GOAL,
+        "goal_met": None if choice is None else choice.reaches_goal,
+        "notes": list(report.notes),
+    }
+
+
+def gap_cell(row: Row, region: str) -> str:
+    """Share of the gap closed in per cent; the bounds are its ends."""
+    if row.entry.bound in (LOWER, UPPER) and _known(row.gap[region]):
+        return "0" if row.entry.bound == LOWER else "100"
+    return _interval(row.gap[region], digits=0, scale=100)
+
+
+def _record(row: Row) -> dict[str, Any]:
+    record: dict[str, Any] = {"model": row.entry.name, "bound": row.entry.bound, "role": row.entry.role.value}
+    record["seeds"] = " ".join(map(str, row.entry.models))
+    estimates = {f"dice {name}": row.dice[name] for name in NAMES}
+    estimates |= {f"hd95_mm {name}": row.hd95_mm[name] for name in NAMES}
+    estimates |= {f"gap closed {name}": row.gap[name] for name in GAP_OF}
+    for name, estimate in {**estimates, "wt lost": row.wt_lost}.items():
+        record |= {name: estimate.value, f"{name} low": estimate.low, f"{name} high": estimate.high}
+    return {**record, "source dice": row.source_dice, "minutes": row.minutes}
+
+
+def _seed_record(costs: SeedCosts) -> dict[str, Any]:
+    return {
+        "chosen": {str(seed): list(names) for seed, names in costs.chosen.items()},
+        "regret": {str(seed): _plain(value) for seed, value in costs.regret.items()},
+        "correlation": {str(seed): _plain(value) for seed, value in costs.correlation.items()},
+        "mean_regret": _plain(costs.mean_regret),
+        "mean_correlation": _plain(costs.mean_correlation),
+    }
+
+
+def _role(row: Row) -> str:
+    return f"*{row.entry.role.value}*" if row.entry.role is Role.SUPERVISED else row.entry.role.value
+
+
+def _result(row: Row) -> str:
+    return f"{gap_cell(row, 'tc')} % of the gap, {_signed(row.wt_lost.value)} WT lost"
+
+
+def _interval(estimate: Estimate, *, digits: int = 3, scale: float = 1.0) -> str:
+    if not _known(estimate):
+        return "–"
+    text = f"{scale * estimate.value:.{digits}f}"
+    if not math.isfinite(estimate.low):
+        return text
+    return f"{text} ({scale * estimate.low:.{digits}f} … {scale * estimate.high:.{digits}f})"
+
+
+def _known(estimate: Estimate) -> bool:
+    return math.isfinite(estimate.value)
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+
+
+def _plain(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

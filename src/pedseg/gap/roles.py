@@ -1,0 +1,83 @@
+"""What each model of the benchmark is for, told by the configuration of its runs."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pedseg.reporting.rows import Model
+from pedseg.runs import trained_on_labels
+
+WITHOUT_SIGNAL = {"strong", "dann"}  # methods that take nothing from the target where no gradient is reversed
+
+
+class Role(StrEnum):
+    """What a model is for; also the order of the rows."""
+
+    BOUND = "bound"
+    SUPERVISED = "supervised"
+    CONTROL = "control"
+    METHOD = "method"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A model of the benchmark.
+
+    Attributes:
+        name: of the experiment.
+        role: what it is for.
+        models: its scores by seed, in the order of the seeds.
+        bound: ``1*``, ``2*`` or ``3*`` if it is one.
+    """
+
+    name: str
+    role: Role
+    models: Mapping[int, Model]
+    bound: str = ""
+
+    @property
+    def title(self) -> str:
+        """Name in tables and pictures."""
+        return f"{self.bound} {self.name}".strip()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Configuration of its first run."""
+        return next(iter(self.models.values())).config
+
+    @property
+    def adapts(self) -> bool:
+        """Whether it is trained on images of the target without their labels."""
+        return bool(self.config["data"].get("target"))
+
+
+def children_of(lower: Mapping[int, Model], everyone: Iterable[Mapping[int, Model]]) -> set[str]:
+    """Cohorts of the target: all that any run adapts to, is scored on or has labels of, but for those of 1*."""
+    models = [model for group in everyone for model in group.values()]
+    named = {name for model in models for name in (*(model.config["data"].get("target") or ()), model.cohort)}
+    named |= {name for model in models for name in _labelled(model)}
+    return named - _labelled(next(iter(lower.values())))
+
+
+def _labelled(model: Model) -> set[str]:
+    """Cohorts whose labels a run is trained on."""
+    return {name for name, part in (model.config["data"].get("source") or {}).items() if part}
+
+
+def role_of(models: Mapping[int, Model], children: set[str]) -> Role:
+    """Supervised by labels of the target, a control that takes nothing from it, or a method."""
+    if any(trained_on_labels(model.config, cohort) for model in models.values() for cohort in children):
+        return Role.SUPERVISED
+    config = next(iter(models.values())).config
+    adaptation = config.get("adaptation") or {}
+    methods = {name for name, on in (adaptation.get("methods") or {}).items() if on}
+    strength = float(adaptation.get("alpha_max", 1.0)) * float(adaptation.get("lambda_domain", 1.0))
+    reverses = "dann" in methods and strength > 0
+    if (config.get("prediction") or {}).get("adapt_steps"):
+        return Role.METHOD  # it learns from each target image that it predicts
+    if (config.get("calibration") or {}).get("ratios"):
+        return Role.METHOD  # its thresholds come from images of the target
+    if not config["data"].get("target") or (methods <= WITHOUT_SIGNAL and not reverses):
+        return Role.CONTROL
+    return Role.METHOD

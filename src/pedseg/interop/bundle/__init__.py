@@ -1,0 +1,1 @@
+"""Runs as a MONAI bundle, which runs with or without pedseg installed."""

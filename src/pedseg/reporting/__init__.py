@@ -1,0 +1,1 @@
+"""The paper's tables, statistics, rankings and figures, out of runs and tables of scores."""

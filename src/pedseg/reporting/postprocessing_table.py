@@ -1,0 +1,122 @@
+"""The report's table of post-processing: each rule set beside the raw result of the same model and cases."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from pedseg.errors import PedsegError
+from pedseg.evaluation.postprocessing.folders import Applied, read_applied
+from pedseg.files import read_json
+from pedseg.reporting.paper import REGIONS
+from pedseg.reporting.rows import Model, pick, read_scores
+from pedseg.reporting.tables import DIGITS, TITLES, escape
+from pedseg.runs import RunFolder
+
+RAW = "raw"
+METRICS = ("dice", "hd95_mm")
+COLUMNS = tuple((metric, region) for metric in METRICS for region in REGIONS)
+CAPTION = (
+    "Post-processing. Mean Dice (DSC) and HD95 after each rule set, beside the raw result; in brackets the difference "
+    "to it on the same cases. Tables 2 and 3 and the comparisons are of the raw result."
+)
+READING = {
+    "keep_largest": r"keep\_largest: nnU-Net's rule, chosen on held-out source cases.",
+    "peds2023": "peds2023: rules of the winner of BraTS-PEDs 2023; their thresholds were chosen on labelled children.",
+}
+OPTIMISTIC = (
+    r"Of {models}, keep\_largest was chosen on cases that it is scored on, as nnU-Net does; its gain is optimistic."
+)
+
+
+def postprocessing_table(models: Sequence[Model]) -> tuple[pd.DataFrame, list[str]]:
+    """Put the post-processed scores that the runs hold beside their raw ones.
+
+    Args:
+        models: of a report; those from CSV files have none.
+
+    Returns:
+        A row per model and rule set, a raw one first: ``model``, ``rules``, ``cases``, ``changed`` (cases), then
+        ``mean dice et`` … ``mean hd95_mm wt`` and ``difference dice et`` …; empty if no run was post-processed. And
+        sentences about what the table needs to be read, or lacks.
+
+    Raises:
+        PedsegError: scores or records are damaged.
+    """
+    rows: list[dict[str, object]] = []
+    notes: list[str] = []
+    optimistic: list[str] = []
+    for model in models:
+        found: list[dict[str, object]] = []
+        for name in rule_sets_of(model):
+            scores, applied = _gather(model.runs, name)
+            cases = frozenset(scores["case"])
+            if cases == model.cases:
+                found.append(_row(model, name, scores, changed=sum(one.changed_cases for one in applied)))
+            else:
+                notes.append(
+                    f"{escape(name)} of {escape(model.name)} is not in the table: {len(cases & model.cases)} of its "
+                    f"{len(model.cases)} cases have such scores. Post-process its runs again."
+                )
+        if found:
+            rows += [_row(model, RAW, model.scores, changed=0), *found]
+        if any(row["rules"] == "keep_largest" for row in found) and _chosen_on_evaluated(model):
+            optimistic.append(escape(model.name))
+    used = {str(row["rules"]) for row in rows}
+    reading = [text for name, text in READING.items() if any(rules.startswith(name) for rules in used)]
+    reading += [OPTIMISTIC.format(models=", ".join(optimistic))] if optimistic else []
+    return pd.DataFrame(rows), [*reading, *notes]
+
+
+def rule_sets_of(model: Model) -> list[str]:
+    """Names of the rule sets that any run of a model has scores of."""
+    return sorted({path.parent.name for run in model.runs for path in run.postprocessed.glob("*/scores.csv")})
+
+
+def postprocessing_markdown(table: pd.DataFrame, *, caption: str) -> str:
+    """Write the table for people."""
+    heads = [f"{TITLES[metric]} {region.upper()}" for metric, region in COLUMNS]
+    lines = [
+        caption,
+        "",
+        f"| model | rules | cases changed | {' | '.join(heads)} |",
+        f"|---|---|---|{'---:|' * len(heads)}",
+    ]
+    for row in table.to_dict("records"):
+        raw = row["rules"] == RAW
+        cells = ["" if not raw else escape(row["model"]), escape(row["rules"])]
+        cells.append("" if raw else f"{row['changed']} of {row['cases']}")
+        for metric, region in COLUMNS:
+            digits = DIGITS[metric]
+            mean, difference = row[f"mean {metric} {region}"], row[f"difference {metric} {region}"]
+            text = f"{mean:.{digits}f}" if math.isfinite(mean) else "–"
+            cells.append(text if raw or not math.isfinite(difference) else f"{text} ({difference:+.{digits}f})")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def postprocessing_csv(table: pd.DataFrame, *, caption: str) -> str:
+    """Write the table with all digits; the caption in its last column."""
+    return table.assign(caption=caption).to_csv(index=False)
+
+
+def _row(model: Model, name: str, scores: pd.DataFrame, *, changed: int) -> dict[str, object]:
+    row: dict[str, object] = {"model": model.name, "rules": name, "cases": len(model.cases), "changed": changed}
+    means = {(m, r): float(pick(scores, m, r).mean()) for m, r in COLUMNS}
+    raw = {(m, r): float(pick(model.scores, m, r).mean()) for m, r in COLUMNS}
+    row |= {f"mean {m} {r}": value for (m, r), value in means.items()}
+    return row | {f"difference {m} {r}": value - raw[m, r] for (m, r), value in means.items()}
+
+
+def _gather(runs: Sequence[RunFolder], name: str) -> tuple[pd.DataFrame, list[Applied]]:
+    """Scores after a rule set of all runs that have them, and the records of what was done."""
+    folders = [run.postprocessed / name for run in runs if (run.postprocessed / name / "scores.csv").exists()]
+    applied = [record for record in map(read_applied, folders) if record]
+    if len(applied) < len(folders):
+        raise PedsegError(f"{folders[0].parent}: a rules.json is missing in {name}; post-process the run again")
+    return pd.concat([read_scores(folder / "scores.csv") for folder in folders], ignore_index=True), applied
+
+
+def _chosen_on_evaluated(model: Model) -> bool:
+    choice = model.runs[0].choice
+    return bool(read_json(choice).get("on_evaluated_cases")) if choice.exists() else False

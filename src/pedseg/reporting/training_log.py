@@ -1,0 +1,67 @@
+"""What a run's metrics.csv says: its curves, its end and its cost."""
+
+import math
+
+import pandas as pd
+
+from pedseg.errors import PedsegError
+from pedseg.runs import RunFolder
+
+SOURCE_DICE = "val/source/dice_mean"
+TIMES = ("time/data", "time/step")  # mean seconds that a step waits for its batch, and computes
+SECONDS = 60
+
+
+def read_curves(run: RunFolder) -> pd.DataFrame:
+    """Means of everything that was logged, a row per epoch.
+
+    Raises:
+        PedsegError: metrics.csv cannot be read.
+    """
+    try:
+        return pd.read_csv(run.metrics).groupby("epoch").mean(numeric_only=True)
+    except (ValueError, KeyError) as error:
+        raise PedsegError(
+            f"{run.metrics}: cannot be read as training curves ({error}); restore or remove it"
+        ) from error
+
+
+def last_source_dice(run: RunFolder) -> float:
+    """Mean Dice of the last validation on source patches; NaN if none was logged.
+
+    Raises:
+        PedsegError: metrics.csv cannot be read.
+    """
+    rows = _logged(run, SOURCE_DICE)
+    return float(rows[SOURCE_DICE].iloc[-1]) if len(rows) else math.nan
+
+
+def training_minutes(run: RunFolder) -> float:
+    """Minutes of all training steps with the wait for their batches; without validation, prediction and scoring.
+
+    Every epoch logs the means over its steps (`pedseg.callbacks.progress.StepTimer`) at the number of its last step.
+
+    Raises:
+        PedsegError: metrics.csv cannot be read.
+    """
+    rows = _logged(run, *TIMES, "step")
+    if not len(rows):
+        return math.nan
+    done = rows["step"] + 1
+    steps = done.diff().fillna(done)
+    return float((rows[list(TIMES)].sum(axis=1) * steps).sum() / SECONDS)
+
+
+def _logged(run: RunFolder, *columns: str) -> pd.DataFrame:
+    """Rows, in the order of the epochs, in which all of the columns are given."""
+    if not run.metrics.exists() or not run.metrics.stat().st_size:
+        return pd.DataFrame(columns=list(columns))
+    try:
+        table = pd.read_csv(run.metrics)
+    except (ValueError, OSError) as error:
+        raise PedsegError(
+            f"{run.metrics}: cannot be read as training curves ({error}); restore or remove it"
+        ) from error
+    if not {"epoch", *columns} <= set(table):
+        return pd.DataFrame(columns=list(columns))
+    return table.dropna(subset=list(columns)).sort_values("epoch", kind="stable")

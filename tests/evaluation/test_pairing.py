@@ -1,0 +1,106 @@
+"""Label maps and labels put together, and everything that is wrong told at once."""
+
+from pathlib import Path
+
+import pytest
+
+from pedseg.cases import Case
+from pedseg.errors import PedsegError, ProblemsError
+from pedseg.evaluation.pairing import Pair, pair_cases, pair_folder
+from tests.builders import MODALITIES, write_case
+
+
+def touch(folder: Path, *names: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).touch()
+    return folder
+
+
+def case(name: str, label: Path | None = Path("label.nii")) -> Case:
+    return Case(name, name, "ped", (), label)
+
+
+def test_cases_by_either_ending(tmp_path: Path) -> None:
+    predictions = touch(tmp_path, "a.nii.gz", "b.nii", "other.nii.gz", ".c.nii.gz")
+    pairs = pair_cases(predictions, [case("a"), case("b")])
+    assert pairs == [
+        Pair("a", tmp_path / "a.nii.gz", Path("label.nii")),
+        Pair("b", tmp_path / "b.nii", Path("label.nii")),
+    ]
+
+
+def test_every_problem_of_the_cases_is_told(tmp_path: Path) -> None:
+    predictions = touch(tmp_path, "a.nii.gz", "twice.nii", "twice.nii.gz", ".hidden.nii.gz")
+    cases = [case("a"), case("gone"), case("twice"), case("hidden"), case("a", None)]
+    with pytest.raises(ProblemsError, match="4 cases have problems") as raised:
+        pair_cases(predictions, cases)
+    assert [problem.case for problem in raised.value.problems] == ["gone", "twice", "hidden", "a"]
+    with pytest.raises(PedsegError, match="no case"):
+        pair_cases(predictions, [])
+
+
+@pytest.mark.parametrize("suffix", ["", "-seg", "_seg"])
+def test_flat_folder_of_labels(tmp_path: Path, suffix: str) -> None:
+    predictions = touch(tmp_path / "p", "a.nii.gz", "b.nii.gz")
+    labels = touch(tmp_path / "l", f"b{suffix}.nii.gz", f"a{suffix}.nii")
+    assert [(pair.case, pair.label.name) for pair in pair_folder(predictions, labels)] == [
+        ("a", f"a{suffix}.nii"),
+        ("b", f"b{suffix}.nii.gz"),
+    ]
+
+
+def test_images_beside_the_labels_are_none(tmp_path: Path) -> None:
+    predictions = touch(tmp_path / "p", "a.nii.gz")
+    labels = touch(tmp_path / "l", "a-seg.nii.gz", *(f"a-{modality}.nii.gz" for modality in MODALITIES))
+    assert [pair.label.name for pair in pair_folder(predictions, labels)] == ["a-seg.nii.gz"]
+
+
+def test_folders_of_cases(tmp_path: Path) -> None:
+    predictions = touch(tmp_path / "p", "BraTS-PED-90001-000.nii.gz")
+    for number in (1, 2):
+        name = f"BraTS-PED-9000{number}-000"
+        touch(write_case(tmp_path / "l", name), f"{name}-seg.nii.gz")
+    with pytest.raises(ProblemsError, match=r"90002-000\.nii\.gz: is not in"):
+        pair_folder(predictions, tmp_path / "l")
+    pairs = pair_folder(predictions, tmp_path / "l", subset=True)
+    assert [pair.case for pair in pairs] == ["BraTS-PED-90001-000"]
+    (tmp_path / "l" / "BraTS-PED-90002-000" / "BraTS-PED-90002-000-t1c.nii.gz").unlink()
+    assert pair_folder(predictions, tmp_path / "l", subset=True) == pairs  # not among the predicted
+    with pytest.raises(ProblemsError, match="no t1c image"):
+        pair_folder(predictions, tmp_path / "l")
+
+
+def test_a_label_without_prediction_is_not_dropped_in_silence(tmp_path: Path) -> None:
+    predictions, labels = touch(tmp_path / "p", "a.nii.gz"), touch(tmp_path / "l", "a.nii.gz", "b.nii.gz", "c.nii.gz")
+    with pytest.raises(ProblemsError) as raised:
+        pair_folder(predictions, labels)
+    assert [problem.case for problem in raised.value.problems] == ["b", "c"]
+    assert "--subset" in str(raised.value)
+    assert [pair.case for pair in pair_folder(predictions, labels, subset=True)] == ["a"]
+
+
+def test_a_prediction_without_label_is_told(tmp_path: Path) -> None:
+    predictions, labels = touch(tmp_path / "p", "a.nii.gz", "x.nii.gz"), touch(tmp_path / "l", "a.nii.gz")
+    for subset in (False, True):
+        with pytest.raises(ProblemsError, match=r"1 case has problems:\n  x · x.nii.gz: has no label"):
+            pair_folder(predictions, labels, subset=subset)
+
+
+def test_two_labels_of_one_case(tmp_path: Path) -> None:
+    predictions, labels = touch(tmp_path / "p", "a.nii.gz"), touch(tmp_path / "l", "a-seg.nii.gz", "a_seg.nii.gz")
+    with pytest.raises(ProblemsError, match="several labels"):
+        pair_folder(predictions, labels)
+
+
+def test_folders_that_cannot_be_meant(tmp_path: Path) -> None:
+    full, empty = touch(tmp_path / "p", "a.nii.gz"), touch(tmp_path / "e")
+    for predictions, labels, message in (
+        (full, full, "two folders"),
+        (empty, full, "no label map in it"),
+        (tmp_path / "absent", full, "no such folder"),
+        (full, tmp_path / "absent", "no such folder"),
+        (full, empty, "nothing recognised"),
+    ):
+        with pytest.raises(PedsegError, match=message):
+            pair_folder(predictions, labels)
