@@ -4,6 +4,7 @@ from pedseg.networks.contract import PARTS, NetworkOutput, SegmentationNetwork
 from pedseg.networks.domain_classifier import DomainClassifier
 from pedseg.networks.gradient_reversal import GradientReversal
 from pedseg.networks.kinds import KINDS, build, rebuild
+from pedseg.networks.residual import ResidualUNet
 from pedseg.networks.topology import Topology, plan_topology
 from pedseg.networks.unet import UNet
 
@@ -13,6 +14,7 @@ __all__ = [
     "DomainClassifier",
     "GradientReversal",
     "NetworkOutput",
+    "ResidualUNet",
     "SegmentationNetwork",
     "Topology",
     "UNet",

@@ -1,12 +1,25 @@
-"""Layers in the forms that are fast here, how they start, and the biases that MONAI's blocks lack."""
+"""Layers in the forms that are fast here, and how they start."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pedseg.networks.convolution import Convolution
 from pedseg.networks.normalisation import InstanceNorm
 
 NEGATIVE_SLOPE = 0.01  # of every LeakyReLU, and of the Kaiming initialisation that goes with it
+
+
+class AveragePool(nn.AvgPool3d):
+    """`torch.nn.AvgPool3d` of windows side by side, which gives what it returns the layout of its input."""
+
+    def __init__(self, window: tuple[int, int, int]) -> None:
+        super().__init__(window, window)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
+        """Mean of each window of (B, C, D, H, W)."""
+        pooled = super().forward(input)
+        last = input.is_contiguous(memory_format=torch.channels_last_3d)
+        return pooled.contiguous(memory_format=torch.channels_last_3d) if last else pooled
 
 
 def quicken(module: nn.Module) -> None:

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from pedseg.errors import PedsegError
+from pedseg.networks.contract import SegmentationNetwork
 from pedseg.networks.domain_classifier import DomainClassifier
+from pedseg.networks.residual import ResidualUNet
 from pedseg.networks.unet import UNet
 
 WRAPPERS = ("module.", "_orig_mod.")  # put before names by DistributedDataParallel and torch.compile
@@ -14,12 +16,25 @@ ALIASES = ("decoder.encoder.", f"{CLASSIFIER}decoder.", f"{CLASSIFIER}encoder.")
 RELEASED_BLOCKS = ("doubleConvsMaxPool", "doubleConvsMaxPool2", "doubleConvs2")  # first, shared middle, last
 
 
-def nnunet_keys(network: UNet) -> dict[str, str]:
-    """Name in nnU-Net's PlainConvUNet of every tensor of `network`, by its own name.
+def nnunet_keys(network: SegmentationNetwork) -> dict[str, str]:
+    """Name in nnU-Net's PlainConvUNet or ResidualEncoderUNet of every tensor of `network`, by its own name.
 
     nnU-Net repeats each convolution and norm under ``all_modules`` and the encoder under ``decoder.encoder``; those
     aliases are not listed. Its heads are numbered from the deepest, ours from the full size.
+
+    Raises:
+        PedsegError: nnU-Net has no network of this kind.
     """
+    if isinstance(network, UNet):
+        modules = _plain_modules(network)
+    elif isinstance(network, ResidualUNet):
+        modules = _residual_modules(network)
+    else:
+        raise PedsegError(f"nnU-Net has no {network.name}")
+    return _tensors(network.state_dict(), modules)
+
+
+def _plain_modules(network: UNet) -> dict[str, str]:
     stages = len(network.encoder)
     modules: dict[str, str] = {}
     for stage in range(stages):
@@ -28,7 +43,26 @@ def nnunet_keys(network: UNet) -> dict[str, str]:
         modules |= _block(f"decoder.{stage}.conv_block", f"decoder.stages.{stage}")
         modules[f"decoder.{stage}.transp_conv.conv"] = f"decoder.transpconvs.{stage}"
         modules[f"seg_layers.{stage}.conv.conv"] = f"decoder.seg_layers.{stages - 2 - stage}"
-    return _tensors(network.state_dict(), modules)
+    return modules
+
+
+def _residual_modules(network: ResidualUNet) -> dict[str, str]:
+    stages, settings = len(network.encoder), network.settings
+    modules = _layer("encoder.0.stem", "encoder.stem.convs.0")
+    for stage, blocks in enumerate(settings["blocks"]):
+        for block in range(blocks):
+            own, other = f"encoder.{stage}.blocks.{block}", f"encoder.stages.{stage}.blocks.{block}"
+            modules |= _layer(f"{own}.conv1", f"{other}.conv1") | _layer(f"{own}.conv2", f"{other}.conv2")
+        pooled = network.topology.strides[stage] != (1, 1, 1)
+        modules |= _layer(
+            f"encoder.{stage}.blocks.0.shortcut.project", f"encoder.stages.{stage}.blocks.0.skip.{int(pooled)}"
+        )
+    for stage in range(stages - 1):
+        modules[f"decoder.{stage}.up"] = f"decoder.transpconvs.{stage}"
+        modules[f"seg_layers.{stage}"] = f"decoder.seg_layers.{stages - 2 - stage}"
+        for number in range(settings["decoder_convolutions"]):
+            modules |= _layer(f"decoder.{stage}.convolutions.{number}", f"decoder.stages.{stage}.convs.{number}")
+    return modules
 
 
 def classifier_keys(classifier: DomainClassifier) -> dict[str, str]:
@@ -57,11 +91,11 @@ def distinct_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return distinct
 
 
-def weights_from_nnunet(network: UNet, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def weights_from_nnunet(network: SegmentationNetwork, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """State dict for `network` from the weights of an nnU-Net of the same plan.
 
     Raises:
-        PedsegError: a tensor is missing or has another shape.
+        PedsegError: a tensor is missing or has another shape, or nnU-Net has no network of this kind.
     """
     return _collect(network.state_dict(), nnunet_keys(network), weights)
 
@@ -95,6 +129,10 @@ def _collect(own: Mapping[str, Tensor], keys: Mapping[str, str], weights: Mappin
 def _tensors(own: Mapping[str, Tensor], modules: Mapping[str, str]) -> dict[str, str]:
     names = [name.rpartition(".") for name in own]
     return {f"{module}.{tensor}": f"{modules[module]}.{tensor}" for module, _, tensor in names}
+
+
+def _layer(own: str, other: str) -> dict[str, str]:
+    return {f"{own}.{module}": f"{other}.{module}" for module in ("conv", "norm")}
 
 
 def _block(own: str, other: str) -> dict[str, str]:
