@@ -15,11 +15,12 @@ from pedseg.errors import PedsegError
 from pedseg.files import read_json
 from pedseg.inference import load_network
 from pedseg.interop.nnunet.importer import import_networks
-from pedseg.networks import DomainClassifier
+from pedseg.networks import DomainClassifier, rebuild
 from pedseg.runs import RunFolder, checkpoints_of, required_checkpoint
 from tests.builders import write_case
 from tests.exactness import Exact
-from tests.interop.nnunet.world import DATASET, plans, random_network, write_results
+from tests.interop.nnunet.world import CLASSES, DATASET, plans, random_network, write_results
+from tests.networks.small import randomised
 
 PATCH = (8, 16, 24)
 
@@ -50,6 +51,31 @@ def test_every_fold_becomes_a_run(tmp_path: Path, results: Path) -> None:
     assert len(checkpoints_of(output)) == 3
 
 
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+@pytest.mark.parametrize("conv_bias", [True, False])
+def test_residual_networks_come_in_with_what_their_weights_say(tmp_path: Path, norm: str, conv_bias: bool) -> None:
+    settings = random_network(PATCH, kind="residual_unet").settings | {"norm": norm, "conv_bias": conv_bias}
+    network = randomised(rebuild(settings)).eval()
+    for module in network.modules():  # nnU-Net without biases has none in its transposed convolutions either
+        if isinstance(module, torch.nn.ConvTranspose3d) and not conv_bias:
+            torch.nn.init.zeros_(module.get_parameter("bias"))
+    results = write_results(tmp_path / "r", {"0": network}, plans=plans(PATCH, kind="residual_unet"))
+    path = results / "fold_0" / "checkpoint_final.pth"
+    checkpoint = torch.load(path, weights_only=False)
+    for name in [name for name in checkpoint["network_weights"] if "transpconvs" in name and name.endswith("bias")]:
+        if not conv_bias:
+            del checkpoint["network_weights"][name]
+    torch.save(checkpoint, path)
+    (run,) = run_import(results, output=tmp_path / "runs")
+    loaded = load_network(RunFolder(run).checkpoint).network
+    assert loaded.settings == network.settings
+    assert read_json(run / "config.json")["model"]["name"] == "residual_unet"
+    image = torch.randn(2, 4, *PATCH)
+    with torch.no_grad():
+        found, expected = loaded.forward_features(image).logits, network.forward_features(image).logits
+    assert all(torch.equal(own, other) for own, other in zip(found, expected, strict=True))
+
+
 def test_the_runs_predict_together(tmp_path: Path, results: Path) -> None:
     write_case(tmp_path / "in", "BraTS-PED-90001-000")
     assert main(["from-nnunet", str(results), "--output", str(tmp_path / "runs" / "nn")]) == 0
@@ -58,10 +84,11 @@ def test_the_runs_predict_together(tmp_path: Path, results: Path) -> None:
     assert (tmp_path / "out" / "BraTS-PED-90001-000.nii.gz").exists()
 
 
-def test_channels_regions_and_axes_are_put_in_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", CLASSES)
+def test_channels_regions_and_axes_are_put_in_order(tmp_path: Path, kind: str) -> None:
     """The same network as nnU-Net would hold it: FLAIR first, ET first, axes as x, z, y."""
-    network = random_network(PATCH)
-    content, dataset = plans(PATCH, spacing=(3.0, 2.0, 1.0)), deepcopy(DATASET)
+    network = random_network(PATCH, kind=kind)
+    content, dataset = plans(PATCH, spacing=(3.0, 2.0, 1.0), kind=kind), deepcopy(DATASET)
     forward, channels, regions = [2, 0, 1], [3, 0, 2, 1], [2, 0, 1]
     arguments = content["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]
     for settings, keys in ((content["configurations"]["3d_fullres"], ("patch_size", "spacing")), (arguments, ())):
@@ -83,7 +110,7 @@ def test_channels_regions_and_axes_are_put_in_order(tmp_path: Path) -> None:
             weights[name] = tensor.permute(0, 1, *(2 + axis for axis in forward))
         if "seg_layers" in name:
             weights[name] = weights[name][regions]
-    first = "encoder.stages.0.0.convs.0.conv.weight"
+    first = "encoder.stages.0.0.convs.0.conv.weight" if kind == "unet" else "encoder.stem.convs.0.conv.weight"
     weights[first] = weights[first][:, channels]
     torch.save(checkpoint | {"inference_allowed_mirroring_axes": (0, 1)}, path)
 

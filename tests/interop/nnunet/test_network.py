@@ -9,7 +9,7 @@ from torch import Tensor
 from pedseg.errors import PedsegError
 from pedseg.interop.nnunet.network import Networks, build_networks
 from pedseg.interop.nnunet.plans import Plan
-from pedseg.networks import DomainClassifier, UNet
+from pedseg.networks import DomainClassifier, SegmentationNetwork, UNet
 from pedseg.networks.nnunet_keys import classifier_keys
 from pedseg.networks.topology import Topology
 from tests.interop.nnunet.world import FEATURES, KERNELS, STRIDES, nnunet_weights, random_network
@@ -19,11 +19,11 @@ TOPOLOGY = Topology.explicit(features=FEATURES, kernels=KERNELS, strides=STRIDES
 
 
 def build(weights: dict[str, Tensor], *, axis_order: tuple[int, ...] = (0, 1, 2)) -> Networks:
-    plan = Plan("d", "3d_fullres", PATCH, (1.0, 1.0, 1.0), TOPOLOGY, axis_order)
+    plan = Plan("d", "3d_fullres", PATCH, (1.0, 1.0, 1.0), "unet", TOPOLOGY, {}, axis_order)
     return build_networks(weights, plan, channels=range(4), regions=range(3))
 
 
-def with_classifier(network: UNet, **settings: Any) -> tuple[DomainClassifier, dict[str, Tensor]]:
+def with_classifier(network: SegmentationNetwork, **settings: Any) -> tuple[DomainClassifier, dict[str, Tensor]]:
     """Random classifier of the released form on the last decoder stage, and all weights under the released names."""
     channels, size = network.decoder_shapes[-1]
     form: dict[str, Any] = {"channels": 5, "blocks": 3, "shared_blocks": True, "norm": "batch"} | settings

@@ -1,5 +1,6 @@
 """A network that nnU-Net trained, imported: its logits, and its label maps of a real case, against nnU-Net's own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,11 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "two folds, mirrored": {"folds": [0, 1], "mirror": True, "step": 1.0, "sums": "float32"},
     "one fold, half precision": {"folds": [0], "mirror": False, "step": 1.0, "sums": "half"},
 }
+RESIDUAL_LOGITS = "Logits of a patch by a residual network that nnU-Net trained, imported"
+RESIDUAL_MAP = (
+    "Label map of a real case by nnU-Net's own trained residual network, imported: one fold, mirrored (its sums in "
+    "float32)"
+)
 SUBJECT = "Label map of a real case by nnU-Net's own trained network, imported: "
 
 
@@ -50,15 +56,27 @@ class World:
 @pytest.fixture(scope="module")
 def world(peers_python: Path, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("nnU-Net")
-    results = train_with_nnunet(peers_python, folder, patch=PATCH, folds=FOLDS)
+    return make_world(peers_python, shared, folder, folds=FOLDS, requests=list(REQUESTS.values()))
+
+
+def make_world(
+    peers_python: Path,
+    shared: Path,
+    folder: Path,
+    *,
+    folds: Sequence[int],
+    requests: Sequence[dict[str, Any]],
+    kind: str = "unet",
+) -> World:
+    results = train_with_nnunet(peers_python, folder, patch=PATCH, folds=folds, kind=kind)
     theirs = predict_with_nnunet(
         peers_python,
         folder,
         results=str(results),
         images=[str(shared / "real" / CASE / f"{CASE}_{modality}.nii.gz") for modality in MODALITIES],
-        requests=list(REQUESTS.values()),
+        requests=requests,
         patch=PATCH,
-        folds=FOLDS,
+        folds=folds,
     )
     assert convert(["from-nnunet", str(results), "--output", str(folder / "runs" / "nnunet")]) == 0
     (folder / "in").mkdir()
@@ -80,6 +98,36 @@ def test_logits_equal_nnunets(world: World, exact: Exact) -> None:
             difference = network(world.theirs["patch"]) - world.theirs[f"logits {fold}"]
         assert world.theirs[f"logits {fold}"].std() > 0.1
         exact(difference.abs().max())
+
+
+@pytest.mark.slow
+@pytest.mark.exact(
+    RESIDUAL_LOGITS,
+    section="Interoperation",
+    peer="nnunetv2",
+    tolerance=1e-5,
+)
+@pytest.mark.exact(
+    RESIDUAL_MAP,
+    section="Interoperation",
+    peer="nnunetv2",
+    tolerance=1e-5,
+    unit="of the voxels",
+)
+def test_residual_networks_equal_nnunets(peers_python: Path, shared: Path, tmp_path: Path, exact: Exact) -> None:
+    asked = REQUESTS["one fold, mirrored"]
+    world = make_world(peers_python, shared, tmp_path / "nnU-Net", folds=[0], requests=[asked], kind="residual_unet")
+    network = load_network(world.runs / "fold_0" / "checkpoints" / "last.ckpt").network
+    with torch.no_grad():
+        difference = network(world.theirs["patch"]) - world.theirs["logits 0"]
+    exact(difference.abs().max(), RESIDUAL_LOGITS)
+    assert (network.name, world.theirs["logits 0"].std() > 0.1) == ("residual_unet", True)
+    arguments = ["--run", str(world.runs / "fold_0"), "--input", str(world.input), "--output", str(tmp_path / "out")]
+    assert predict([*arguments, "--convention", "msd_task01", "--precision", "32", "--step", str(asked["step"])]) == 0
+    ours = label_map(next((tmp_path / "out").glob("*.nii.gz")))
+    theirs = world.theirs["maps"][0].numpy()
+    assert 0.01 < np.mean(theirs > 0) < 0.99
+    exact(np.mean(ours != theirs), RESIDUAL_MAP)
 
 
 @pytest.mark.slow

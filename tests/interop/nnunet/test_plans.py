@@ -7,20 +7,23 @@ import pytest
 
 from pedseg.errors import PedsegError
 from pedseg.interop.nnunet.plans import read_plan
-from tests.interop.nnunet.world import FEATURES, KERNELS, STRIDES, old_layout, plans
+from tests.interop.nnunet.world import BLOCKS, CLASSES, FEATURES, KERNELS, STRIDES, old_layout, plans
 
 PATCH = (8, 16, 24)
 Edit = Callable[[dict[str, Any], dict[str, Any], dict[str, Any]], Any]
 
 
+@pytest.mark.parametrize("kind", CLASSES)
 @pytest.mark.parametrize("layout", [dict, old_layout])
-def test_both_layouts_say_the_same(layout: Callable[[Any], dict[str, Any]]) -> None:
-    content = plans(PATCH, spacing=(2.0, 1.0, 1.0))
+def test_both_layouts_say_the_same(layout: Callable[[Any], dict[str, Any]], kind: str) -> None:
+    content = plans(PATCH, spacing=(2.0, 1.0, 1.0), kind=kind)
     arguments = content["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]
     arguments["features_per_stage"] = [4, 8, 8]
     plan = read_plan(layout(content), "3d_fullres", where="plans.json")
     assert (plan.patch_size, plan.spacing_mm, plan.axis_order) == (PATCH, (2.0, 1.0, 1.0), (0, 1, 2))
     assert plan.topology.as_lists() == {"features": [4, 8, 8], "kernels": KERNELS, "strides": STRIDES}
+    assert plan.kind == kind
+    assert plan.arguments == ({} if kind == "unet" else {"blocks": BLOCKS, "decoder_convolutions": 1})
 
 
 def test_configurations_inherit() -> None:
@@ -51,7 +54,10 @@ REFUSED: dict[str, tuple[Edit, str]] = {
     "preprocessor": (lambda p, c, a: c.update(preprocessor_name="Mine"), "preprocesses by Mine"),
     "image order": (lambda p, c, a: c.update(resampling_fn_data_kwargs={"order": 1}), "resamples data"),
     "logits": (lambda p, c, a: c.update(resampling_fn_probabilities="other"), "resamples probabilities by other"),
-    "residual": (lambda p, c, a: c["architecture"].update(network_class_name="x.ResidualEncoderUNet"), "is a Residual"),
+    "residual decoder": (
+        lambda p, c, a: c["architecture"].update(network_class_name="x.ResidualUNet"),
+        "is a ResidualUNet; pedseg has PlainConvUNet and ResidualEncoderUNet alone",
+    ),
     "convolutions": (lambda p, c, a: a.update(n_conv_per_stage=[2, 3, 2]), r"has n_conv_per_stage \[2, 3, 2\]"),
     "norm": (lambda p, c, a: a.update(norm_op="torch.nn.GroupNorm"), "norm_op GroupNorm"),
     "eps": (lambda p, c, a: a.update(norm_op_kwargs={"eps": 1e-3, "affine": True}), r"norm_op InstanceNorm3d .*0\.001"),
@@ -72,6 +78,25 @@ REFUSED: dict[str, tuple[Edit, str]] = {
 def test_what_pedseg_cannot_compute_is_refused(name: str) -> None:
     edit, message = REFUSED[name]
     content = plans(PATCH)
+    configuration = content["configurations"]["3d_fullres"]
+    edit(content, configuration, configuration["architecture"]["arch_kwargs"])
+    with pytest.raises(PedsegError, match=message):
+        read_plan(content, "3d_fullres", where="plans.json")
+
+
+REFUSED_RESIDUAL: dict[str, tuple[Edit, str]] = {
+    "bottlenecks": (lambda p, c, a: a.update(block="x.residual.BottleneckD"), "has block BottleneckD"),
+    "stem": (lambda p, c, a: a.update(stem_channels=7), "has stem_channels 7"),
+    "decoder": (lambda p, c, a: a.update(n_conv_per_stage_decoder=[1, 2]), r"has n_conv_per_stage_decoder \[1, 2\]"),
+    "slope": (lambda p, c, a: a.update(nonlin_kwargs={"negative_slope": 0.1}), "slope 0.1"),
+    "incomplete": (lambda p, c, a: a.pop("n_blocks_per_stage"), "incomplete or damaged"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_RESIDUAL)
+def test_other_residual_networks_are_refused(name: str) -> None:
+    edit, message = REFUSED_RESIDUAL[name]
+    content = plans(PATCH, kind="residual_unet")
     configuration = content["configurations"]["3d_fullres"]
     edit(content, configuration, configuration["architecture"]["arch_kwargs"])
     with pytest.raises(PedsegError, match=message):

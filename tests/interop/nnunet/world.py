@@ -12,12 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pedseg.networks import UNet
+from pedseg.networks import SegmentationNetwork, rebuild
 from pedseg.networks.nnunet_keys import nnunet_keys
+from tests.networks.small import randomised
 
 FEATURES = [3, 6, 6]
 STRIDES = [[1, 1, 1], [2, 2, 2], [1, 2, 2]]  # an axis mixed up would show
 KERNELS = [[1, 3, 3], [3, 3, 3], [3, 3, 3]]
+BLOCKS = [2, 1, 2]  # of the residual network
+CLASSES = {"unet": "PlainConvUNet", "residual_unet": "ResidualEncoderUNet"}
 TRAINED = "Dataset501_Toy/nnUNetTrainer__nnUNetPlans__3d_fullres"
 ENVIRONMENT = {"nnUNet_n_proc_DA": "0", "nnUNet_compile": "f", "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
 DATASET = {
@@ -107,19 +110,22 @@ torch.save(saved, sys.argv[2])
 """
 
 
-def plans(patch: Sequence[int], *, spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> dict[str, Any]:
-    """plans.json of a small PlainConvUNet in nnU-Net 2.8's layout."""
+def plans(patch: Sequence[int], *, spacing: Sequence[float] = (1.0, 1.0, 1.0), kind: str = "unet") -> dict[str, Any]:
+    """plans.json of a small PlainConvUNet or ResidualEncoderUNet in nnU-Net 2.8's layout."""
+    stages = len(FEATURES)
+    counts = {"n_conv_per_stage": [2] * stages, "n_conv_per_stage_decoder": [2] * (stages - 1)}
+    if kind == "residual_unet":
+        counts = {"n_blocks_per_stage": BLOCKS, "n_conv_per_stage_decoder": [1] * (stages - 1)}
     resampling = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
     architecture = {
-        "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+        "network_class_name": f"dynamic_network_architectures.architectures.unet.{CLASSES[kind]}",
         "arch_kwargs": {
-            "n_stages": len(FEATURES),
+            "n_stages": stages,
             "features_per_stage": FEATURES,
             "conv_op": "torch.nn.modules.conv.Conv3d",
             "kernel_sizes": KERNELS,
             "strides": STRIDES,
-            "n_conv_per_stage": [2] * len(FEATURES),
-            "n_conv_per_stage_decoder": [2] * (len(FEATURES) - 1),
+            **counts,
             "conv_bias": True,
             "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
             "norm_op_kwargs": {"eps": 1e-05, "affine": True},
@@ -164,12 +170,13 @@ def old_layout(content: Mapping[str, Any]) -> dict[str, Any]:
     """The same plans as the first releases of nnU-Net v2 wrote them."""
     old = deepcopy(dict(content))
     configuration = old["configurations"]["3d_fullres"]
-    arguments = configuration.pop("architecture")["arch_kwargs"]
+    architecture = configuration.pop("architecture")
+    arguments = architecture["arch_kwargs"]
     configuration |= {
-        "UNet_class_name": "PlainConvUNet",
+        "UNet_class_name": architecture["network_class_name"].rpartition(".")[2],
         "UNet_base_num_features": arguments["features_per_stage"][0],
         "unet_max_num_features": max(arguments["features_per_stage"]),
-        "n_conv_per_stage_encoder": arguments["n_conv_per_stage"],
+        "n_conv_per_stage_encoder": arguments.get("n_conv_per_stage") or arguments["n_blocks_per_stage"],
         "n_conv_per_stage_decoder": arguments["n_conv_per_stage_decoder"],
         "num_pool_per_axis": [1, 2, 2],
         "pool_op_kernel_sizes": arguments["strides"],
@@ -178,28 +185,26 @@ def old_layout(content: Mapping[str, Any]) -> dict[str, Any]:
     return old
 
 
-def random_network(patch: Sequence[int], *, seed: int = 0) -> UNet:
+def random_network(patch: Sequence[int], *, seed: int = 0, kind: str = "unet") -> SegmentationNetwork:
     """Network of `plans` with every parameter, norms and biases too, at random."""
-    torch.manual_seed(seed)
-    network = UNet(patch_size=patch, deep_supervision=True, features=FEATURES, kernels=KERNELS, strides=STRIDES)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.normal_(std=0.3)
-    return network.eval()
+    more = {"blocks": BLOCKS} if kind == "residual_unet" else {}
+    plan: dict[str, Any] = {"features": FEATURES, "kernels": KERNELS, "strides": STRIDES, **more}
+    network = rebuild({"name": kind, "patch_size": patch, "deep_supervision": True, **plan})
+    return randomised(network, seed=seed).eval()
 
 
-def nnunet_weights(network: UNet) -> dict[str, Tensor]:
+def nnunet_weights(network: SegmentationNetwork) -> dict[str, Tensor]:
     """Weights of `network` under nnU-Net's names, with two of its aliases."""
     own = network.state_dict()
     weights = {other: own[name] for name, other in nnunet_keys(network).items()}
-    first = "encoder.stages.0.0.convs.0"
+    first = next(name for name in weights if name.endswith(".conv.weight")).removesuffix(".conv.weight")
     aliases = {f"{first}.all_modules.0.weight": weights[f"{first}.conv.weight"]}
     return weights | aliases | {f"decoder.{name}": value for name, value in weights.items() if name.startswith("enc")}
 
 
 def write_results(
     folder: Path,
-    networks: Mapping[str, UNet],
+    networks: Mapping[str, SegmentationNetwork],
     *,
     plans: Mapping[str, Any],
     dataset: Mapping[str, Any] = DATASET,
@@ -234,9 +239,12 @@ def write_results(
     return folder
 
 
-def train_with_nnunet(python: Path, folder: Path, *, patch: Sequence[int], folds: Sequence[int | str]) -> Path:
+def train_with_nnunet(
+    python: Path, folder: Path, *, patch: Sequence[int], folds: Sequence[int | str], kind: str = "unet"
+) -> Path:
     """Let nnU-Net's own trainer write a result folder, and return it."""
-    (folder / "job.json").write_text(json.dumps({"plans": plans(patch), "dataset": DATASET, "folds": folds}))
+    folder.mkdir(exist_ok=True)
+    (folder / "job.json").write_text(json.dumps({"plans": plans(patch, kind=kind), "dataset": DATASET, "folds": folds}))
     places = {f"nnUNet_{name}": str(folder / name) for name in ("raw", "preprocessed", "results")}
     _run(python, TRAINER, folder / "job.json", environment=places)
     return folder / "results" / TRAINED

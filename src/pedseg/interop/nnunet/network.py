@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pedseg.errors import PedsegError
 from pedseg.interop.nnunet.plans import Plan
-from pedseg.networks import DomainClassifier, UNet
+from pedseg.networks import DomainClassifier, ResidualUNet, SegmentationNetwork, UNet, rebuild
 from pedseg.networks.contract import Norm
 from pedseg.networks.domain_classifier import FEWEST_SHARED
 from pedseg.networks.nnunet_keys import (
@@ -22,7 +22,7 @@ from pedseg.networks.nnunet_keys import (
 )
 from pedseg.networks.topology import AXES
 
-FIRST = "encoder.stages.0.0.convs.0.conv."
+FIRST = {UNet.name: "encoder.stages.0.0.convs.0.conv.", ResidualUNet.name: "encoder.stem.convs.0.conv."}  # layer
 HEADS = "decoder.seg_layers."
 TRANSPOSED = "decoder.transpconvs."
 HIDDEN = f"{CLASSIFIER}Dense1.0.weight"
@@ -40,7 +40,7 @@ class Networks:
         left_out: names of weights that neither holds.
     """
 
-    network: UNet
+    network: SegmentationNetwork
     classifier: DomainClassifier | None
     decoder_stage: int
     left_out: tuple[str, ...]
@@ -62,16 +62,19 @@ def build_networks(
     Raises:
         PedsegError: the weights do not fit the plan; the message goes on from the name of the checkpoint.
     """
-    found = _reordered(distinct_weights(weights), plan.axis_order, channels=channels, regions=regions)
-    network = UNet(
-        patch_size=plan.patch_size,
-        spacing_mm=plan.spacing_mm,
-        norm=_norm(found, "encoder."),
-        conv_bias=f"{FIRST}bias" in found,
-        deep_supervision=f"{HEADS}0.weight" in found,
-        features=plan.topology.features,
-        kernels=plan.topology.kernels,
-        strides=plan.topology.strides,
+    first = FIRST[plan.kind]
+    found = _reordered(distinct_weights(weights), plan.axis_order, channels=channels, regions=regions, first=first)
+    network = rebuild(
+        {
+            "name": plan.kind,
+            "patch_size": plan.patch_size,
+            "spacing_mm": plan.spacing_mm,
+            "norm": _norm(found, "encoder."),
+            "conv_bias": f"{first}bias" in found,
+            "deep_supervision": f"{HEADS}0.weight" in found,
+            **plan.arguments,
+            **plan.topology.as_lists(),
+        }
     )
     network.load_state_dict(weights_from_nnunet(network, found))
     classifier, stage = _classifier(network, found, plan.axis_order)
@@ -92,10 +95,15 @@ def _norm(weights: Mapping[str, Tensor], part: str) -> Norm:
 
 
 def _reordered(
-    weights: Mapping[str, Tensor], axis_order: Sequence[int], *, channels: Sequence[int], regions: Sequence[int]
+    weights: Mapping[str, Tensor],
+    axis_order: Sequence[int],
+    *,
+    channels: Sequence[int],
+    regions: Sequence[int],
+    first: str,
 ) -> dict[str, Tensor]:
     """Weights for inputs in the order of `Modality`, outputs in that of `Region` and axes z, y, x."""
-    for name, axis, wanted in ((f"{FIRST}weight", 1, len(channels)), (f"{HEADS}0.weight", 0, len(regions))):
+    for name, axis, wanted in ((f"{first}weight", 1, len(channels)), (f"{HEADS}0.weight", 0, len(regions))):
         if name in weights and weights[name].shape[axis] != wanted:
             raise PedsegError(
                 f"its {name} is made for {weights[name].shape[axis]} channels, dataset.json names {wanted}; give the "
@@ -105,18 +113,18 @@ def _reordered(
     found: dict[str, Tensor] = {}
     for name, tensor in weights.items():
         ordered = tensor.permute(0, 1, *spatial) if tensor.ndim == 2 + len(AXES) else tensor
-        if name == f"{FIRST}weight":
+        if name == f"{first}weight":
             ordered = ordered[:, list(channels)]
         elif name.startswith(HEADS):
             ordered = ordered[list(regions)]
-        elif name.startswith(TRANSPOSED) and name.endswith("weight"):  # nnU-Net may leave their biases out, UNet never
+        elif name.startswith(TRANSPOSED) and name.endswith("weight"):  # nnU-Net may leave their biases out
             found.setdefault(name.replace("weight", "bias"), tensor.new_zeros(tensor.shape[1]))
         found[name] = ordered.contiguous()
     return found
 
 
 def _classifier(
-    network: UNet, weights: Mapping[str, Tensor], axis_order: Sequence[int]
+    network: SegmentationNetwork, weights: Mapping[str, Tensor], axis_order: Sequence[int]
 ) -> tuple[DomainClassifier | None, int]:
     """Classifier of the released form and its stage; its layers tell both if only one combination fits them."""
     first, hidden = weights.get(f"{CLASSIFIER}{RELEASED_BLOCKS[0]}.0.conv.weight"), weights.get(HIDDEN)

@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from pedseg.errors import PedsegError
+from pedseg.networks import ResidualUNet, UNet
 from pedseg.networks.topology import AXES, Topology
 
 FULL_RESOLUTION = "3d_fullres"
-CONVOLUTIONS = 2  # per stage
+KINDS = {"PlainConvUNet": UNet.name, "ResidualEncoderUNet": ResidualUNet.name}  # by nnU-Net's class
+CONVOLUTIONS = 2  # per stage of the plain network
 SLOPE = 0.01  # of LeakyReLU where the plan does not say
 EPSILON = 1e-5  # of the norms where the plan does not say
 RESAMPLING = "resample_data_or_seg_to_shape"
 IMAGE_RESAMPLING = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
 LOGITS_RESAMPLING = {**IMAGE_RESAMPLING, "order": 1}
+PLAIN_BLOCK = "BasicBlockD"
 OWN_TRAINING = "train such a network with pedseg instead"
 
 
@@ -26,7 +29,9 @@ class Plan:
         configuration: such as ``3d_fullres``.
         patch_size: voxels of a window.
         spacing_mm: voxel size that images are resampled to.
+        kind: of its network, as `pedseg.networks.kinds` names it.
         topology: features, kernels and strides.
+        arguments: what only networks of this kind have.
         axis_order: for z, y and x the spatial axis of nnU-Net's tensors that holds it (its ``transpose_backward``).
     """
 
@@ -34,7 +39,9 @@ class Plan:
     configuration: str
     patch_size: tuple[int, ...]
     spacing_mm: tuple[float, ...]
+    kind: str
     topology: Topology
+    arguments: Mapping[str, Any]
     axis_order: tuple[int, ...]
 
 
@@ -48,13 +55,15 @@ def read_plan(plans: Mapping[str, Any], configuration: str, *, where: str) -> Pl
 
     Raises:
         PedsegError: it is absent or incomplete, or the network or its preprocessing differ from what pedseg does: an
-            architecture other than PlainConvUNet with two convolutions a stage, a cascade or a 2-D network, a
-            normalisation other than the masked z-score, another resampling or another reader.
+            architecture other than PlainConvUNet with two convolutions a stage or ResidualEncoderUNet with plain
+            residual blocks, a cascade or a 2-D network, a normalisation other than the masked z-score, another
+            resampling or another reader.
     """
     settings = _resolve(plans, configuration, where=where)
     try:
         _check_preprocessing(plans, settings, where=where)
-        topology = _topology(settings, where=where)
+        kind, given = _architecture(settings, where=where)
+        topology = _topology(given)
         forward = [int(axis) for axis in plans.get("transpose_forward", range(len(AXES)))]
         order = tuple(forward.index(axis) for axis in range(len(AXES)))
         plan = Plan(
@@ -62,6 +71,8 @@ def read_plan(plans: Mapping[str, Any], configuration: str, *, where: str) -> Pl
             configuration=configuration,
             patch_size=tuple(int(settings["patch_size"][axis]) for axis in order),
             spacing_mm=tuple(float(settings["spacing"][axis]) for axis in order),
+            kind=kind,
+            arguments=_own_arguments(kind, given),
             topology=Topology.explicit(
                 features=topology.features,
                 kernels=[[kernel[axis] for axis in order] for kernel in topology.kernels],
@@ -125,61 +136,95 @@ def _check_preprocessing(plans: Mapping[str, Any], settings: Mapping[str, Any], 
             )
 
 
-def _topology(settings: Mapping[str, Any], *, where: str) -> Topology:
-    """Features, kernels and strides in nnU-Net's order of axes."""
+def _architecture(settings: Mapping[str, Any], *, where: str) -> tuple[str, Mapping[str, Any]]:
+    """Kind of the network, and the arguments of nnU-Net's class, which compute nothing that pedseg's does not."""
     if "architecture" in settings:
         architecture = settings["architecture"]
-        name, arguments = str(architecture["network_class_name"]), architecture["arch_kwargs"]
+        name, arguments = _name(architecture["network_class_name"]), architecture["arch_kwargs"]
     else:
-        name, arguments = str(settings["UNet_class_name"]), _old_arguments(settings)
-    if _name(name) != "PlainConvUNet":
-        raise PedsegError(f"{where}: is a {_name(name)}; pedseg has PlainConvUNet alone; {OWN_TRAINING}")
-    _check_layers(arguments, where=where)
+        name = str(settings["UNet_class_name"])
+        arguments = _old_arguments(settings, name)
+    if name not in KINDS:
+        raise PedsegError(f"{where}: is a {name}; pedseg has {' and '.join(KINDS)} alone; {OWN_TRAINING}")
+    kind = KINDS[name]
+    faults = _faults_of_layers(arguments)
+    faults |= _faults_of_plain(arguments) if kind == UNet.name else _faults_of_residual(arguments)
+    wrong = [fault for fault, fine in faults.items() if not fine]
+    if wrong:
+        raise PedsegError(
+            f"{where}: has {', '.join(wrong)}; pedseg's network has {CONVOLUTIONS} Conv3d a stage or plain residual "
+            f"blocks, affine instance or batch norms with eps {EPSILON}, LeakyReLU {SLOPE} after the norm; "
+            f"{OWN_TRAINING}"
+        )
+    return kind, arguments
+
+
+def _topology(arguments: Mapping[str, Any]) -> Topology:
+    """Features, kernels and strides in nnU-Net's order of axes."""
     stages = int(arguments["n_stages"])
-    features = arguments["features_per_stage"]
     return Topology.explicit(
-        features=[features] * stages if isinstance(features, int) else features,
+        features=_per_stage(arguments["features_per_stage"], stages),
         kernels=_triples(arguments["kernel_sizes"], stages),
         strides=_triples(arguments["strides"], stages),
     )
 
 
-def _old_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _own_arguments(kind: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    if kind == UNet.name:
+        return {}
+    stages = int(arguments["n_stages"])
+    return {
+        "blocks": _per_stage(arguments["n_blocks_per_stage"], stages),
+        "decoder_convolutions": _per_stage(arguments["n_conv_per_stage_decoder"], stages - 1)[0],
+    }
+
+
+def _old_arguments(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Arguments of the network from the first layout, which has no choice of layers."""
-    convolutions = settings["n_conv_per_stage_encoder"]
+    counts = settings["n_conv_per_stage_encoder"]
     base, largest = settings["UNet_base_num_features"], settings["unet_max_num_features"]
     return {
-        "n_stages": len(convolutions),
-        "features_per_stage": [min(base * 2**stage, largest) for stage in range(len(convolutions))],
+        "n_stages": len(counts),
+        "features_per_stage": [min(base * 2**stage, largest) for stage in range(len(counts))],
         "kernel_sizes": settings["conv_kernel_sizes"],
         "strides": settings["pool_op_kernel_sizes"],
-        "n_conv_per_stage": convolutions,
+        "n_blocks_per_stage" if KINDS.get(name) == ResidualUNet.name else "n_conv_per_stage": counts,
         "n_conv_per_stage_decoder": settings["n_conv_per_stage_decoder"],
         "norm_op_kwargs": {"eps": EPSILON, "affine": True},
     }
 
 
-def _check_layers(arguments: Mapping[str, Any], *, where: str) -> None:
-    """Refuse layers that compute something else than pedseg's; the norm itself is told by the weights."""
+def _faults_of_layers(arguments: Mapping[str, Any]) -> dict[str, bool]:
+    """What layers are made of, and whether pedseg's compute the same; the norm itself is told by the weights."""
     norm, kwargs = _name(arguments.get("norm_op", "InstanceNorm3d")), arguments.get("norm_op_kwargs") or {}
     nonlin = _name(arguments.get("nonlin", "LeakyReLU"))
     slope = (arguments.get("nonlin_kwargs") or {}).get("negative_slope", SLOPE)
-    faults = {
+    return {
         f"conv_op {arguments.get('conv_op')}": _name(arguments.get("conv_op", "Conv3d")) == "Conv3d",
         f"norm_op {norm} {kwargs}": _computes_norm(norm, kwargs),
         f"nonlin {nonlin} with slope {slope}": nonlin == "LeakyReLU" and slope == SLOPE,
         "nonlin_first": not arguments.get("nonlin_first"),
         "a first stride above 1": _triples(arguments["strides"], int(arguments["n_stages"]))[0] == [1] * len(AXES),
     }
-    for name in ("n_conv_per_stage", "n_conv_per_stage_decoder"):
-        count = arguments[name]
-        faults[f"{name} {count}"] = {*([count] if isinstance(count, int) else count)} == {CONVOLUTIONS}
-    wrong = [fault for fault, fine in faults.items() if not fine]
-    if wrong:
-        raise PedsegError(
-            f"{where}: has {', '.join(wrong)}; pedseg's network has {CONVOLUTIONS} Conv3d a stage, affine instance or "
-            f"batch norms with eps {EPSILON}, LeakyReLU {SLOPE} after the norm; {OWN_TRAINING}"
-        )
+
+
+def _faults_of_plain(arguments: Mapping[str, Any]) -> dict[str, bool]:
+    counts = {name: arguments[name] for name in ("n_conv_per_stage", "n_conv_per_stage_decoder")}
+    return {
+        f"{name} {count}": {*([count] if isinstance(count, int) else count)} == {CONVOLUTIONS}
+        for name, count in counts.items()
+    }
+
+
+def _faults_of_residual(arguments: Mapping[str, Any]) -> dict[str, bool]:
+    stages = int(arguments["n_stages"])
+    convolutions = arguments["n_conv_per_stage_decoder"]
+    block, stem = _name(arguments.get("block") or PLAIN_BLOCK), arguments.get("stem_channels")
+    return {
+        f"n_conv_per_stage_decoder {convolutions}": len({*_per_stage(convolutions, stages - 1)}) == 1,
+        f"block {block}": block == PLAIN_BLOCK,
+        f"stem_channels {stem}": stem in (None, _per_stage(arguments["features_per_stage"], stages)[0]),
+    }
 
 
 def _computes_norm(norm: str, kwargs: Mapping[str, Any]) -> bool:
@@ -197,6 +242,11 @@ def _computes_norm(norm: str, kwargs: Mapping[str, Any]) -> bool:
 def _name(path: object) -> str:
     """Last part of a dotted name."""
     return str(path).rpartition(".")[2]
+
+
+def _per_stage(numbers: int | Sequence[int], stages: int) -> list[int]:
+    """One number per stage from what nnU-Net takes: one for all, or one for each."""
+    return [numbers] * stages if isinstance(numbers, int) else [int(number) for number in numbers]
 
 
 def _triples(sizes: int | Sequence[int | Sequence[int]], stages: int) -> list[list[int]]:
