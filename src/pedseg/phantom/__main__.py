@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the cohorts and report their sizes; 2 where the user must put something right."""
-    options = _parse(argv)
+    options = parser().parse_args(argv)
     try:
         with stoppable():
             _make(options)
@@ -26,26 +26,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(
         prog="python -m pedseg.phantom",
         description="Make synthetic adult and paediatric glioma cohorts on real anatomy, in the layout of BraTS 2023.",
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="receives DIR/adult and DIR/ped")
-    parser.add_argument("--adults", type=_count, default=20, metavar="N", help="adult cases (default 20)")
-    parser.add_argument("--children", type=_count, default=20, metavar="N", help="paediatric cases (default 20)")
-    parser.add_argument("--spacing", type=float, choices=(1, 2, 3, 4, 6, 8), default=1.0, help="voxel size, mm (1)")
-    parser.add_argument("--seed", type=_count, default=0, help="other seeds give other cases (default 0)")
-    parser.add_argument(
+    p.add_argument("--output", type=Path, required=True, metavar="DIR", help="receives DIR/adult and DIR/ped")
+    p.add_argument("--adults", type=_count, default=20, metavar="N", help="adult cases (default 20)")
+    p.add_argument("--children", type=_count, default=20, metavar="N", help="paediatric cases (default 20)")
+    p.add_argument("--spacing", type=float, choices=(1, 2, 3, 4, 6, 8), default=1.0, help="voxel size, mm (1)")
+    p.add_argument("--seed", type=_count, default=0, help="other seeds give other cases (default 0)")
+    p.add_argument(
         "--first", type=_count, default=0, metavar="K", help="leave out the first K of each cohort, as a test set (0)"
     )
-    parser.add_argument(
+    p.add_argument(
         "--shift", type=float, default=1.0, metavar="S", help="how unlike adults' the children's tumours look (1)"
     )
-    parser.add_argument("--workers", type=_count, default=cores(), metavar="N", help="processes (default: cores)")
-    parser.add_argument("--unlabelled-children", action="store_true", help="write no labels for the children")
-    parser.add_argument("--picture", action="store_true", help="also draw some cases into DIR/preview.png")
-    return parser.parse_args(argv)
+    p.add_argument("--workers", type=_count, default=cores(), metavar="N", help="processes (default: cores)")
+    p.add_argument("--unlabelled-children", action="store_true", help="write no labels for the children")
+    p.add_argument("--picture", action="store_true", help="also draw some cases into DIR/preview.png")
+    return p
 
 
 def _count(text: str) -> int:

@@ -1,0 +1,96 @@
+"""A script that completes verbs, options and the names in conf/: ``source <(pedseg completion bash)``."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pedseg.commands.dispatcher import VERBS
+from pedseg.commands.hydra_entry import conf_dir, exit_code
+
+SHELLS = ("bash", "zsh", "fish")
+SETTINGS = ("prepare", "train")  # verbs that take settings of conf/
+FOLDS = ("0", "1", "2", "3", "4", "all")
+
+# To bash, key=value are three words, of which the last is completed.
+BASH = """
+_pedseg_settings() {
+  local typed=$1 before=${COMP_WORDS[COMP_CWORD-1]} word
+  if [[ $typed == "=" ]]; then typed="$before="
+  elif [[ $before == "=" ]]; then typed="${COMP_WORDS[COMP_CWORD-2]}=$typed"; fi
+  for word in $(compgen -W "$2" -- "$typed"); do
+    if [[ $typed == *=* ]]; then echo "${word#*=}"; else echo "$word"; fi
+  done
+}
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(
+        prog="pedseg completion",
+        description="Print a script that completes verbs, options, experiments and the other names in conf/.",
+        epilog="bash: `source <(pedseg completion bash)` in ~/.bashrc; zsh: pedseg completion zsh > _pedseg in a folder "
+        "of $fpath; fish: pedseg completion fish > ~/.config/fish/completions/pedseg.fish",
+    )
+    p.add_argument("shell", choices=SHELLS, help=", ".join(SHELLS))
+    return p
+
+
+def script(shell: str) -> str:
+    """The script for a shell."""
+    import shtab
+
+    root = argparse.ArgumentParser(prog="pedseg")
+    root.add_argument("--version", action="store_true", help="print the version")
+    verbs = root.add_subparsers(metavar="VERB")
+    for verb, what in VERBS.items():
+        described = settings_parser(verb) if verb in SETTINGS else parser_of(verb)
+        _complete_paths(described, shtab.FILE)
+        verbs.add_parser(verb, help=what, parents=[described], add_help=False)
+    return shtab.complete(root, shell)
+
+
+def parser_of(verb: str) -> argparse.ArgumentParser:
+    """What a verb that takes options says of its command line."""
+    module = import_module("pedseg.phantom.__main__" if verb == "phantom" else f"pedseg.commands.{verb}")
+    described: argparse.ArgumentParser = module.parser()
+    return described
+
+
+def settings_parser(verb: str) -> argparse.ArgumentParser:
+    """Flags and settings of a verb whose command line is Hydra's."""
+    p = argparse.ArgumentParser()
+    p.add_argument("--dry-run" if verb == "train" else "--check", action="store_true", help="say what would be done")
+    p.add_argument("-m", "--multirun", action="store_true", help="a job for each of several values")
+    p.add_argument("--cfg", choices=("job", "hydra", "all"), help="show the configuration")
+    words = p.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="settings")
+    known = " ".join(settings_words())
+    bash = f'{BASH}\n_pedseg_{verb}() {{ _pedseg_settings "$1" "{known}"; }}\n'
+    complete: Any = {"bash": f"_pedseg_{verb}", "zsh": f"({known})", "fish": known, "preamble": {"bash": bash}}
+    words.complete = complete  # type: ignore[attr-defined]  (what shtab looks for)
+    return p
+
+
+def settings_words() -> Iterator[str]:
+    """``group=option`` for every file in conf/, and the folds."""
+    for path in sorted(conf_dir().glob("*/*.yaml")):
+        yield f"{path.parent.name}={path.stem}"
+    yield from (f"fold={fold}" for fold in FOLDS)
+
+
+def _complete_paths(described: argparse.ArgumentParser, file: Any) -> None:  # noqa: ANN401  (shtab's)
+    """Have options and arguments that are paths completed as such, also those of subcommands."""
+    for action in described._actions:
+        if action.type is Path:
+            action.complete = file  # type: ignore[attr-defined]  (what shtab looks for)
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                _complete_paths(inner, file)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    arguments = parser().parse_args(argv)
+    return exit_code(lambda: print(script(arguments.shell)))
