@@ -11,7 +11,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from pedseg.commands.hydra_entry import conf_dir, exit_code, overrides_last, run_name
+from pedseg.commands.hydra_entry import conf_dir, overrides_last, run_name
+from pedseg.commands.options import exit_code
 from pedseg.errors import PedsegError
 
 EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))

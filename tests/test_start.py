@@ -9,12 +9,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from pedseg.commands.dispatcher import VERBS
 from tests.builders import write_case, write_checkpoint
 
-COMMANDS = (
-    "benchmark", "calibrate", "convert", "evaluate", "phantom", "postprocess", "predict", "prepare", "report", "train",
-    "validate",
-)  # fmt: skip
 HEAVY = (
     "blosc2", "hydra", "lightning", "matplotlib", "monai", "nibabel", "numpy", "omegaconf", "pandas", "rich", "scipy",
     "sklearn", "torch", "torchmetrics", "wandb",
@@ -55,11 +52,20 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return world
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_loads_nothing_heavy(command: str) -> None:
-    modules, done = loaded(["-m", f"pedseg.{command}", "--help"])
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_loads_nothing_heavy(verb: str) -> None:
+    modules, by_module = loaded(["-m", f"pedseg.{verb}", "--help"])
     assert modules.isdisjoint(HEAVY)
-    assert f"python -m pedseg.{command}" in done.stdout
+    assert f"pedseg {verb}" in by_module.stdout
+    modules, by_verb = loaded(["-m", "pedseg", verb, "--help"])
+    assert modules.isdisjoint(HEAVY)
+    assert by_verb.stdout == by_module.stdout
+
+
+def test_the_list_of_verbs_loads_none() -> None:
+    modules, done = loaded(["-m", "pedseg", "--help"])
+    assert modules.isdisjoint({*HEAVY, "argparse", "pydantic"})
+    assert all(f"  {verb} " in done.stdout for verb in VERBS)
 
 
 @pytest.mark.parametrize(

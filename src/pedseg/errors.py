@@ -27,6 +27,11 @@ class Problem:
     what: str
     fix: str
 
+    def __str__(self) -> str:
+        """Return one line for logs."""
+        where = f"{self.case} · {self.file}" if self.file else self.case
+        return f"{where}: {self.what} → {self.fix}"
+
 
 class ProblemsError(PedsegError):
     """Every problem of a cohort at once, so that a user mends them in one go.
@@ -37,5 +42,4 @@ class ProblemsError(PedsegError):
 
     def __init__(self, summary: str, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        rows = "\n".join(f"  {p.case} · {p.file}: {p.what} → {p.fix}" for p in self.problems)
-        super().__init__(f"{summary}\n{rows}")
+        super().__init__("\n".join([summary, *(f"  {problem}" for problem in self.problems)]))

@@ -27,6 +27,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_free(output: Path, *, overwrite: bool) -> None:
+    """Refuse to replace an output that was not given up.
+
+    Raises:
+        PedsegError: it is there.
+    """
+    if output.exists() and not overwrite:
+        raise PedsegError(f"{output} exists; give another --output, or --overwrite")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with atomic_path(path) as temporary:

@@ -82,7 +82,7 @@ def test_a_damaged_case_is_left_out_and_named(world: Path, capsys: pytest.Captur
     image = world / "in put" / CASES[1] / f"{CASES[1]}-t1c.nii.gz"
     image.write_bytes(image.read_bytes()[:200])
     assert main(words(world, "--output", str(alone))) == 1
-    assert f"{CASES[1]} is left out" in capsys.readouterr().err
+    assert f"1 cases are left out:\n  {CASES[1]} · {CASES[1]}-t1c.nii.gz: " in capsys.readouterr().err
     assert thresholds_of(alone) is not None
 
 

@@ -5,12 +5,11 @@ import pty
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pedseg.commands.completion import SHELLS, script, settings_words
+from pedseg.commands.completion import SHELLS, settings_words
 from pedseg.commands.dispatcher import VERBS
 
 TAB, ENTER = "\t", "\n"
@@ -62,3 +61,12 @@ def typed(script: Path, keys: str, *, cwd: Path) -> list[str]:
 def test_bash_completes(keys: str, words: list[str], printed: Path, tmp_path: Path) -> None:
     (tmp_path / "a run").mkdir()
     assert typed(printed / "bash", keys, cwd=tmp_path) == words
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_scripts_are_whole_and_name_everything(shell: str, printed: Path) -> None:
+    text = (printed / shell).read_text()
+    assert all(name in text for name in (*VERBS, *settings_words(), "adapt-steps", "to-bundle"))
+    if not shutil.which(shell):
+        pytest.skip(f"there is no {shell} to read the script with")
+    subprocess.run([shell, "-n", printed / shell], check=True)

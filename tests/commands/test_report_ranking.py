@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pedseg.choosing.scores import VALIDATORS
+from pedseg.choosing.validators import VALIDATORS
 from pedseg.commands.report import main
 from pedseg.files import read_json, write_json
 from pedseg.runs import RunFolder

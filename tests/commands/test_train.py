@@ -46,7 +46,7 @@ def train(world: Path, runs: Path, *overrides: str) -> int:
 
 def spawn(world: Path, runs: Path, *overrides: str) -> list[str]:
     """The same as a command of its own."""
-    return [sys.executable, "-m", "pedseg.train", *arguments(world, runs, *overrides)]
+    return [sys.executable, "-m", "pedseg", "train", *arguments(world, runs, *overrides)]
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

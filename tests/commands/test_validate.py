@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from pedseg.choosing.published_sizes import published_sizes
-from pedseg.choosing.scores import VALIDATORS, majority, mean_dice
+from pedseg.choosing.scores import majority, mean_dice
+from pedseg.choosing.validators import VALIDATORS
 from pedseg.commands import report, train
 from pedseg.commands import validate as entry
 from pedseg.data import CohortStore
@@ -222,8 +223,6 @@ def test_a_new_training_clears_them(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["{runs}", "--cases", "0"], "--cases is 1 or more"),
-        (["{runs}", "--seed", "-1"], "--seed 0 or more"),
         (["{runs}/nothing"], "no fold_*/config.json"),
         (["{runs}/m1_adult", "--target", "elderly"], "'elderly'"),
     ],
@@ -231,6 +230,15 @@ def test_a_new_training_clears_them(runs: Path) -> None:
 def test_mistakes(runs: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
     assert run(*(word.format(runs=runs) for word in words)) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "value", "least"), [("--cases", "0", 1), ("--seed", "-1", 0), ("--seed", "x", 0)])
+def test_numbers_that_cannot_be(
+    option: str, value: str, least: int, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(tmp_path, option, value)
+    assert f"argument {option}: {value} is no whole number from {least} on" in capsys.readouterr().err
 
 
 def test_what_is_not_finished_is_left_out(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -264,10 +272,6 @@ def test_damaged_masks_are_named(runs: Path, capsys: pytest.CaptureFixture[str])
     fold(runs, UDA).target_masks.write_bytes(b"no archive")
     assert run(runs) == 2
     assert "remove it and validate the run again" in capsys.readouterr().err
-
-
-def test_the_report_knows_every_validator() -> None:
-    assert tuple(VALIDATORS) == report.VALIDATORS
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from pedseg.choosing.scores import VALIDATORS
+from pedseg.choosing.validators import VALIDATORS
 from pedseg.errors import PedsegError
 from pedseg.files import write_json
 from pedseg.reporting.figures.heat_maps import draw_heat_maps, find_grids, heat_map

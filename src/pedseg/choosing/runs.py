@@ -18,7 +18,6 @@ from pedseg.choosing.plan import Chosen, Plan
 from pedseg.choosing.published_sizes import published_sizes
 from pedseg.choosing.scores import (
     FEWEST_CASES,
-    VALIDATORS,
     Masks,
     certainty,
     deep_embedded_validation,
@@ -29,6 +28,7 @@ from pedseg.choosing.scores import (
     probe_domains,
     soft_neighbourhood_density,
 )
+from pedseg.choosing.validators import VALIDATORS
 from pedseg.data import CohortStore, StoredCase
 from pedseg.errors import PedsegError
 from pedseg.files import atomic_path, read_json, write_json

@@ -3,7 +3,7 @@
 A baseline reads labels of held-out source cases; everything else reads images of the target, or of both domains.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,19 +17,6 @@ from pedseg.metrics.overlap import count_voxels, dice
 Floats = NDArray[np.float64]
 Masks = NDArray[np.bool_]  # (regions, D, H, W)
 
-# Titles of the validators, in the order of the tables.
-VALIDATORS: Mapping[str, str] = {
-    "source_dice": "source Dice",
-    "entropy": "entropy",
-    "infomax": "InfoMax",
-    "snd": "SND",
-    "dev": "DEV",
-    "flip_agreement": "flip agreement",
-    "checkpoint_agreement": "checkpoint agreement",
-    "sizes": "published sizes",  # pedseg.choosing.published_sizes
-    "probe_decoder": "probe, decoder",
-    "probe_bottleneck": "probe, bottleneck",
-}
 TEMPERATURE = 0.05  # Saito et al. 2021, for every task
 MOST_FOLDS = 5  # of the probe's cross-validation
 FEWEST_CASES = 2  # of each domain that a probe, and of the source that a control variate needs

@@ -5,7 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pedseg.commands.hydra_entry import exit_code
+from pedseg.commands.options import (
+    add_device,
+    add_output,
+    add_overwrite,
+    add_validator,
+    command,
+    device_of,
+    natural,
+    positive,
+    run,
+)
 from pedseg.errors import PedsegError
 from pedseg.hardware import describe_machine
 
@@ -16,18 +26,13 @@ if TYPE_CHECKING:  # heavy imports wait until --help is answered
     from pedseg.gap.rows import Row
 
 FILES = ("gap.md", "gap.csv", "gap.json")
-# Keys of pedseg.choosing.scores.VALIDATORS, which is slow to import.
-VALIDATORS = (
-    "source_dice", "entropy", "infomax", "snd", "dev", "flip_agreement", "checkpoint_agreement", "sizes",
-    "probe_decoder", "probe_bottleneck",
-)  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m pedseg.benchmark",
-        description="The table of the label-free benchmark: Dice and HD95 of every model with intervals over cases and "
+    p = command(
+        "benchmark",
+        "The table of the label-free benchmark: Dice and HD95 of every model with intervals over cases and "
         "seeds, the share of the gap between 1* and 3* that it closes, what that costs, and whether the model that a "
         "validator chooses without labels reaches the goal; and pictures. Best, median and worst cases are in the "
         "pictures of `python -m pedseg.report RUNS/seed_0`.",
@@ -35,21 +40,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "runs", type=Path, metavar="RUNS", help="folder of seed_<s>/<experiment>/fold_<k>, such as benchmark/runs"
     )
-    p.add_argument("--output", type=Path, required=True, metavar="DIR", help="for gap.md, gap.csv, gap.json, figures")
+    add_output(p, "DIR", "for gap.md, gap.csv, gap.json, figures")
+    add_validator(p, "what chooses the model that the goal is asked of")
+    p.add_argument("--resamples", type=positive, default=2000, metavar="N", help="of the bootstrap (%(default)s)")
+    p.add_argument("--seed", type=natural, default=0, help="of the bootstrap and the windows (default: %(default)s)")
     p.add_argument(
-        "--validator",
-        choices=VALIDATORS,
-        default="sizes",
-        metavar="NAME",
-        help=f"what chooses the model that the goal is asked of: {', '.join(VALIDATORS)} (default: %(default)s)",
+        "--cases", type=positive, default=40, metavar="N", help="most of each domain in the embedding (%(default)s)"
     )
-    p.add_argument("--resamples", type=int, default=2000, metavar="N", help="of the bootstrap (default: %(default)s)")
-    p.add_argument("--seed", type=int, default=0, help="of the bootstrap and the windows (default: %(default)s)")
-    p.add_argument(
-        "--cases", type=int, default=40, metavar="N", help="most of each domain in the embedding (default: %(default)s)"
-    )
-    p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default: %(default)s")
-    p.add_argument("--overwrite", action="store_true", help="replace files in DIR that no report wrote")
+    add_device(p)
+    add_overwrite(p, "replace files in DIR that no report wrote")
     return p
 
 
@@ -59,8 +58,8 @@ def benchmark(arguments: argparse.Namespace) -> None:
     Raises:
         PedsegError: a bound is missing, runs do not compare, a file cannot be read, or one in the way is not ours.
     """
-    if arguments.resamples < 1 or arguments.seed < 0 or arguments.cases < 2:  # noqa: PLR2004  (fewer have no spread)
-        raise PedsegError("--resamples is 1 or more, --seed 0 or more, --cases 2 or more; give such numbers")
+    if arguments.cases == 1:
+        raise PedsegError("--cases 1: one case of each domain has no spread; give 2 or more")
 
     import datetime
 
@@ -100,14 +99,11 @@ def draw(
     found: "Benchmark", rows: "Sequence[Row]", choices: "Sequence[Choice]", arguments: argparse.Namespace
 ) -> tuple[dict[Path, str], list[str]]:
     """Draw every picture; say which one cannot be drawn, such as where the runs are and their data are not."""
-    import torch
-
     from pedseg.gap.pictures import draw_curves, draw_embedding, draw_gap, models_to_embed
-    from pedseg.inference import best_device
 
     folder: Path = arguments.output / "figures"
     captions = draw_gap(rows, found, folder) | draw_curves(found, folder)
-    device = best_device() if arguments.device == "auto" else torch.device(arguments.device)
+    device = device_of(arguments)
     chosen = models_to_embed(rows, choices, validator=arguments.validator)
     try:
         domains = find_domains(chosen, cases=arguments.cases, seed=arguments.seed)
@@ -142,9 +138,4 @@ def find_domains(rows: "Sequence[Row]", *, cases: int, seed: int) -> "Domains":
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 if there is nothing to report."""
-    arguments = parser().parse_args(argv)
-    return exit_code(lambda: benchmark(arguments))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    return run(parser(), benchmark, argv)

@@ -1,12 +1,21 @@
 """Calibrate a network on images without labels: ``python -m pedseg.calibrate --run RUN --input DIR --output FILE``."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pedseg.commands.hydra_entry import conf_dir, exit_code
+from pedseg.commands.hydra_entry import conf_dir
+from pedseg.commands.options import (
+    add_device,
+    add_output,
+    add_overwrite,
+    check_file,
+    command,
+    device_of,
+    run,
+    tell,
+)
 from pedseg.errors import PedsegError, Problem
 from pedseg.runs import checkpoints_of
 
@@ -15,15 +24,14 @@ if TYPE_CHECKING:  # heavy imports wait until --help is answered
     from pedseg.inference import Predictor
     from pedseg.inference.calibration import PartThresholds
 
-SOME_FAILED = 1
 PUBLISHED = "calibration/published.yaml"
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m pedseg.calibrate",
-        description="Find thresholds at which a network's tumour core is as large a part of the whole tumour as is "
+    p = command(
+        "calibrate",
+        "Find thresholds at which a network's tumour core is as large a part of the whole tumour as is "
         "published of children, in the mean over a folder of images without labels, and write a checkpoint that has "
         "them. `python -m pedseg.predict --checkpoint FILE` uses it, with the same --no-mirror and --adapt-steps. In "
         "training calibration=published does the same.",
@@ -32,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     network.add_argument("--checkpoint", type=Path, metavar="FILE", help="the network")
     network.add_argument("--run", type=Path, metavar="DIR", help="its run folder")
     p.add_argument("--input", type=Path, required=True, help="20 cases or more in a BraTS, Decathlon or nnU-Net layout")
-    p.add_argument("--output", type=Path, required=True, metavar="FILE", help="checkpoint to write")
+    add_output(p, "FILE", "checkpoint to write")
     p.add_argument(
         "--ratio",
         action="append",
@@ -41,16 +49,15 @@ def parser() -> argparse.ArgumentParser:
         help="mean part of WT that tc or et has (default: that of 99 children of BraTS-PEDs 2023)",
     )
     p.add_argument("--no-mirror", action="store_true", help="do not average over mirrored windows (8 times faster)")
-    p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default: %(default)s")
+    add_device(p)
     p.add_argument("--adapt-steps", type=int, default=0, metavar="N", help="steps of test-time adaptation on each case")
-    p.add_argument("--overwrite", action="store_true", help="replace the output")
+    add_overwrite(p, "replace the output")
     return p
 
 
 def calibrate(arguments: argparse.Namespace) -> int:
     """Calibrate on every case of the input folder; 1 if some could not be read."""
-    if arguments.output.exists() and not arguments.overwrite:
-        raise PedsegError(f"{arguments.output} exists; give another --output, or --overwrite")
+    check_file(arguments.output, overwrite=arguments.overwrite)
     checkpoint = arguments.checkpoint or _only(checkpoints_of(arguments.run))
     ratios = _ratios(arguments.ratio)
 
@@ -58,16 +65,12 @@ def calibrate(arguments: argparse.Namespace) -> int:
 
     found = find_cases(arguments.input, cohort="input", labelled=False)
 
-    import torch  # after everything that can be wrong with the arguments
-
     from pedseg.hardware import fast_precision
-    from pedseg.inference import Predictor, Settings, best_device
+    from pedseg.inference import Predictor, Settings
     from pedseg.inference.calibration import PartThresholds, write_thresholds
 
     parts = PartThresholds(ratios)
-    device = best_device() if arguments.device == "auto" else torch.device(arguments.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise PedsegError("--device cuda: this machine has no CUDA device; use --device cpu")
+    device = device_of(arguments)
     mirror, steps = not arguments.no_mirror, arguments.adapt_steps
     settings = Settings(mirror=mirror, precision=fast_precision(device).precision, adapt_steps=steps)
     predictor = Predictor([checkpoint], device=device, settings=settings)
@@ -77,9 +80,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
     for line in parts.summary():
         print(line)
     print(f"{arguments.output}: calibrated on {int(parts.cases.item())} cases in which a tumour was found")
-    for problem in problems:
-        sys.stderr.write(f"pedseg: {problem.case} is left out: {problem.what} → {problem.fix}\n")
-    return SOME_FAILED if problems else 0
+    return tell(problems, f"{len(problems)} cases are left out:")
 
 
 def _count(predictor: "Predictor", parts: "PartThresholds", cases: "Sequence[Case]") -> list[Problem]:
@@ -124,9 +125,4 @@ def _ratios(given: Sequence[str]) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, 1 if some cases could not be read, 2 if nothing was calibrated."""
-    arguments = parser().parse_args(argv)
-    return exit_code(lambda: calibrate(arguments))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    return run(parser(), calibrate, argv)

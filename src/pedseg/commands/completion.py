@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pedseg.commands.dispatcher import VERBS
-from pedseg.commands.hydra_entry import conf_dir, exit_code
+from pedseg.commands.hydra_entry import conf_dir
+from pedseg.commands.options import command, run
 
 SHELLS = ("bash", "zsh", "fish")
 SETTINGS = ("prepare", "train")  # verbs that take settings of conf/
@@ -28,11 +29,11 @@ _pedseg_settings() {
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    p = argparse.ArgumentParser(
-        prog="pedseg completion",
-        description="Print a script that completes verbs, options, experiments and the other names in conf/.",
-        epilog="bash: `source <(pedseg completion bash)` in ~/.bashrc; zsh: pedseg completion zsh > _pedseg in a folder "
-        "of $fpath; fish: pedseg completion fish > ~/.config/fish/completions/pedseg.fish",
+    p = command(
+        "completion",
+        "Print a script that completes verbs, options, experiments and the other names in conf/.",
+        epilog="bash: `source <(pedseg completion bash)` in ~/.bashrc; zsh: pedseg completion zsh > _pedseg, in a "
+        "folder of $fpath; fish: pedseg completion fish > ~/.config/fish/completions/pedseg.fish",
     )
     p.add_argument("shell", choices=SHELLS, help=", ".join(SHELLS))
     return p
@@ -69,7 +70,7 @@ def settings_parser(verb: str) -> argparse.ArgumentParser:
     known = " ".join(settings_words())
     bash = f'{BASH}\n_pedseg_{verb}() {{ _pedseg_settings "$1" "{known}"; }}\n'
     complete: Any = {"bash": f"_pedseg_{verb}", "zsh": f"({known})", "fish": known, "preamble": {"bash": bash}}
-    words.complete = complete  # type: ignore[attr-defined]  (what shtab looks for)
+    words.complete = complete  # type: ignore[attr-defined]
     return p
 
 
@@ -84,7 +85,7 @@ def _complete_paths(described: argparse.ArgumentParser, file: Any) -> None:  # n
     """Have options and arguments that are paths completed as such, also those of subcommands."""
     for action in described._actions:
         if action.type is Path:
-            action.complete = file  # type: ignore[attr-defined]  (what shtab looks for)
+            action.complete = file  # type: ignore[attr-defined]
         if isinstance(action, argparse._SubParsersAction):
             for inner in action.choices.values():
                 _complete_paths(inner, file)
@@ -92,5 +93,4 @@ def _complete_paths(described: argparse.ArgumentParser, file: Any) -> None:  # n
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    arguments = parser().parse_args(argv)
-    return exit_code(lambda: print(script(arguments.shell)))
+    return run(parser(), lambda arguments: print(script(arguments.shell)), argv)

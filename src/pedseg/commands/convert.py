@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from pedseg.commands.hydra_entry import exit_code
+from pedseg.commands.options import add_output, add_overwrite, command, run
 from pedseg.runs import checkpoints_of
 
 NAMINGS = ("nnunet", "brats2023", "brats2021")  # keys of pedseg.interop.label_maps.NAMINGS, which is slow to import
@@ -16,7 +16,7 @@ NAMINGS = ("nnunet", "brats2023", "brats2021")  # keys of pedseg.interop.label_m
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    p = argparse.ArgumentParser(prog="python -m pedseg.convert", description="To and from other software.")
+    p = command("convert", "To and from other software.")
     commands = p.add_subparsers(title="conversions", required=True, metavar="CONVERSION")
     _add_from_nnunet(commands)
     _add_exports(commands)
@@ -30,24 +30,24 @@ def _add_from_nnunet(commands: "argparse._SubParsersAction[argparse.ArgumentPars
     p.add_argument(
         "sources", nargs="+", type=Path, metavar="RESULTS", help="result folder (plans.json, fold_*), or .pth files"
     )
-    p.add_argument("--output", type=Path, required=True, metavar="DIR", help="experiment folder, such as runs/nnunet")
+    add_output(p, "DIR", "experiment folder, such as runs/nnunet")
     p.add_argument("--plans", type=Path, metavar="JSON", help="plans.json, where it does not lie beside the checkpoint")
     p.add_argument("--checkpoint", default="checkpoint_final.pth", help="name in each fold (default: %(default)s)")
     p.add_argument("--trust", action="store_true", help="open checkpoints that run code when opened; only your own")
-    p.add_argument("--overwrite", action="store_true", help="replace runs that were imported before")
+    add_overwrite(p, "replace runs that were imported before")
     p.set_defaults(task=from_nnunet)
 
 
 def _add_exports(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     for name, task, what, output in (
-        ("to-bundle", to_bundle, "runs → MONAI bundle (several make an ensemble)", "folder of the bundle"),
+        ("to-bundle", to_bundle, "runs → MONAI bundle (several make an ensemble)", "DIR"),
         ("to-onnx", to_onnx, "a run's segmentation network → ONNX", "FILE.onnx"),
         ("to-safetensors", to_safetensors, "a run's segmentation network → safetensors", "FILE.safetensors"),
     ):
         p = commands.add_parser(name, help=what)
         p.add_argument("run", nargs="+" if name == "to-bundle" else 1, type=Path, metavar="RUN", help="run folder")
-        p.add_argument("--output", type=Path, required=True, help=output)
-        p.add_argument("--overwrite", action="store_true", help="replace an existing output")
+        add_output(p, output, "to write")
+        add_overwrite(p, "replace an existing output")
         p.set_defaults(task=task)
 
 
@@ -56,22 +56,22 @@ def _add_splits(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     p.add_argument(
         "cohorts", nargs="+", type=Path, metavar="DIR", help="cases in any layout; each cohort is split apart"
     )
-    p.add_argument("--output", type=Path, required=True, metavar="JSON", help="file to write")
+    add_output(p, "JSON", "file to write")
     p.add_argument("--folds", choices=("patient", "published"), default="patient", help="default: %(default)s")
-    p.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    add_overwrite(p, "replace an existing file")
     p.set_defaults(task=splits)
 
 
 def _add_predictions(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     p = commands.add_parser("predictions", help="label maps → names and labels of nnU-Net or of BraTS")
     p.add_argument("input", type=Path, metavar="DIR", help="folder of label maps in any of these namings")
-    p.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    add_output(p, "DIR", "folder to write")
     p.add_argument("--naming", choices=NAMINGS, required=True, help="nnunet: ID; brats2023: ID-seg; brats2021: ID_seg")
     p.add_argument(
         "--from", dest="source", default="brats2023", help="voxel labels that they have (default: %(default)s)"
     )
     p.add_argument("--to", dest="target", help="voxel labels to write (default: those of the naming)")
-    p.add_argument("--overwrite", action="store_true", help="replace existing label maps")
+    add_overwrite(p, "replace existing label maps")
     p.set_defaults(task=predictions)
 
 
@@ -151,9 +151,4 @@ def _checkpoint(run: Path) -> Path:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 if nothing could be converted."""
-    arguments = parser().parse_args(argv)
-    return exit_code(lambda: arguments.task(arguments))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    return run(parser(), lambda arguments: arguments.task(arguments), argv)

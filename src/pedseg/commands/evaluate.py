@@ -1,26 +1,32 @@
 """Score label maps: ``python -m pedseg.evaluate --predictions DIR --labels DIR --output scores.csv``."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pedseg.commands.hydra_entry import exit_code
-from pedseg.errors import PedsegError, Problem, ProblemsError
+from pedseg.commands.options import (
+    add_output,
+    add_overwrite,
+    add_workers,
+    check_file,
+    command,
+    run,
+    tell,
+)
+from pedseg.errors import ProblemsError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SOME_FAILED = 1
 METRICS = ("dice", "hd95_mm", "sensitivity", "specificity", "surface_dice")
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m pedseg.evaluate",
-        description="Dice, HD95 (mm), sensitivity, specificity and surface Dice of WT, TC and ET, also by lesion.",
+    p = command(
+        "evaluate",
+        "Dice, HD95 (mm), sensitivity, specificity and surface Dice of WT, TC and ET, also by lesion.",
         epilog="Exit code: 0; 1 if some cases could not be scored (the others are); 2 if nothing was.",
     )
     p.add_argument("--predictions", type=Path, required=True, metavar="DIR", help="folder of <case id>.nii.gz")
@@ -31,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder of cases in any layout, or of labels <case id>.nii.gz or <case id>-seg.nii.gz",
     )
-    p.add_argument("--output", type=Path, required=True, metavar="CSV", help="written with a row per case and region")
+    add_output(p, "CSV", "written with a row per case and region")
     p.add_argument("--convention", default="brats2023", help="voxel labels of the labels (default: %(default)s)")
     p.add_argument("--prediction-convention", help="voxel labels of the predictions (default: as the labels)")
     p.add_argument(
@@ -48,14 +54,14 @@ def parser() -> argparse.ArgumentParser:
         "brats2023)",
     )
     p.add_argument("--subset", action="store_true", help="leave out labels that have no prediction")
-    p.add_argument("--workers", type=_positive, help="processes (default: one per core)")
-    p.add_argument("--overwrite", action="store_true", help="replace an existing output")
+    add_workers(p)
+    add_overwrite(p, "replace an existing output")
     return p
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Score the folder, write the CSV and print means and medians; 1 if some cases could not be scored."""
-    _check_output(arguments.output, overwrite=arguments.overwrite)
+    check_file(arguments.output, overwrite=arguments.overwrite)
 
     from pedseg.evaluation.pairing import pair_folder
     from pedseg.evaluation.scoring import Conventions, score_pairs, write_scores
@@ -78,8 +84,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     print(f"definition {arguments.definition}, surface Dice within {tolerance:g} mm")
     print(summarise(table))
     print(f"{table['case'].nunique()} of {len(pairs)} cases in {arguments.output}")
-    report(problems)
-    return SOME_FAILED if problems else 0
+    return tell(problems, f"{len(problems)} cases could not be scored and are not in the output:")
 
 
 def summarise(table: "pd.DataFrame") -> str:
@@ -88,33 +93,6 @@ def summarise(table: "pd.DataFrame") -> str:
     return summary.to_string(float_format=lambda value: f"{value:.4f}")
 
 
-def report(problems: Sequence[Problem]) -> None:
-    """Write what could not be scored to stderr, a line for each."""
-    if problems:
-        sys.stderr.write(f"pedseg: {len(problems)} cases could not be scored and are not in the output:\n")
-    for problem in problems:
-        sys.stderr.write(f"  {problem.case} · {problem.file}: {problem.what} → {problem.fix}\n")
-
-
-def _check_output(output: Path, *, overwrite: bool) -> None:
-    if output.is_dir():
-        raise PedsegError(f"{output} is a folder; give the name of a CSV file as --output")
-    if output.exists() and not overwrite:
-        raise PedsegError(f"{output} exists; give another --output, or --overwrite")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a number of processes; give 1 or more")
-    return value
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, 1 if some cases failed, 2 if nothing could be scored."""
-    arguments = parser().parse_args(argv)
-    return exit_code(lambda: evaluate(arguments))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    return run(parser(), evaluate, argv)

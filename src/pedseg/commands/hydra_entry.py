@@ -8,11 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pedseg.errors import PedsegError
-from pedseg.hardware import cores, sleep_while_waiting
-from pedseg.signals import Stopped, is_helper_process, stoppable
+from pedseg.commands.options import USAGE_ERROR, exit_code
+from pedseg.hardware import cores
 
-USAGE_ERROR = 2
 LONGEST_NAME = 150
 
 # Overrides that change where or how fast a run happens, not what comes out of it: they are no part of a run's name.
@@ -75,7 +73,7 @@ def help_text(config_name: str) -> str:
     ]
     return "\n".join(
         [
-            f"python -m pedseg.{config_name} [group=option | setting=value]...\n",
+            f"pedseg {config_name} [group=option | setting=value]...\n",
             "--cfg job shows the configuration that overrides give, --help beside them also the groups;",
             "-m runs one job for each of several values; --hydra-help has the rest.\n",
             "== Configuration groups ==",
@@ -123,19 +121,3 @@ def run_hydra(task: Callable[[Any], None], *, config_name: str, arguments: Seque
         message = str(error) if str(cause) in str(error) else f"{error}\n{cause}"
         sys.stderr.write(f"pedseg: {message}\n")
         return USAGE_ERROR
-
-
-def exit_code(body: Callable[[], int | None]) -> int:
-    """Run the body of a command: its exit code, 2 after a message for a `PedsegError`, 128 + n when signal n stops it.
-
-    Processes of a distributed run beside the first end with 0 then: it is the first that speaks for the run.
-    """
-    sleep_while_waiting()
-    try:
-        with stoppable():
-            return body() or 0
-    except PedsegError as error:
-        sys.stderr.write(f"pedseg: {error}\n")
-        return USAGE_ERROR
-    except Stopped as stopped:
-        return 0 if is_helper_process() else int(stopped.code or 0)

@@ -1,12 +1,20 @@
 """Clear up label maps, beside the raw ones: ``python -m pedseg.postprocess runs/uda --rules peds2023 keep_largest``."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pedseg.commands.hydra_entry import exit_code
+from pedseg.commands.options import (
+    add_device,
+    add_overwrite,
+    add_runs,
+    add_workers,
+    command,
+    device_of,
+    left_out,
+    run,
+)
 from pedseg.errors import PedsegError
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
@@ -22,25 +30,25 @@ RULES = ("peds2023", "peds2023_et", "peds2023_ed", "peds2023_components", CHOSEN
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m pedseg.postprocess",
-        description="Apply rules to predicted label maps. The raw label maps and their scores stay as they are; each "
+    p = command(
+        "postprocess",
+        "Apply rules to predicted label maps. The raw label maps and their scores stay as they are; each "
         "rule set gets label maps, and where there are labels scores, in a folder of its own.",
         epilog="peds2023: as the winner of BraTS-PEDs 2023 did, all ET becomes NC where ET/WT < 0.04 (by itself: "
         "peds2023_et), all ED becomes NC where ED/WT < 1.0 (peds2023_ed), and components of fewer than 130 voxels go "
         "(peds2023_components). keep_largest: nnU-Net's rule, used only where it raises the Dice of held-out source "
         "cases, which are predicted first; labels of the target cohort are not read for it.",
     )
-    p.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="experiment, folder of experiments, or one fold_*")
+    add_runs(p, nargs="*")
     p.add_argument("--rules", nargs="+", choices=RULES, required=True, metavar="RULES", help=", ".join(RULES))
     folder = p.add_argument_group("label maps of a folder, instead of runs")
     folder.add_argument("--predictions", type=Path, metavar="DIR", help="folder of <case id>.nii.gz")
     folder.add_argument("--output", type=Path, metavar="DIR", help="for <rules>/<case id>.nii.gz")
     folder.add_argument("--convention", default="brats2023", help="their voxel labels (default: %(default)s)")
     folder.add_argument("--choice", type=Path, metavar="JSON", help="postprocessing.json of a run, for keep_largest")
-    p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="for source cases: %(default)s")
-    p.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
-    p.add_argument("--overwrite", action="store_true", help="replace what other rules or predictions have left")
+    add_device(p)
+    add_workers(p)
+    add_overwrite(p, "replace what other rules or predictions have left")
     return p
 
 
@@ -49,8 +57,6 @@ def postprocess(arguments: argparse.Namespace) -> None:
     in_folder = bool(arguments.predictions or arguments.output)
     if in_folder == bool(arguments.runs):
         raise PedsegError("give runs, or --predictions DIR with --output DIR")
-    if arguments.workers is not None and arguments.workers < 1:
-        raise PedsegError(f"--workers {arguments.workers} is no number of processes; give 1 or more")
     if in_folder:
         postprocess_folders(arguments)
     else:
@@ -92,9 +98,9 @@ def postprocess_runs(arguments: argparse.Namespace) -> None:
     from pedseg.data.parallel import default_workers
     from pedseg.evaluation.postprocessing.runs import find_experiments, postprocess_fold
 
-    experiments, left_out = find_experiments(arguments.runs)
-    for fold, reason in left_out:
-        sys.stderr.write(f"pedseg: {fold} is left out: {reason}\n")
+    experiments, others = find_experiments(arguments.runs)
+    for fold, reason in others:
+        left_out(fold, reason)
     if not experiments:
         raise PedsegError("there is no finished run with predictions; train one, or finish it")
     workers = arguments.workers or default_workers()
@@ -118,16 +124,11 @@ def choose(
         PedsegError: an experiment has no held-out source case, or only one of its folds was given (no case has been
             predicted then); or another choice is there.
     """
-    import torch
-
     from pedseg.evaluation.postprocessing import keep_largest
     from pedseg.evaluation.postprocessing.runs import pool, predict_held_out, write_choice
     from pedseg.files import read_json
-    from pedseg.inference import best_device
 
-    device = best_device() if arguments.device == "auto" else torch.device(arguments.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise PedsegError("--device cuda: this machine has no CUDA device; use --device cpu")
+    device = device_of(arguments)
     cases = {fold: held_out_cases(fold) for experiment in experiments for fold in _all_folds(experiment)}
     chosen: dict[Path, Sequence[Rule]] = {}
     for experiment in experiments:
@@ -182,9 +183,4 @@ def _rule_sets(names: "Sequence[str]", chosen: "Sequence[Rule]") -> "dict[str, S
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 if something could not be done."""
-    arguments = parser().parse_args(argv)
-    return exit_code(lambda: postprocess(arguments))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    return run(parser(), postprocess, argv)

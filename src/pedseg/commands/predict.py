@@ -1,32 +1,37 @@
 """Label maps for a folder of cases: ``python -m pedseg.predict --run runs/uda/fold_0 --input DIR --output DIR``."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pedseg.commands.hydra_entry import exit_code
-from pedseg.errors import PedsegError, Problem
+from pedseg.commands.options import (
+    add_device,
+    add_output,
+    add_overwrite,
+    command,
+    device_of,
+    run,
+    tell,
+)
+from pedseg.errors import PedsegError
 from pedseg.runs import checkpoints_of
-
-SOME_FAILED = 1
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    p = argparse.ArgumentParser(prog="python -m pedseg.predict", description="Segment a folder of cases.")
+    p = command("predict", "Segment a folder of cases.")
     networks = p.add_argument_group("networks (several make an ensemble)")
     networks.add_argument("--checkpoint", nargs="+", type=Path, default=[], metavar="FILE", help="checkpoints")
     networks.add_argument(
         "--run", nargs="+", type=Path, default=[], metavar="DIR", help="run folders, or folders of runs (fold_*)"
     )
     p.add_argument("--input", type=Path, required=True, help="cases in a BraTS, Decathlon or nnU-Net layout")
-    p.add_argument("--output", type=Path, required=True, help="folder for <case id>.nii.gz")
+    add_output(p, "DIR", "folder for <case id>.nii.gz")
     p.add_argument("--convention", default="brats2023", help="voxel labels to write (default: %(default)s)")
     p.add_argument("--step", type=float, default=0.5, help="distance of windows in patches (default: %(default)s)")
     p.add_argument("--no-mirror", action="store_true", help="do not average over mirrored windows (8 times faster)")
-    p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default: %(default)s")
+    add_device(p)
     p.add_argument("--precision", default="auto", choices=("auto", "32", "bf16", "16"), help="auto: what is fast here")
     p.add_argument(
         "--window-batch", type=int, default=1, help="windows, mirrorings counted, per forward pass (%(default)s)"
@@ -35,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         "--adapt-steps", type=int, default=0, metavar="N", help="steps of test-time adaptation on each case (0: none)"
     )
     p.add_argument("--adapt-rate", type=float, default=1e-3, help="their learning rate (default: %(default)s)")
-    p.add_argument("--overwrite", action="store_true", help="predict cases again that have a label map")
+    add_overwrite(p, "predict cases again that have a label map")
     return p
 
 
@@ -60,14 +65,10 @@ def predict(arguments: argparse.Namespace) -> int:
     )
     found = find_cases(arguments.input, cohort="input", labelled=False)
 
-    import torch  # after everything that can be wrong with the arguments
-
     from pedseg.hardware import fast_precision
-    from pedseg.inference import Predictor, best_device, predict_cases
+    from pedseg.inference import Predictor, predict_cases
 
-    device = best_device() if arguments.device == "auto" else torch.device(arguments.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise PedsegError("--device cuda: this machine has no CUDA device; use --device cpu")
+    device = device_of(arguments)
     if arguments.precision == "auto":
         settings = replace(settings, precision=fast_precision(device).precision)
     predictor = Predictor(checkpoints, device=device, settings=settings)
@@ -79,24 +80,9 @@ def predict(arguments: argparse.Namespace) -> int:
     print(f"{len([case for case in found.cases if case.id not in failed])} label maps in {arguments.output}")
     if kept := predictor.adaptations_kept:
         print(f"test-time adaptation kept for {sum(kept)} of {len(kept)} cases; the others are as without it")
-    report(problems)
-    return SOME_FAILED if problems else 0
-
-
-def report(problems: Sequence[Problem]) -> None:
-    """Write what went wrong to stderr, a line for each: case, file, problem, what to do."""
-    if problems:
-        sys.stderr.write(f"pedseg: {len({problem.case for problem in problems})} cases have no label map:\n")
-    for problem in problems:
-        name = f"{problem.case} · {problem.file}" if problem.file else problem.case
-        sys.stderr.write(f"  {name}: {problem.what} → {problem.fix}\n")
+    return tell(problems, f"{len(failed)} cases have no label map:")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, 1 if some cases failed, 2 if nothing could be done."""
-    arguments = parser().parse_args(argv)
-    return exit_code(lambda: predict(arguments))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    return run(parser(), predict, argv)

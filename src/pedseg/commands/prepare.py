@@ -123,14 +123,10 @@ def _show(problems: Sequence[Problem]) -> None:
 
 def _plain(problems: Sequence[Problem]) -> str:
     """One line per problem, for logs."""
-    return "\n".join(f"{p.case} · {p.file}: {p.what} → {p.fix}" for p in problems)
+    return "\n".join(map(str, problems))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code. ``--check`` stands for ``check=true``."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     return run_hydra(prepare, config_name="prepare", arguments=["check=true" if a == "--check" else a for a in given])
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

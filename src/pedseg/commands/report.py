@@ -5,7 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pedseg.commands.hydra_entry import exit_code
+from pedseg.commands.options import (
+    add_output,
+    add_overwrite,
+    add_validator,
+    command,
+    run,
+)
 from pedseg.errors import PedsegError
 from pedseg.files import write_json, write_text
 
@@ -25,19 +31,14 @@ FILES = (
     *RANKING,
     *(f"table{number}.{ending}" for number in (2, 3) for ending in ("md", "tex", "csv")),
 )
-# Keys of pedseg.choosing.scores.VALIDATORS, which is slow to import.
-VALIDATORS = (
-    "source_dice", "entropy", "infomax", "snd", "dev", "flip_agreement", "checkpoint_agreement", "sizes",
-    "probe_decoder", "probe_bottleneck",
-)  # fmt: skip
 FIRST_TABLE = 2  # its second-best values are not marked, as in the paper
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m pedseg.report",
-        description="The paper's Tables 2 and 3, paired statistics, box plots, training curves and example slices; and "
+    p = command(
+        "report",
+        "The paper's Tables 2 and 3, paired statistics, box plots, training curves and example slices; and "
         "a table of post-processing beside them. Of runs that `python -m pedseg.validate` has scored without labels, a "
         "ranking by these scores, and a heat map where they are a sweep over alpha and lambda.",
     )
@@ -48,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="RUN_OR_CSV",
         help="folder of runs, of one experiment or of one fold; CSV file of scores per case, or a folder of them",
     )
-    p.add_argument("--output", type=Path, required=True, metavar="DIR", help="for report.md, tables and figures")
+    add_output(p, "DIR", "for report.md, tables and figures")
     p.add_argument("--images", type=Path, metavar="DIR", help="cases for the slices (default: where the runs are from)")
     p.add_argument("--labels", type=Path, metavar="DIR", help="their labels, if not beside the images")
     p.add_argument(
@@ -62,14 +63,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--min-et-mm3", type=float, default=60.0, metavar="V", help="Table 3 drops cases below (default: %(default)g)"
     )
-    p.add_argument(
-        "--validator",
-        choices=VALIDATORS,
-        default="sizes",
-        metavar="NAME",
-        help=f"score of the heat map: {', '.join(VALIDATORS)} (default: %(default)s)",
-    )
-    p.add_argument("--overwrite", action="store_true", help="replace files in DIR that no report wrote")
+    add_validator(p, "score of the heat map")
+    add_overwrite(p, "replace files in DIR that no report wrote")
     return p
 
 
@@ -215,9 +210,4 @@ def _sizes(models: "Sequence[Model]", arguments: argparse.Namespace) -> "pd.Data
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 if there is nothing to report."""
-    arguments = parser().parse_args(argv)
-    return exit_code(lambda: report(arguments))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    return run(parser(), report, argv)

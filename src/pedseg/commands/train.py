@@ -318,7 +318,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "--dry-run" in given:
         return dry_run([argument for argument in given if argument != "--dry-run"])
     return run_hydra(train, config_name="train", arguments=arguments)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

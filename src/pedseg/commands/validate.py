@@ -1,12 +1,19 @@
 """Score trained runs without labels of the target, to choose among them: ``python -m pedseg.validate runs``."""
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pedseg.commands.hydra_entry import exit_code
+from pedseg.commands.options import (
+    add_device,
+    add_runs,
+    command,
+    device_of,
+    left_out,
+    natural,
+    positive,
+    run,
+)
 from pedseg.errors import PedsegError
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
@@ -18,9 +25,9 @@ if TYPE_CHECKING:  # heavy imports wait until --help is answered
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m pedseg.validate",
-        description="Scores for choosing among trained runs without a label of the target: of the last checkpoint of "
+    p = command(
+        "validate",
+        "Scores for choosing among trained runs without a label of the target: of the last checkpoint of "
         "each finished run, on images of target training cases and on held-out source cases. They go to "
         "<run>/validators.json; what is there already is kept. `python -m pedseg.report` ranks the runs by them.",
         epilog="source Dice (the baseline), entropy (Morerio 2018), InfoMax, SND: soft neighbourhood density (Saito "
@@ -30,15 +37,15 @@ def parser() -> argparse.ArgumentParser:
         "them and flattered where they are the target, and a fresh linear probe of the domains. All are the higher the "
         "better. No label of the target is opened.",
     )
-    p.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="experiment, folder of experiments, or one fold_*")
+    add_runs(p)
     p.add_argument(
         "--target",
         metavar="COHORT",
         help="for runs that have no target (default: the target of the other runs, else the cohort that is evaluated)",
     )
-    p.add_argument("--cases", type=int, default=20, metavar="N", help="most of each domain (default: %(default)s)")
-    p.add_argument("--seed", type=int, default=0, help="of the choice of cases and patches (default: %(default)s)")
-    p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default: %(default)s")
+    p.add_argument("--cases", type=positive, default=20, metavar="N", help="most of each domain (default: %(default)s)")
+    p.add_argument("--seed", type=natural, default=0, help="of the choice of cases and patches (default: %(default)s)")
+    add_device(p)
     return p
 
 
@@ -48,22 +55,14 @@ def validate(arguments: argparse.Namespace) -> None:
     Raises:
         PedsegError: there is no finished run, or a run has no images of the target.
     """
-    if arguments.cases < 1 or arguments.seed < 0:
-        raise PedsegError("--cases is 1 or more, --seed 0 or more; give such numbers")
-
-    import torch
-
     from pedseg.choosing.plan import find_runs
     from pedseg.choosing.runs import compare_runs, validate_run
-    from pedseg.inference import best_device
     from pedseg.reporting.ranking import find_members, printed_scores
 
-    device = best_device() if arguments.device == "auto" else torch.device(arguments.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise PedsegError("--device cuda: this machine has no CUDA device; use --device cpu")
-    runs, left_out = find_runs(arguments.runs)
-    for path, reason in left_out:
-        sys.stderr.write(f"pedseg: {path} is left out: {reason}\n")
+    device = device_of(arguments)
+    runs, others = find_runs(arguments.runs)
+    for path, reason in others:
+        left_out(path, reason)
     if not runs:
         raise PedsegError("there is no finished run; train one, or finish it")
     common = [arguments.target] if arguments.target else targets_of(runs)
@@ -131,9 +130,4 @@ def _sizes(plan: "Plan") -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 if something could not be done."""
-    arguments = parser().parse_args(argv)
-    return exit_code(lambda: validate(arguments))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    return run(parser(), validate, argv)

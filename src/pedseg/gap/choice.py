@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pedseg.choosing.scores import VALIDATORS
+from pedseg.choosing.validators import VALIDATORS
 from pedseg.gap.benchmark import LOWER, Benchmark, experiment_of
 from pedseg.gap.rows import Row
 from pedseg.reporting.ranking import find_members
@@ -19,7 +19,7 @@ class Choice:
     """What a validator chooses.
 
     Attributes:
-        validator: one of `pedseg.choosing.scores.VALIDATORS`.
+        validator: one of `pedseg.choosing.validators.VALIDATORS`.
         rows: the model with the highest score, or those that tie.
         candidates: number of models it chose among.
     """

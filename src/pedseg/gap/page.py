@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from pedseg.choosing.scores import VALIDATORS
+from pedseg.choosing.validators import VALIDATORS
 from pedseg.files import write_json, write_text
 from pedseg.gap.benchmark import LOWER, UPPER, Benchmark
 from pedseg.gap.bootstrap import Estimate

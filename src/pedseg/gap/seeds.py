@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pedseg.choosing.scores import VALIDATORS
+from pedseg.choosing.validators import VALIDATORS
 from pedseg.gap.benchmark import LOWER, Benchmark, experiment_of
 from pedseg.gap.roles import Entry, Role
 from pedseg.reporting.ranking import FEWEST_RANKED, Ranking, find_members, rank_members
@@ -33,7 +33,7 @@ class SeedCosts:
     """What a validator chooses in each seed, and what labels say of it.
 
     Attributes:
-        validator: one of `pedseg.choosing.scores.VALIDATORS`.
+        validator: one of `pedseg.choosing.validators.VALIDATORS`.
         chosen: titles of the model with the highest score, or of those that tie, by seed; none where it has no score.
         regret: in Dice, by seed; NaN where it cannot be had.
         correlation: Spearman's, by seed; NaN where it cannot be had.

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pedseg import __version__
 from pedseg.errors import PedsegError
+from pedseg.files import check_free
 from pedseg.inference import LoadedNetwork, load_network
 from pedseg.labels import Modality, Region
 from pedseg.networks import rebuild
@@ -52,5 +53,4 @@ def check_output_file(output: Path, *, suffix: str, overwrite: bool) -> None:
     """
     if output.suffix != suffix or output.is_dir():
         raise PedsegError(f"{output} is no name for a {suffix} file; give --output {output.with_suffix(suffix).name}")
-    if output.exists() and not overwrite:
-        raise PedsegError(f"{output} exists; give another --output, or --overwrite")
+    check_free(output, overwrite=overwrite)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pedseg.cases import find_cases
 from pedseg.errors import PedsegError
+from pedseg.files import check_free
 from pedseg.folds import Fold, Grouping, make_folds, write_nnunet_splits
 
 
@@ -17,8 +18,7 @@ def export_splits(cohorts: Sequence[Path], output: Path, *, grouping: Grouping, 
     Raises:
         PedsegError: the output exists, a cohort has no cases or too few, or two cohorts share an id.
     """
-    if output.exists() and not overwrite:
-        raise PedsegError(f"{output} exists; give another --output, or --overwrite")
+    check_free(output, overwrite=overwrite)
     ids = [[case.id for case in find_cases(folder, cohort=folder.name, labelled=False).cases] for folder in cohorts]
     for index, folder in enumerate(cohorts):
         shared = set(ids[index]).intersection(*[set().union(*ids[:index])])

@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="python -m pedseg.phantom",
+        prog="pedseg phantom",
         description="Make synthetic adult and paediatric glioma cohorts on real anatomy, in the layout of BraTS 2023.",
     )
     p.add_argument("--output", type=Path, required=True, metavar="DIR", help="receives DIR/adult and DIR/ped")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pedseg.choosing.scores import VALIDATORS
+from pedseg.choosing.validators import VALIDATORS
 from pedseg.errors import PedsegError
 from pedseg.files import read_json
 from pedseg.reporting.paper import REGIONS, model_name

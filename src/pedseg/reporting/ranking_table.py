@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from pedseg.choosing.scores import VALIDATORS
+from pedseg.choosing.validators import VALIDATORS
 from pedseg.files import write_text
 from pedseg.reporting.ranking import Ranking
 from pedseg.reporting.rows import SYNTHETIC

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from pedseg.assembly.machine import TRAINER_NAMES
-from pedseg.commands.hydra_entry import exit_code
+from pedseg.commands.options import exit_code
 from pedseg.errors import PedsegError
 from pedseg.files import write_text
 from pedseg.hardware import fast_precision

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from pedseg.errors import PedsegError
-from pedseg.files import write_json, write_text
+from pedseg.files import check_free, write_json, write_text
 from pedseg.inference import LoadedNetwork
 from pedseg.interop.bundle.config import ENTRY, inference, metadata
 from pedseg.interop.bundle.readme import RUN, readme
@@ -45,11 +45,8 @@ def export_bundle(checkpoints: Sequence[Path], output: Path, *, overwrite: bool 
 
 
 def _check_output(output: Path, *, overwrite: bool) -> None:
-    if not output.exists():
-        return
-    if not overwrite:
-        raise PedsegError(f"{output} exists; give another --output, or --overwrite")
-    if not (output / METADATA).is_file():
+    check_free(output, overwrite=overwrite)
+    if output.exists() and not (output / METADATA).is_file():
         raise PedsegError(f"{output} is no bundle (it lacks {METADATA}) and is not replaced; give another --output")
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from pedseg.choosing.scores import VALIDATORS
+from pedseg.choosing.validators import VALIDATORS
 from pedseg.reporting.figures.style import RED, save
 from pedseg.reporting.ranking import Member, Ranking
 from pedseg.reporting.rows import SYNTHETIC
