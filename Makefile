@@ -24,11 +24,11 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch "$@"
 
 demo: $(STAMP)  ## Synthetic cohorts, three models, the table and pictures (under 10 minutes on 2 cores)
-	"$(BIN)/python" -m pedseg.phantom --output demo/data --adults 40 --children 30 --spacing 4 --seed 0
-	"$(BIN)/python" -m pedseg.prepare scale=demo
-	"$(BIN)/python" -m pedseg.train -m scale=demo cluster=local cluster.parallel=$(JOBS) \
+	"$(BIN)/pedseg" phantom --output demo/data --adults 40 --children 30 --spacing 4 --seed 0
+	"$(BIN)/pedseg" prepare scale=demo
+	"$(BIN)/pedseg" train -m scale=demo cluster=local cluster.parallel=$(JOBS) \
 		experiment=m1_adult_nods,uda,m3_mixed_nods
-	"$(BIN)/python" -m pedseg.report demo/runs --output demo/report
+	"$(BIN)/pedseg" report demo/runs --output demo/report
 
 test: $(STAMP)  ## Run the tests (parallel; long ones left out)
 	"$(BIN)/python" -m pytest -n $(JOBS) -m "not slow and not gpu"
@@ -76,22 +76,22 @@ gpu: $(STAMP)  ## Measure on a GPU against nnU-Net (make peers first), and run t
 
 SEEDS ?= 0
 benchmark: $(STAMP)  ## Bounds, controls and adaptation methods on synthetic cohorts; SEEDS=0,1,2 for the README's table
-	"$(BIN)/python" -m pedseg.phantom --output benchmark/data --adults 75 --children 50 --spacing 4 --seed 0
-	"$(BIN)/python" -m pedseg.phantom --output benchmark/test --adults 0 --children 40 --first 50 --spacing 4 --seed 0
-	"$(BIN)/python" -m pedseg.prepare scale=benchmark
-	"$(BIN)/python" -m pedseg.train -m scale=benchmark sweep=benchmark seed=$(SEEDS) \
+	"$(BIN)/pedseg" phantom --output benchmark/data --adults 75 --children 50 --spacing 4 --seed 0
+	"$(BIN)/pedseg" phantom --output benchmark/test --adults 0 --children 40 --first 50 --spacing 4 --seed 0
+	"$(BIN)/pedseg" prepare scale=benchmark
+	"$(BIN)/pedseg" train -m scale=benchmark sweep=benchmark seed=$(SEEDS) \
 		cluster=local cluster.parallel=$(JOBS)
-	"$(BIN)/python" -m pedseg.validate benchmark/runs --cases 40
-	"$(BIN)/python" -m pedseg.benchmark benchmark/runs --output benchmark/report --overwrite
+	"$(BIN)/pedseg" validate benchmark/runs --cases 40
+	"$(BIN)/pedseg" benchmark benchmark/runs --output benchmark/report --overwrite
 
 confirmation: $(STAMP)  ## Bounds, the paper's method and the chosen one on shift B, synthetic cohorts held for this alone
-	"$(BIN)/python" -m pedseg.phantom --output benchmark/shift_b/data --adults 75 --children 50 --spacing 4 --seed 1 --shift 1.25
-	"$(BIN)/python" -m pedseg.phantom --output benchmark/shift_b/test --adults 0 --children 40 --first 50 --spacing 4 --seed 1 --shift 1.25
-	"$(BIN)/python" -m pedseg.prepare scale=benchmark_b
-	"$(BIN)/python" -m pedseg.train -m scale=benchmark_b sweep=confirmation seed=$(SEEDS) \
+	"$(BIN)/pedseg" phantom --output benchmark/shift_b/data --adults 75 --children 50 --spacing 4 --seed 1 --shift 1.25
+	"$(BIN)/pedseg" phantom --output benchmark/shift_b/test --adults 0 --children 40 --first 50 --spacing 4 --seed 1 --shift 1.25
+	"$(BIN)/pedseg" prepare scale=benchmark_b
+	"$(BIN)/pedseg" train -m scale=benchmark_b sweep=confirmation seed=$(SEEDS) \
 		cluster=local cluster.parallel=$(JOBS)
-	"$(BIN)/python" -m pedseg.validate benchmark/shift_b/runs --cases 40
-	"$(BIN)/python" -m pedseg.benchmark benchmark/shift_b/runs --output benchmark/shift_b/report --overwrite
+	"$(BIN)/pedseg" validate benchmark/shift_b/runs --cases 40
+	"$(BIN)/pedseg" benchmark benchmark/shift_b/runs --output benchmark/shift_b/report --overwrite
 
 clean:  ## Remove the environment, caches and the demo
 	rm -rf "$(VENV)" "$(PEERS)" .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo benchmark

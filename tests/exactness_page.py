@@ -47,7 +47,7 @@ mm³, and finds a difference in ET Dice only (p = 0.005 from its published score
 cases do not tell two models apart. It does not mean that the models are equal: with fewer cases or more spread the
 same difference becomes insignificant. Two things answer the question that is meant. An equivalence test (TOST) asks
 whether the mean difference is *shown* to lie within a margin that is stated beforehand (here Dice ±0.05, HD95 ±2 mm).
-The bootstrap interval of the paired difference says how large the difference may still be. `python -m pedseg.report`
+The bootstrap interval of the paired difference says how large the difference may still be. `pedseg report`
 gives both, for every pair of models, with Wilcoxon's test (which a few HD95 of 374 mm do not rule), Holm's correction
 over all comparisons, and the effect size. And the conclusion is about the models of the published runs: one training
 each, so that the spread between trainings is not in it.

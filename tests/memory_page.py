@@ -29,7 +29,7 @@ GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0", "
 
 PAGE = """# Memory
 
-What a training step and a prediction take. `python -m pedseg.train … --dry-run` says it for your own run, and measures
+What a training step and a prediction take. `pedseg train … --dry-run` says it for your own run, and measures
 it where the run would be.
 
 Made by `make memory` on {date}, {machine}.

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.slow
 def test_an_installed_wheel_carries_its_configuration(tmp_path: Path) -> None:
-    """``pip install .`` elsewhere, then ``python -m pedseg.train --help`` from any folder."""
+    """``pip install .`` elsewhere, then ``pedseg train --help`` from any folder."""
     wheels, site = tmp_path / "wheels", tmp_path / "the site"
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(wheels), str(ROOT)], check=True)

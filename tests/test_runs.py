@@ -91,5 +91,5 @@ def test_a_run_without_configuration_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_required_checkpoint_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(PedsegError, match=r"python -m pedseg\.train experiment=m1_adult"):
-        required_checkpoint(tmp_path / "m1", command="python -m pedseg.train experiment=m1_adult")
+    with pytest.raises(PedsegError, match=r"pedseg train experiment=m1_adult"):
+        required_checkpoint(tmp_path / "m1", command="pedseg train experiment=m1_adult")

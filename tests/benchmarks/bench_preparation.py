@@ -86,7 +86,7 @@ def time_command(command: Sequence[str], folder: Path, **environment: str) -> Co
 
 
 def time_ours(raw: Path, folder: Path) -> Cost:
-    """Cost of ``python -m pedseg.prepare`` on one cohort."""
+    """Cost of ``pedseg prepare`` on one cohort."""
     cohort = "data.cohorts={adult:{folder:'" + str(raw) + "',labelled:true,convention:brats2023}}"
     arguments = ["~data.cohorts", f"+{cohort}", f"paths.store={folder / 'store'}", f"workers={WORKERS}"]
     return time_command([sys.executable, "-m", "pedseg.prepare", *arguments], folder)

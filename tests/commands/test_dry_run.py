@@ -97,9 +97,9 @@ def test_a_sweep_is_a_table_with_the_hours_of_all(
     ("overrides", "message"),
     [
         (["experiment=uda", "fold=7"], "fold 7"),
-        (["experiment=m5_seg_layers", "fold=0"], "python -m pedseg.train experiment=m1_adult"),
+        (["experiment=m5_seg_layers", "fold=0"], "pedseg train experiment=m1_adult"),
         (["experiment=uda", "adaptation.decoder_stage=9"], "decoder_stage=9"),
-        (["experiment=m2_ped", "paths.store=/nowhere"], "python -m pedseg.prepare"),
+        (["experiment=m2_ped", "paths.store=/nowhere"], "pedseg prepare"),
         (["experiment=m2_ped", "prediction.step=0"], "step 0"),
     ],
 )

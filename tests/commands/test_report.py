@@ -193,7 +193,7 @@ def test_scores_without_sizes_and_of_different_cases(tmp_path: Path) -> None:
 def test_nothing_to_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path), "--output", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
-    assert "python -m pedseg.train" in error
+    assert "pedseg train" in error
     assert str(tmp_path) in error
     assert not (tmp_path / "out").exists()
 

@@ -126,7 +126,7 @@ def test_what_a_run_starts_from_must_be_there(
     toy_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train(toy_world, tmp_path, "experiment=m5_seg_layers", "fold=0") == 2
-    assert "python -m pedseg.train experiment=m1_adult" in capsys.readouterr().err
+    assert "pedseg train experiment=m1_adult" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_what_a_run_starts_from_must_be_there(
         (["experiment=uda_calibrated", "calibration.ratios.tc=1.2"], "calibration.ratios.tc=1.2"),
         (["experiment=m3_mixed_nods", "calibration=published", "calibration.target=[ped]"], "both source and target"),
         (["experiment=m2_ped", "folds=/nowhere/splits.json"], "/nowhere/splits.json"),
-        (["experiment=m2_ped", "paths.store=/nowhere"], "python -m pedseg.prepare"),
+        (["experiment=m2_ped", "paths.store=/nowhere"], "pedseg prepare"),
         (["experiment=m2_ped", "paths.ped=null"], "paths.ped"),
     ],
 )

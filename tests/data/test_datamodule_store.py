@@ -96,7 +96,7 @@ def test_source_batches_do(prepared: Path) -> None:
 
 
 def test_unprepared_cohort_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(PedsegError, match=r"pedseg\.prepare"):
+    with pytest.raises(PedsegError, match="pedseg prepare"):
         batches(tmp_path)
 
 

@@ -124,7 +124,7 @@ def test_an_unlabelled_cohort_gives_no_labels(tmp_path: Path) -> None:
 
 
 def test_what_is_absent_or_damaged_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PedsegError, match=r"was not prepared.*pedseg\.prepare"):
+    with pytest.raises(PedsegError, match=r"was not prepared.*pedseg prepare"):
         CohortStore(tmp_path / "c")
     make_store(tmp_path / "c", np.ones((4, *SHAPE), dtype=np.int16))
     store = CohortStore(tmp_path / "c")

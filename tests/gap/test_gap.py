@@ -252,7 +252,7 @@ def test_seeds_that_are_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("absent", "message"),
     [
-        ("m1_adult_fold", r"1\* is missing.*python -m pedseg.train experiment=m1_adult_fold seed=0"),
+        ("m1_adult_fold", r"1\* is missing.*pedseg train experiment=m1_adult_fold seed=0"),
         ("m3_mixed_nods", r"3\* is missing.*experiment=m3_mixed_nods seed=0 paths.runs=.*seed_0"),
     ],
 )

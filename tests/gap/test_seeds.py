@@ -58,8 +58,7 @@ def test_the_baseline_is_marked_and_what_is_missing_is_said(tmp_path: Path) -> N
         "| *source Dice (baseline)* | uda (0.0000) | – | – | – |",
     ]
     assert notes == [
-        f"Not validated in seed {seed}, and no choice there: 1* m1_adult_fold; run python -m pedseg.validate."
-        for seed in (0, 1)
+        f"Not validated in seed {seed}, and no choice there: 1* m1_adult_fold; run pedseg validate." for seed in (0, 1)
     ]
     assert r"no choice there: 1\* m1\_adult\_fold" in page(report_of(tmp_path), folder=tmp_path)
 

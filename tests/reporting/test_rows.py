@@ -102,7 +102,7 @@ def test_unusable_csv(tmp_path: Path, text: str, message: str) -> None:
 
 def test_what_cannot_be_reported(tmp_path: Path, runs: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(PedsegError, match=r"empty: .*python -m pedseg\.train"):
+    with pytest.raises(PedsegError, match=r"empty: .*pedseg train"):
         load_models([tmp_path / "empty"])
     with pytest.raises(PedsegError, match="no such file"):
         load_models([tmp_path / "absent"])

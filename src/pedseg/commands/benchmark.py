@@ -1,4 +1,4 @@
-"""How far each model closes the gap: ``python -m pedseg.benchmark benchmark/runs --output benchmark/report``."""
+"""How far each model closes the gap: ``pedseg benchmark benchmark/runs --output benchmark/report``."""
 
 import argparse
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         "The table of the label-free benchmark: Dice and HD95 of every model with intervals over cases and "
         "seeds, the share of the gap between 1* and 3* that it closes, what that costs, and whether the model that a "
         "validator chooses without labels reaches the goal; and pictures. Best, median and worst cases are in the "
-        "pictures of `python -m pedseg.report RUNS/seed_0`.",
+        "pictures of `pedseg report RUNS/seed_0`.",
     )
     p.add_argument(
         "runs", type=Path, metavar="RUNS", help="folder of seed_<s>/<experiment>/fold_<k>, such as benchmark/runs"

@@ -1,4 +1,4 @@
-"""Calibrate a network on images without labels: ``python -m pedseg.calibrate --run RUN --input DIR --output FILE``."""
+"""Calibrate a network on images without labels: ``pedseg calibrate --run RUN --input DIR --output FILE``."""
 
 import argparse
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
         "calibrate",
         "Find thresholds at which a network's tumour core is as large a part of the whole tumour as is "
         "published of children, in the mean over a folder of images without labels, and write a checkpoint that has "
-        "them. `python -m pedseg.predict --checkpoint FILE` uses it, with the same --no-mirror and --adapt-steps. In "
+        "them. `pedseg predict --checkpoint FILE` uses it, with the same --no-mirror and --adapt-steps. In "
         "training calibration=published does the same.",
     )
     network = p.add_mutually_exclusive_group(required=True)

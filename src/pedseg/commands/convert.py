@@ -1,4 +1,4 @@
-"""To and from other software: ``python -m pedseg.convert from-nnunet RESULTS --output runs/nnunet``.
+"""To and from other software: ``pedseg convert from-nnunet RESULTS --output runs/nnunet``.
 
 Trained networks become pedseg runs that predict, evaluate, report and ``init=from_run`` accept; pedseg runs become a
 MONAI bundle, an ONNX model or safetensors; folds and label maps change their names and their labels.

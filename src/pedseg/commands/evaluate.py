@@ -1,4 +1,4 @@
-"""Score label maps: ``python -m pedseg.evaluate --predictions DIR --labels DIR --output scores.csv``."""
+"""Score label maps: ``pedseg evaluate --predictions DIR --labels DIR --output scores.csv``."""
 
 import argparse
 from collections.abc import Sequence

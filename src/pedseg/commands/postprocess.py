@@ -1,4 +1,4 @@
-"""Clear up label maps, beside the raw ones: ``python -m pedseg.postprocess runs/uda --rules peds2023 keep_largest``."""
+"""Clear up label maps, beside the raw ones: ``pedseg postprocess runs/uda --rules peds2023 keep_largest``."""
 
 import argparse
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ def postprocess_folders(arguments: argparse.Namespace) -> None:
     if CHOSEN in arguments.rules and not arguments.choice:
         raise PedsegError(
             f"{CHOSEN} needs to know which regions: give --choice JSON, the postprocessing.json that "
-            f"`python -m pedseg.postprocess RUN --rules {CHOSEN}` has written beside the folds of a run"
+            f"`pedseg postprocess RUN --rules {CHOSEN}` has written beside the folds of a run"
         )
 
     from pedseg.data.parallel import default_workers

@@ -1,4 +1,4 @@
-"""Label maps for a folder of cases: ``python -m pedseg.predict --run runs/uda/fold_0 --input DIR --output DIR``."""
+"""Label maps for a folder of cases: ``pedseg predict --run runs/uda/fold_0 --input DIR --output DIR``."""
 
 import argparse
 from collections.abc import Sequence

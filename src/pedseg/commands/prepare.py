@@ -1,4 +1,4 @@
-"""Prepare cohorts for training: ``python -m pedseg.prepare [data=brats] paths.adult=DIR paths.ped=DIR [--check]``."""
+"""Prepare cohorts for training: ``pedseg prepare [data=brats] paths.adult=DIR paths.ped=DIR [--check]``."""
 
 import logging
 import sys

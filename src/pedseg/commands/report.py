@@ -1,4 +1,4 @@
-"""Tables and pictures of trained models: ``python -m pedseg.report runs --output report``."""
+"""Tables and pictures of trained models: ``pedseg report runs --output report``."""
 
 import argparse
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     p = command(
         "report",
         "The paper's Tables 2 and 3, paired statistics, box plots, training curves and example slices; and "
-        "a table of post-processing beside them. Of runs that `python -m pedseg.validate` has scored without labels, a "
+        "a table of post-processing beside them. Of runs that `pedseg validate` has scored without labels, a "
         "ranking by these scores, and a heat map where they are a sweep over alpha and lambda.",
     )
     p.add_argument(

@@ -1,4 +1,4 @@
-"""Train a model, predict the held-out cases and score them: ``python -m pedseg.train experiment=uda fold=0``.
+"""Train a model, predict the held-out cases and score them: ``pedseg train experiment=uda fold=0``.
 
 ``--dry-run`` builds everything, measures a few steps and says what the run will take; nothing is written.
 """

@@ -1,4 +1,4 @@
-"""Score trained runs without labels of the target, to choose among them: ``python -m pedseg.validate runs``."""
+"""Score trained runs without labels of the target, to choose among them: ``pedseg validate runs``."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
         "validate",
         "Scores for choosing among trained runs without a label of the target: of the last checkpoint of "
         "each finished run, on images of target training cases and on held-out source cases. They go to "
-        "<run>/validators.json; what is there already is kept. `python -m pedseg.report` ranks the runs by them.",
+        "<run>/validators.json; what is there already is kept. `pedseg report` ranks the runs by them.",
         epilog="source Dice (the baseline), entropy (Morerio 2018), InfoMax, SND: soft neighbourhood density (Saito "
         "2021), DEV: importance-weighted source risk (You 2019), flip agreement, checkpoint agreement: with the "
         "majority of the other runs given that were validated on the same cases, published sizes: closeness of the "

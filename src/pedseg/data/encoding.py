@@ -126,7 +126,7 @@ def open_array(path: Path) -> Any:  # noqa: ANN401  (blosc2 is not typed)
     try:
         return blosc2.open(str(path), mmap_mode="r", dparams=blosc2.DParams(nthreads=1))
     except (OSError, RuntimeError, ValueError) as error:
-        raise PedsegError(f"{path}: cannot be read ({error}); run `python -m pedseg.prepare` again") from error
+        raise PedsegError(f"{path}: cannot be read ({error}); run `pedseg prepare` again") from error
 
 
 def read_box(array: Any, start: Sequence[int], size: Sequence[int], *, fill: int) -> NDArray[Any]:  # noqa: ANN401

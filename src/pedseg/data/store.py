@@ -109,7 +109,7 @@ class StoredCase:
         try:
             voxels: NDArray[np.int16] = np.load(path)
         except (OSError, ValueError) as error:
-            raise PedsegError(f"{path}: cannot be read ({error}); run `python -m pedseg.prepare` again") from error
+            raise PedsegError(f"{path}: cannot be read ({error}); run `pedseg prepare` again") from error
         return voxels
 
 
@@ -142,7 +142,7 @@ class CohortStore:
         if case_id not in self._cases:
             raise PedsegError(
                 f"{self.folder}: has no case {case_id!r} among {len(self._cases)}; add its files to "
-                f"{self.input_folder} and run `python -m pedseg.prepare` again"
+                f"{self.input_folder} and run `pedseg prepare` again"
             )
         case = self._cases[case_id]
         d, h, w = case["shape"]
@@ -163,12 +163,12 @@ class CohortStore:
         path = self.folder / INDEX
         if not path.is_file():
             state = "was prepared only in part" if (self.folder / CASES).is_dir() else "was not prepared"
-            raise PedsegError(f"{self.folder}: this cohort {state}; run `python -m pedseg.prepare` (see its --help)")
+            raise PedsegError(f"{self.folder}: this cohort {state}; run `pedseg prepare` (see its --help)")
         index: dict[str, Any] = read_json(path)
         if index.get("format") != FORMAT:
             raise PedsegError(
                 f"{path}: has format {index.get('format')}, this version reads {FORMAT}; run "
-                "`python -m pedseg.prepare overwrite=true`"
+                "`pedseg prepare overwrite=true`"
             )
         return index
 

@@ -160,7 +160,7 @@ def _common_cases(entries: Sequence[Entry]) -> tuple[str, ...]:
             if model.definition != expected.definition:
                 raise PedsegError(
                     f"{entry.name} of seed {seed} is scored by {model.definition} and 1* by {expected.definition}; "
-                    "score both by one: python -m pedseg.evaluate --definition"
+                    "score both by one: pedseg evaluate --definition"
                 )
     return tuple(sorted(expected.cases))
 
@@ -169,6 +169,6 @@ def _command(place: Path, bound: str) -> str:
     """How a bound is made."""
     seed = place.name.removeprefix("seed_")
     return (
-        f"train it on the cohorts of the others (their scale=): python -m pedseg.train experiment={BOUNDS[bound][0]} "
+        f"train it on the cohorts of the others (their scale=): pedseg train experiment={BOUNDS[bound][0]} "
         f"seed={int(seed)} paths.runs={place}"
     )

@@ -150,7 +150,7 @@ def goal_text(report: Report) -> str:
     choice = next((c for c in report.choices if c.validator == report.validator), None)
     name = VALIDATORS[report.validator]
     if choice is None:
-        verdict = f"**open**: {name} has not scored the runs; run python -m pedseg.validate on each seed's folder"
+        verdict = f"**open**: {name} has not scored the runs; run pedseg validate on each seed's folder"
     else:
         chosen = " and ".join(f"{escape(row.entry.title)} ({_result(row)})" for row in choice.rows)
         verdict = f"**{'met' if choice.reaches_goal else 'not met'}** by {chosen}"

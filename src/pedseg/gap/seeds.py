@@ -127,7 +127,7 @@ def _unscored(ranking: Ranking | None, seed: int, candidates: Sequence[Entry]) -
     absent = [e.title for e in candidates if seed in e.models and e.title not in validated]
     if not absent:
         return ""
-    return f"Not validated in seed {seed}, and no choice there: {', '.join(absent)}; run python -m pedseg.validate."
+    return f"Not validated in seed {seed}, and no choice there: {', '.join(absent)}; run pedseg validate."
 
 
 def _choice(chosen: Sequence[str], regret: float) -> str:

@@ -53,7 +53,7 @@ def load_safetensors(path: Path) -> LoadedNetwork:
     except ImportError as error:
         raise PedsegError(INSTALL) from error
     if not path.is_file():
-        raise PedsegError(f"{path}: no such file; write it with python -m pedseg.convert to-safetensors")
+        raise PedsegError(f"{path}: no such file; write it with pedseg convert to-safetensors")
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}

@@ -1,4 +1,4 @@
-"""Make synthetic cohorts: python -m pedseg.phantom --output DIR."""
+"""Make synthetic cohorts: pedseg phantom --output DIR."""
 
 import argparse
 import sys

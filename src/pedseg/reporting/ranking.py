@@ -177,7 +177,7 @@ def _notes(members: Sequence[Member], candidates: Sequence[Member], scores: pd.D
         notes.append(f"Not ranked, as trained on labels of the target: {', '.join(supervised)}.")
     partly = [escape(member.name) for member in candidates if member.unvalidated]
     if partly:
-        notes.append(f"Not all finished folds of {', '.join(partly)} are validated; run `python -m pedseg.validate`.")
+        notes.append(f"Not all finished folds of {', '.join(partly)} are validated; run `pedseg validate`.")
     if not all(_comparable(member, candidates[0]) for member in candidates):
         notes.append(
             "The members were validated on different cases or with different settings, so that their scores compare "

@@ -18,9 +18,7 @@ NEEDED = ("case", "region", "dice", "hd95_mm")
 WIDE = {"dice": "Dice", "hd95_mm": "HD95", "sensitivity": "Sensitivity", "specificity": "Specificity"}
 WIDE_NEEDED = ("ID", *(f"{metric}-{region.upper()}" for metric in ("Dice", "HD95") for region in REGIONS))
 PAPERS_DEFINITION = "brats2023"  # of tables that name none, such as those published with the paper
-HOW_TO_RUN = (
-    "train with `python -m pedseg.train experiment=uda fold=0` (see conf/experiment), which scores its fold too"
-)
+HOW_TO_RUN = "train with `pedseg train experiment=uda fold=0` (see conf/experiment), which scores its fold too"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,7 @@ def load_models(sources: Sequence[Path]) -> list[Model]:
     if len(definitions) > 1:
         raise PedsegError(
             f"the scores follow {' and '.join(definitions)}, whose HD95 differ by millimetres; score all label maps by "
-            "one (python -m pedseg.evaluate --definition) and report these"
+            "one (pedseg evaluate --definition) and report these"
         )
     return sorted(models, key=lambda m: (ORDER.index(m.name) if m.name in ORDER else len(ORDER), m.name))
 

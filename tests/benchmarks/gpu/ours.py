@@ -49,7 +49,7 @@ class StepIntervals(Callback):
 
 
 def train(job: Job, size: Size, common: Mapping[str, Any]) -> Result:
-    """Train as ``python -m pedseg.train`` does, for one epoch without validation and checkpoints."""
+    """Train as ``pedseg train`` does, for one epoch without validation and checkpoints."""
     warm_up = min(WARM_UP, common["steps"])
     overrides = [
         *size.overrides, *paths_of(Path(common["folder"])), f"experiment={job.experiment}", UNLABELLED, "fold=all",

@@ -22,7 +22,7 @@ class Size:
     Attributes:
         spacing: voxel size of the cases in mm; at 1 mm they have 240 × 240 × 155 voxels.
         cases: of each cohort.
-        overrides: of the configuration of a run (``python -m pedseg.train``).
+        overrides: of the configuration of a run (``pedseg train``).
         patch: edge of a patch and of a window in voxels.
         features: channels of the network's first stage, and the most of any.
         steps: training steps that are measured.

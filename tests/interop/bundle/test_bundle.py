@@ -66,7 +66,7 @@ def differing(first: Path, second: Path) -> float:
 
 
 @pytest.mark.exact(
-    "Label maps of `python -m monai.bundle run`, in a Python without pedseg, and of `python -m pedseg.predict` "
+    "Label maps of `python -m monai.bundle run`, in a Python without pedseg, and of `pedseg predict` "
     "(two random cases, random network, float32, mirrored)",
     section="Interoperation",
     peer="monai",
@@ -92,7 +92,7 @@ def test_monai_runs_it_without_pedseg(world: Path, tmp_path: Path, exact: Exact)
 
 
 @pytest.mark.exact(
-    "Label maps of a bundle of two networks run by MONAI and of `python -m pedseg.predict` (BraTS 2021 labels, step "
+    "Label maps of a bundle of two networks run by MONAI and of `pedseg predict` (BraTS 2021 labels, step "
     "0.75, not mirrored)",
     section="Interoperation",
     peer="monai",

@@ -19,7 +19,7 @@ from pedseg.interop.bundle.sources import copy_sources, licence, requirements
 from pedseg.interop.portable import load_portable
 from pedseg.labels import CONVENTIONS, Region
 
-CONVENTION = "brats2023"  # written unless told otherwise, as by pedseg.predict
+CONVENTION = "brats2023"  # written unless told otherwise, as by pedseg predict
 METADATA = Path("configs", "metadata.json")
 
 

@@ -1,6 +1,6 @@
 """What configs/inference.json of an exported MONAI bundle names; the bundle carries a copy of this file.
 
-The bundle predicts through the same `Predictor` as ``python -m pedseg.predict``.
+The bundle predicts through the same `Predictor` as ``pedseg predict``.
 """
 
 import copy

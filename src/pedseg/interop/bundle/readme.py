@@ -39,7 +39,7 @@ Each case becomes `<case id>.nii.gz` in the output folder, on the grid of its im
 | `overwrite` | False | predict cases again that have a label map |
 | `bundle_root` | `.` | folder of this bundle, when run from another one |
 
-With these settings the label maps are those of `python -m pedseg.predict --precision 32`.
+With these settings the label maps are those of `pedseg predict --precision 32`.
 
 ## Input
 

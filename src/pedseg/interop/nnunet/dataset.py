@@ -63,7 +63,7 @@ def region_order(dataset: Mapping[str, Any], *, where: str) -> list[int]:
         raise PedsegError(
             f"{where}: the network predicts one label per voxel ({', '.join(values)}), by a softmax; pedseg needs the "
             "overlapping regions whole tumor, tumor core and enhancing tumor. Train nnU-Net with these as regions "
-            "(labels given as lists, regions_class_order), or use its label maps with `python -m pedseg.evaluate`"
+            "(labels given as lists, regions_class_order), or use its label maps with `pedseg evaluate`"
         )
     known = {region.value: names for region, names in REGION_NAMES.items()}
     order = _positions(list(values), known, "region", where=where)
