@@ -2,6 +2,7 @@
 
 from pedseg.networks.contract import PARTS, NetworkOutput, SegmentationNetwork
 from pedseg.networks.domain_classifier import DomainClassifier
+from pedseg.networks.foreign import SegResNet
 from pedseg.networks.gradient_reversal import GradientReversal
 from pedseg.networks.kinds import KINDS, build, rebuild
 from pedseg.networks.residual import ResidualUNet
@@ -15,6 +16,7 @@ __all__ = [
     "GradientReversal",
     "NetworkOutput",
     "ResidualUNet",
+    "SegResNet",
     "SegmentationNetwork",
     "Topology",
     "UNet",

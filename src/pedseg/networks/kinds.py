@@ -5,12 +5,13 @@ from typing import Any
 
 from pedseg.errors import PedsegError
 from pedseg.networks.contract import SegmentationNetwork
+from pedseg.networks.foreign import SegResNet
 from pedseg.networks.residual import ResidualUNet
 from pedseg.networks.unet import UNet
 from pedseg.settings.signature import checked_arguments
 
 # Closed: a name in a file chooses among these and never imports anything.
-KINDS: Mapping[str, type[SegmentationNetwork]] = {kind.name: kind for kind in (UNet, ResidualUNet)}
+KINDS: Mapping[str, type[SegmentationNetwork]] = {kind.name: kind for kind in (UNet, ResidualUNet, SegResNet)}
 FIRST = UNet.name  # what files of before there were kinds hold
 
 

@@ -110,13 +110,17 @@ def plan_topology(
         )
     for axis, (size, divisor) in enumerate(zip(patch_size, topology.divisor, strict=True)):
         if size % divisor:
-            below, above = _nearest_sizes(patch_size, spacing_mm, axis)
-            hint = " or ".join(str(n) for n in (below, above) if n)
-            raise PedsegError(
-                f"patch_size {tuple(patch_size)}: axis {AXES[axis]} has {size} voxels, not a multiple of {divisor}; "
-                f"the nearest sizes that fit are {hint}"
-            )
+            raise misfit(patch_size, axis, divisor=divisor, nearest=_nearest_sizes(patch_size, spacing_mm, axis))
     return topology
+
+
+def misfit(patch_size: Sequence[int], axis: int, *, divisor: int, nearest: Sequence[int]) -> PedsegError:
+    """What to raise where an axis of the patch is no multiple of its total stride; sizes of 0 are none."""
+    hint = " or ".join(str(n) for n in nearest if n)
+    return PedsegError(
+        f"patch_size {tuple(patch_size)}: axis {AXES[axis]} has {patch_size[axis]} voxels, not a multiple of "
+        f"{divisor}; the nearest sizes that fit are {hint}"
+    )
 
 
 def topology_of(
