@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from pedseg.inference.checkpoint import describe
-from pedseg.networks import UNet
+from pedseg.networks import build
 
 MODALITIES = ("t1n", "t1c", "t2w", "t2f")
 AFFINE = np.array([[-1.0, 0.1, 0, 20], [0.1, -1.0, 0, 30], [0, 0, 1.0, -5], [0, 0, 0, 1]])
@@ -26,11 +26,14 @@ def write_case(root: Path, case_id: str, *, shape: Sequence[int] = (20, 18, 19),
     return folder
 
 
-def write_checkpoint(path: Path, *, seed: int = 0, patch_size: Sequence[int] = (16, 16, 16)) -> Path:
-    """Write a checkpoint of a random tiny network, as a run would."""
+def write_checkpoint(
+    path: Path, *, seed: int = 0, patch_size: Sequence[int] = (16, 16, 16), network: str = "unet"
+) -> Path:
+    """Write a checkpoint of a random tiny network of the kind `network`, as a run would."""
     torch.manual_seed(seed)
-    network = UNet(patch_size=patch_size, base_features=4, max_features=8)
-    weights = {f"network.{name}": value for name, value in network.state_dict().items()}
+    settings = {"name": network, "base_features": 4, "max_features": 8}
+    built = build(settings, patch_size=patch_size, spacing_mm=(1.0, 1.0, 1.0))
+    weights = {f"network.{name}": value for name, value in built.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"pedseg": describe(network), "state_dict": {**weights, "classifier.x": torch.ones(1)}}, path)
+    torch.save({"pedseg": describe(built), "state_dict": {**weights, "classifier.x": torch.ones(1)}}, path)
     return path

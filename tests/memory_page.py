@@ -114,9 +114,12 @@ def measured_table(cases: Sequence[tuple[int, int, int]]) -> str:
     return "\n".join(lines)
 
 
-def measure(kind: str, *, patch: int, batch: int, width: int, precision: Precision) -> dict[str, int]:
+def measure(
+    kind: str, *, patch: int, batch: int, width: int, precision: Precision, network: str = "unet"
+) -> dict[str, int]:
     """Computed and measured bytes of a step, in a process of its own."""
-    command = [sys.executable, "-m", "tests.planning.measured_step", kind, *map(str, (patch, batch, width)), precision]
+    sizes = map(str, (patch, batch, width))
+    command = [sys.executable, "-m", "tests.planning.measured_step", kind, *sizes, precision, network]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **GIVE_BACK})
     found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
     return found

@@ -10,6 +10,7 @@ from pedseg.errors import PedsegError
 from pedseg.inference import load_network
 from pedseg.networks import UNet
 from tests.builders import write_checkpoint
+from tests.networks.small import EVERY
 
 
 def test_network_comes_back(tmp_path: Path) -> None:
@@ -21,6 +22,24 @@ def test_network_comes_back(tmp_path: Path) -> None:
     assert not loaded.network.training
     assert loaded.patch_size == (16, 16, 16)
     assert loaded.spacing_mm == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_kind_comes_back(tmp_path: Path, name: str) -> None:
+    path = write_checkpoint(tmp_path / "last.ckpt", network=name)
+    network = load_network(path).network
+    assert network.name == name
+    weights = torch.load(path, weights_only=True)["state_dict"]
+    assert all(torch.equal(value, weights[f"network.{key}"]) for key, value in network.state_dict().items())
+
+
+def test_a_network_of_unknown_kind_is_refused(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "last.ckpt")
+    content = torch.load(path, weights_only=True)
+    content["pedseg"]["network"]["name"] = "os.system"
+    torch.save(content, path)
+    with pytest.raises(PedsegError, match=r"last\.ckpt: network\.name=os\.system is unknown; there are"):
+        load_network(path)
 
 
 def test_absent(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pedseg.errors import PedsegError
 from pedseg.inference import load_network
 from pedseg.interop import onnx_model
 from pedseg.interop.onnx_model import export_onnx
-from pedseg.networks import UNet
+from pedseg.networks import rebuild
 from tests.builders import write_checkpoint
 from tests.exactness import Exact
 
@@ -27,13 +27,15 @@ PLANS: dict[str, dict[str, Any]] = {
     "batch norm": {"patch_size": (16, 16, 16), "norm": "batch"},
     "anisotropic": {"patch_size": (8, 16, 24), "spacing_mm": (3.0, 1.0, 1.0)},
     "calibrated": {"patch_size": (16, 16, 16), "thresholds": (0.0, -0.5, 0.25)},
+    "residual encoder": {"patch_size": (8, 16, 24), "spacing_mm": (3.0, 1.0, 1.0), "name": "residual_unet"},
+    "SegResNet": {"patch_size": (8, 16, 24), "spacing_mm": (3.0, 1.0, 1.0), "name": "segresnet"},
 }
 
 
 def write(path: Path, plan: str) -> Path:
     """A checkpoint of a network of that plan, with all its parameters and statistics away from where they start."""
     torch.manual_seed(1)
-    network = UNet(base_features=4, max_features=8, **PLANS[plan])
+    network = rebuild({"base_features": 4, "max_features": 8, **PLANS[plan]})
     for name, tensor in network.state_dict().items():
         if tensor.is_floating_point():
             tensor.normal_(std=0.3)
@@ -63,7 +65,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.mark.exact(
     "Logits of the ONNX model in onnxruntime on the CPU and of the network, as a part of the largest logit (instance "
-    "norm, batch norm, anisotropic plan, thresholds; batches of 1 and 3 random patches)",
+    "norm, batch norm, anisotropic plan, thresholds, residual encoder, SegResNet; batches of 1 and 3 random patches)",
     section="Interoperation",
     peer="onnxruntime",
     tolerance=1e-4,
@@ -153,7 +155,8 @@ def test_a_model_that_computes_something_else_is_not_written(
 ) -> None:
     checkpoint, path = exported
     model = onnx.load(path)
-    bias = next(tensor for tensor in model.graph.initializer if tensor.name == "seg_layers.0.conv.conv.bias")
+    heads = [tensor for tensor in model.graph.initializer if tensor.name.startswith("seg_layers.0.")]
+    bias = next(tensor for tensor in heads if tensor.name.endswith("bias"))
     bias.raw_data = b"\x00\x00\x80\x41" * 3  # 16, three times
     monkeypatch.setattr(onnx_model, "_convert", lambda portable: model)
     with pytest.raises(PedsegError, match="differs from the network"):

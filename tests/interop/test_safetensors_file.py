@@ -14,29 +14,30 @@ from pedseg.inference.calibration import write_thresholds
 from pedseg.interop.safetensors_file import export_safetensors, load_safetensors
 from tests.builders import write_checkpoint
 from tests.exactness import Exact
+from tests.networks.small import EVERY
 
 safetensors = pytest.importorskip("safetensors")
 
 
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.exact(
-    "Weights of a run's segmentation network written as safetensors and read back by the library itself: bits that "
-    "differ",
+    "Weights of a run's segmentation network, of every kind, written as safetensors and read back by the library "
+    "itself: bits that differ",
     section="Interoperation",
     peer="safetensors",
     tolerance=0,
 )
-def test_bits_are_kept(tmp_path: Path, exact: Exact) -> None:
+def test_bits_are_kept(tmp_path: Path, name: str, exact: Exact) -> None:
     from safetensors.torch import load_file
 
-    checkpoint = write_checkpoint(tmp_path / "a run" / "checkpoints" / "last.ckpt", seed=3)
+    checkpoint = write_checkpoint(tmp_path / "a run" / "checkpoints" / "last.ckpt", seed=3, network=name)
     output = tmp_path / "a b" / "network.safetensors"
     assert main(["to-safetensors", str(tmp_path / "a run"), "--output", str(output)]) == 0
     expected = load_network(checkpoint).network.state_dict()
     weights = load_file(output)
     assert weights.keys() == expected.keys()  # no classifier
-    different = sum(
-        int((weights[name].view(torch.int32) ^ expected[name].view(torch.int32)).count_nonzero()) for name in expected
-    )
+    pairs = [(weights[key].view(torch.int32), expected[key].view(torch.int32)) for key in expected]
+    different = sum(int((own ^ other).count_nonzero()) for own, other in pairs)
     exact(different)
 
 
@@ -53,9 +54,10 @@ def test_header(tmp_path: Path) -> None:
     assert json.loads(header["network"]) == load_network(checkpoint).network.settings
 
 
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("thresholds", [None, [0.0, -0.5, 0.25]])
-def test_network_comes_back_and_predicts(tmp_path: Path, thresholds: list[float] | None) -> None:
-    checkpoint = write_checkpoint(tmp_path / "last.ckpt")
+def test_network_comes_back_and_predicts(tmp_path: Path, thresholds: list[float] | None, name: str) -> None:
+    checkpoint = write_checkpoint(tmp_path / "last.ckpt", network=name)
     if thresholds:
         write_thresholds(checkpoint, thresholds)
     path = export_safetensors(checkpoint, tmp_path / "network.safetensors")

@@ -10,14 +10,15 @@ from torch.optim import SGD
 
 from pedseg.modules import SegmentationModule
 from pedseg.modules.gradient_layout import restrided
-from pedseg.networks import UNet
 from pedseg.schedules import constant
+from tests.networks.small import EVERY, small
 
 
-def gradients(*, kept: bool, channels_last: bool, bf16: bool, make_batch: Any) -> list[tuple[Tensor, Tensor]]:
+def gradients(
+    *, kept: bool, channels_last: bool, bf16: bool, make_batch: Any, name: str = "unet"
+) -> list[tuple[Tensor, Tensor]]:
     """Weights and their gradients after a backward."""
-    torch.manual_seed(0)
-    network = UNet(patch_size=(16,) * 3, base_features=4, deep_supervision=True)
+    network = small(name, deep_supervision=True)
     layout: Any = torch.channels_last_3d if channels_last else torch.contiguous_format
     if kept:
         SegmentationModule(network=network, optimizer=partial(SGD), lr_schedule=constant, channels_last=channels_last)
@@ -29,10 +30,13 @@ def gradients(*, kept: bool, channels_last: bool, bf16: bool, make_batch: Any) -
     return [(parameter, parameter.grad) for parameter in network.parameters() if parameter.grad is not None]
 
 
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("bf16", [False, True])
-def test_every_gradient_has_the_strides_of_its_weight(make_batch: Any, channels_last: bool, bf16: bool) -> None:
-    settings: Any = {"channels_last": channels_last, "bf16": bf16, "make_batch": make_batch}
+def test_every_gradient_has_the_strides_of_its_weight(
+    make_batch: Any, channels_last: bool, bf16: bool, name: str
+) -> None:
+    settings: Any = {"channels_last": channels_last, "bf16": bf16, "make_batch": make_batch, "name": name}
     kept, plain = gradients(kept=True, **settings), gradients(kept=False, **settings)
     assert len(kept) == len(plain) > 20
     assert all(gradient.stride() == weight.stride() for weight, gradient in kept)

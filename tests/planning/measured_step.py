@@ -1,13 +1,14 @@
 """A real training step on the CPU: what the process grows by, beside what was computed. Linux alone.
 
-Run: ``python -m tests.planning.measured_step uda 64 2 8 bf16`` (kind, patch, batch, width, precision). Prints both as
-JSON, in bytes. Without MALLOC_MMAP_THRESHOLD_ glibc keeps what tensors below 32 MB have left.
+Run: ``python -m tests.planning.measured_step uda 64 2 8 bf16 unet`` (kind, patch, batch, width, precision, network).
+Prints both as JSON, in bytes. Without MALLOC_MMAP_THRESHOLD_ glibc keeps what tensors below 32 MB have left.
 """
 
 import json
 import logging
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -49,7 +50,8 @@ def main() -> int:
     precision: Precision = "bf16" if sys.argv[5] == "bf16" else "32"
     torch.manual_seed(0)
     two_sides = kind == "uda"
-    module = build(kind, patch=patch, width=width)
+    made = partial(build, kind, width=width, network_name=sys.argv[6])
+    module = made(patch=patch)
     computed = step_memory(
         module,
         patch_size=(patch, patch, patch),
@@ -59,7 +61,7 @@ def main() -> int:
         gpu=False,
         clip=CLIP,
     )
-    run(build(kind, patch=SMALL, width=width), patch=SMALL, batch=batch, two_sides=two_sides, precision=precision)
+    run(made(patch=SMALL), patch=SMALL, batch=batch, two_sides=two_sides, precision=precision)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak
     before = resident("VmRSS")
     run(module, patch=patch, batch=batch, two_sides=two_sides, precision=precision)

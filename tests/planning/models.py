@@ -1,4 +1,4 @@
-"""The two kinds of training whose memory is accounted for, at any width."""
+"""The two kinds of training whose memory is accounted for, at any width, with any kind of network."""
 
 from functools import partial
 
@@ -7,15 +7,17 @@ import torch
 from pedseg.adaptation import DomainAdversary
 from pedseg.modules import AdaptationModule, SegmentationModule
 from pedseg.networks import DomainClassifier, UNet
+from pedseg.networks import build as build_network
 from pedseg.schedules import inverse_decay, linear_ramp
 
 KINDS = ("supervised", "uda")
 
 
-def build(kind: str, *, patch: int, width: int = 32) -> SegmentationModule:
-    """nnU-Net's network of `width` channels on cubes of `patch` voxels; uda: with the paper's adversary."""
+def build(kind: str, *, patch: int, width: int = 32, network_name: str = UNet.name) -> SegmentationModule:
+    """A network of `width` channels on cubes of `patch` voxels; uda: with the paper's adversary."""
     size = (patch, patch, patch)
-    network = UNet(patch_size=size, base_features=width, max_features=10 * width)
+    settings = {"name": network_name, "base_features": width, "max_features": 10 * width}
+    network = build_network(settings, patch_size=size, spacing_mm=(1.0, 1.0, 1.0))
     optimizer = partial(torch.optim.SGD, lr=0.01, momentum=0.99, nesterov=True, weight_decay=3e-5)
     if kind == "supervised":
         return SegmentationModule(network=network, optimizer=optimizer, lr_schedule=inverse_decay, channels_last=True)

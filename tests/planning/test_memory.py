@@ -10,6 +10,7 @@ from pedseg.hardware import Precision
 from pedseg.planning.live import LiveBytes
 from pedseg.planning.memory import StepMemory, make_batch, prediction_memory, ready, step_memory, train_step
 from tests.memory_page import measure
+from tests.networks.small import EVERY
 from tests.planning.models import KINDS, build
 
 FLOAT = 4
@@ -70,6 +71,18 @@ def test_parts_are_those_of_the_module(kind: str) -> None:
     assert found.peak > found.parameters + found.optimizer
 
 
+@pytest.mark.parametrize("network", EVERY)
+def test_every_kind_of_network_is_accounted_for(network: str) -> None:
+    module = build("uda", patch=32, width=4, network_name=network)
+    found = step_memory(
+        module, patch_size=(32, 32, 32), batch_size=2, two_sides=True, precision="bf16", gpu=True, clip=12.0
+    )
+    trained = sum(p.numel() for p in module.parameters()) * FLOAT
+    assert found.gradients == found.optimizer == trained
+    assert found.peak > found.parameters + found.optimizer
+    assert prediction_memory(module.network, shape=(40, 40, 40), window_batch=2, precision="32", gpu=True) > 0
+
+
 def test_activations_grow_with_the_batch_and_shrink_with_bfloat16() -> None:
     two, four, six = (memory("supervised", batch=batch).peak for batch in (2, 4, 6))
     assert four - two == pytest.approx(six - four, rel=0.02)
@@ -102,6 +115,14 @@ def test_the_module_is_left_as_it_was() -> None:
 def test_computed_is_what_a_process_grows_by(kind: str, precision: str, width: int) -> None:
     """On the CPU at 64³ and batch 2, where the fixed costs of kernels are small beside the tensors."""
     found = measure(kind, patch=64, batch=2, width=width, precision="bf16" if precision == "bf16" else "32")
+    assert found["computed"] == pytest.approx(found["measured"], rel=TOLERANCE)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
+@pytest.mark.parametrize("network", [name for name in EVERY if name != "unet"])
+def test_other_networks_grow_by_what_is_computed(network: str) -> None:
+    found = measure("uda", patch=64, batch=2, width=16, precision="32", network=network)
     assert found["computed"] == pytest.approx(found["measured"], rel=TOLERANCE)
 
 

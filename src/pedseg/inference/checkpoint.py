@@ -63,7 +63,10 @@ def load_network(checkpoint: Path) -> LoadedNetwork:
     if not isinstance(description, dict) or not isinstance(content.get("state_dict"), dict):
         raise PedsegError(f"{checkpoint}: is no checkpoint of pedseg; give the checkpoints/last.ckpt of a run")
     _check_description(checkpoint, description)
-    network = rebuild(description["network"])
+    try:
+        network = rebuild(description["network"])
+    except PedsegError as error:
+        raise PedsegError(f"{checkpoint}: {error}") from error
     weights = {k.removeprefix(PREFIX): v for k, v in content["state_dict"].items() if k.startswith(PREFIX)}
     try:
         network.load_state_dict(weights)

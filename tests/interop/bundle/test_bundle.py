@@ -20,8 +20,10 @@ from pedseg.imaging import read_label
 from pedseg.inference import load_network
 from pedseg.interop.bundle import export
 from pedseg.interop.bundle.export import export_bundle
+from pedseg.networks import KINDS
 from tests.builders import write_case, write_checkpoint
 from tests.exactness import Exact
+from tests.networks.small import EVERY
 
 pytest.importorskip("fire")
 monai: Any = pytest.importorskip("monai.bundle")
@@ -112,6 +114,30 @@ def test_ensemble_with_other_settings(
     exact(differing(tmp_path / "by monai", output))
 
 
+@pytest.mark.exact(
+    "Label maps of bundles of a network with a residual encoder and of a SegResNet run by MONAI and of `python -m "
+    "pedseg.predict` (float32, mirrored)",
+    section="Interoperation",
+    peer="monai",
+    tolerance=0,
+    unit="of the voxels",
+)
+@pytest.mark.parametrize("name", [name for name in EVERY if name != "unet"])
+def test_other_kinds_of_networks(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, exact: Exact
+) -> None:
+    path = write_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt", network=name)
+    export_bundle([path], tmp_path / "bundle")
+    ours = ["--checkpoint", str(path), "--input", str(world / "in put"), "--precision", "32"]
+    assert predict([*ours, "--output", str(tmp_path / "by pedseg")]) == 0
+    folders = {"dataset_dir": str(world / "in put"), "output_dir": str(tmp_path / "by monai")}
+    run_here(tmp_path / "bundle", monkeypatch, **folders)
+    metadata = json.loads((tmp_path / "bundle" / "configs" / "metadata.json").read_text())
+    assert KINDS[name].title in metadata["description"]
+    assert KINDS[name].title in (tmp_path / "bundle" / "docs" / "README.md").read_text()
+    exact(differing(tmp_path / "by monai", tmp_path / "by pedseg"))
+
+
 def test_networks_that_may_not_be_mirrored_everywhere(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,7 +192,8 @@ def test_contents(world: Path) -> None:
     assert sorted(path.name for path in root.iterdir()) == ["LICENSE", "configs", "docs", "models", "scripts"]
     assert sorted(path.name for path in (root / "models").iterdir()) == ["model.pt", "model_2.pt"]
     sources = {path.relative_to(root / "scripts").as_posix() for path in (root / "scripts").rglob("*.py")}
-    assert {"pedseg/__init__.py", "pedseg/networks/unet.py", "pedseg/interop/bundle/inference.py"} <= sources
+    networks = {f"pedseg/networks/{name}.py" for name in ("kinds", "unet", "residual", "foreign")}
+    assert {"pedseg/__init__.py", "pedseg/interop/bundle/inference.py", *networks} <= sources
     assert not {name for name in sources if name.split("/")[1] in {"data", "modules", "analysis", "train.py"}}
     text = (root / "docs" / "README.md").read_text()
     assert "no medical device" in text
