@@ -22,6 +22,12 @@ PATCHES = (64, 96, 128, 160)
 BATCHES = (2, 4, 8)
 PRECISIONS: tuple[Precision, ...] = ("bf16", "32")
 CASE = (150, 190, 160)  # voxels (z, y, x): about the largest brain of BraTS at 1 mm
+NETWORKS = (
+    ("unet", "unet", (128, 128, 128), 2),
+    ("resenc_m", "residual_unet", (128, 128, 128), 2),
+    ("resenc_l", "residual_unet", (160, 192, 160), 3),
+    ("segresnet", "segresnet", (128, 128, 128), 2),
+)
 MEASURED = ((64, 2, 8), (64, 2, 16))  # patch, batch, width
 GIB = 1 << 30
 # Tensors of any size go back to the system when they are freed; glibc would keep those below 32 MB.
@@ -43,6 +49,10 @@ every operation makes until it is freed (`pedseg.planning`). Beside them come CU
 about {context:.1f} GiB (an estimate), and what PyTorch's allocator keeps for later.
 
 {steps}
+
+Other networks (`model=`), supervised and with deep supervision, at the patch and batch that they are meant for:
+
+{networks}
 
 The prediction of a case of {case} voxels at the same patch sizes, one window at a time, GiB:
 
@@ -81,6 +91,24 @@ def steps_table() -> str:
                 cells.append(f"{memory.peak / GIB:.1f}")
             lines.append(f"| {patch}³ | {batch} | {' | '.join(cells)} |")
             sys.stderr.write(f"{lines[-1]}\n")
+    return "\n".join(lines)
+
+
+def networks_table() -> str:
+    """Memory of a training step of each file of conf/model as Markdown."""
+    lines = ["| model | parameters | patch | batch | bf16 | float32 |", "|---|---:|---|---:|---:|---:|"]
+    for model, network, patch, batch in NETWORKS:
+        module = build("supervised", patch=patch, network_name=network, deep_supervision=True)
+        peaks = [
+            step_memory(
+                module, patch_size=patch, batch_size=batch, two_sides=False, precision=precision, gpu=True, clip=12.0
+            ).peak
+            for precision in PRECISIONS
+        ]
+        count = sum(parameter.numel() for parameter in module.network.parameters())
+        cells = [f"`{model}`", f"{count / 1e6:.1f} M", "×".join(map(str, patch)), str(batch)]
+        lines.append(f"| {' | '.join([*cells, *(f'{peak / GIB:.1f}' for peak in peaks)])} |")
+        sys.stderr.write(f"{lines[-1]}\n")
     return "\n".join(lines)
 
 
@@ -141,6 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         machine=describe_machine(),
         context=CUDA_CONTEXT / GIB,
         steps=steps_table(),
+        networks=networks_table(),
         case="×".join(map(str, CASE)),
         predictions=predictions_table(),
         count=len(MEASURED) * len(KINDS) * len(PRECISIONS),

@@ -1,6 +1,7 @@
 """Time a training step of the U-Net, and one with the paper's domain classifier, against nnU-Net's own network.
 
-Run: ``python -m tests.benchmarks.bench_network`` after ``make peers``. Each measurement is a process of its own, and
+Run: ``python -m tests.benchmarks.bench_network`` after ``make peers``; ``--network residual_unet`` takes the residual
+encoder. Each measurement is a process of its own, and
 the processes take turns; the medians over the rounds of each one's fastest step are given. Seconds are those of CPU
 time, so that with one thread a shared machine's other work is not counted (caches and memory are shared all the same).
 All steps are forward, nnU-Net's loss over its heads, backward, clipping and SGD, without augmentation. nnU-Net's own
@@ -29,12 +30,14 @@ Measured = dict[str, float]
 
 
 def peer_network(plan: dict[str, Any]) -> nn.Module:
-    """nnU-Net's PlainConvUNet with five heads."""
-    from dynamic_network_architectures.architectures.unet import PlainConvUNet
+    """nnU-Net's PlainConvUNet or ResidualEncoderUNet with all heads."""
+    from dynamic_network_architectures.architectures.unet import PlainConvUNet, ResidualEncoderUNet
 
-    n = len(plan["features"])
-    network: nn.Module = PlainConvUNet(
-        4, n, plan["features"], nn.Conv3d, plan["kernels"], plan["strides"], [2] * n, 3, [2] * (n - 1), True,
+    n, residual = len(plan["features"]), plan["network"] == "residual_unet"
+    encoder, decoder = ([1, 3, 4, 6, 6, 6][:n], 1) if residual else ([2] * n, 2)
+    kind = ResidualEncoderUNet if residual else PlainConvUNet
+    network: nn.Module = kind(
+        4, n, plan["features"], nn.Conv3d, plan["kernels"], plan["strides"], encoder, 3, [decoder] * (n - 1), True,
         nn.InstanceNorm3d, {"eps": 1e-5, "affine": True}, None, None, nn.LeakyReLU, {"inplace": True},
         deep_supervision=True,
     )  # fmt: skip
@@ -66,9 +69,10 @@ def peer_step(options: dict[str, Any], image: Tensor, label: Tensor) -> tuple[li
 def own_step(options: dict[str, Any], image: Tensor, label: Tensor) -> tuple[list[nn.Parameter], Callable[[], Tensor]]:
     """Parameters, and loss of the U-Net; of the labelled half and of the domains with the classifier."""
     from pedseg.losses import DeepSupervisionLoss, DiceBCELoss
-    from pedseg.networks import DomainClassifier, UNet
+    from pedseg.networks import DomainClassifier, build
 
-    network = UNet(patch_size=options["patch"], base_features=options["features"][0], deep_supervision=True)
+    settings = {"name": options["network"], "base_features": options["features"][0], "deep_supervision": True}
+    network = build(settings, patch_size=options["patch"], spacing_mm=(1.0, 1.0, 1.0))
     network.to(memory_format=layout(options))  # type: ignore[call-overload]
     loss = DeepSupervisionLoss(DiceBCELoss())
     if not options["classifier"]:
@@ -172,6 +176,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--part", choices=["network", "uda"], nargs="*", default=["network", "uda"])
+    parser.add_argument("--network", choices=["unet", "residual_unet"], default="unet")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -192,7 +197,8 @@ def main() -> int:
         plan = plan_topology(patch_size=(arguments.patch,) * 3, base_features=base)
         common = {**plan.as_lists(), "patch": [arguments.patch] * 3, "classifier": False}
         common |= {"batch": arguments.batch, "steps": arguments.steps, "threads": arguments.threads}
-        title = f"{arguments.patch}³, batch {arguments.batch}, base_features {base}"
+        common["network"] = arguments.network
+        title = f"{arguments.network}, {arguments.patch}³, batch {arguments.batch}, base_features {base}"
         kinds = [
             (f"{precision}{', channels-last' if last else ''}", {"bf16": precision == "bf16", "channels_last": last})
             for precision in (("float32", "bf16") if native else ("float32",))

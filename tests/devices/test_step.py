@@ -13,6 +13,8 @@ from pedseg.modules.segmentation import Batch
 from pedseg.networks.normalisation import InstanceNorm
 from tests.devices.elsewhere import ELSEWHERE, to_cpu
 from tests.modules.test_adaptation_methods import METHODS, combined, small
+from tests.networks.small import EVERY
+from tests.networks.small import small as network_of
 
 NOISY = ("strong", "mean_teacher", "class_ratio")  # their noise comes from the generator of the device
 STEPS = 2
@@ -76,6 +78,19 @@ def test_steps_of_every_method(device: torch.device, norm: Any, names: Sequence[
             torch.testing.assert_close(own[name], tensor, atol=1e-4, rtol=0, equal_nan=True, msg=name)
     for name, value in on_cpu.items():
         assert float(logged[name]) == pytest.approx(float(value), abs=1e-4, rel=1e-3), name
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_steps_of_every_network(device: torch.device, name: str) -> None:
+    module = combined(network_of(name, deep_supervision=True), ["dann"], channels_last=True)
+    expected = combined(network_of(name, deep_supervision=True), ["dann"], channels_last=True)
+    take_steps(expected, make_batch())
+    take_steps(module.to(device), make_batch(device))
+    for tensor in (*module.parameters(), *module.buffers()):
+        assert tensor.device.type == device.type
+    own = values(module)
+    for key, tensor in values(expected).items():
+        torch.testing.assert_close(own[key], tensor, atol=1e-4, rtol=0, equal_nan=True, msg=key)
 
 
 def test_validation_counts(device: torch.device) -> None:

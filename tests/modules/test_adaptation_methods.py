@@ -41,7 +41,7 @@ EVERY = ("norm", *METHODS)  # of networks with batch norms
 NETWORKS: tuple[tuple[Any, tuple[str, ...]], ...] = (("instance", METHODS), ("batch", METHODS), ("batch", EVERY))
 
 
-def method(name: str, network: UNet) -> Method:
+def method(name: str, network: SegmentationNetwork) -> Method:
     """A method of its own random weights, which acts from the first step on."""
     torch.manual_seed(5)
     made: dict[str, Callable[[], Method]] = {
@@ -67,7 +67,7 @@ def method(name: str, network: UNet) -> Method:
     return DomainAdversary(classifiers={STAGE: classifier}, alpha_schedule=RISING, lambda_domain=0.3, reads=reads)
 
 
-def combined(network: UNet, names: Sequence[str] = METHODS, **settings: Any) -> AdaptationModule:
+def combined(network: SegmentationNetwork, names: Sequence[str] = METHODS, **settings: Any) -> AdaptationModule:
     """Train with several methods at once."""
     methods = {name: method(name, network) for name in names}
     return AdaptationModule(
