@@ -19,6 +19,7 @@ from pedseg.inference.checkpoint import LoadedNetwork
 from pedseg.networks import UNet
 from pedseg.phantom.__main__ import main as make
 from pedseg.reporting.figures.style import save
+from tests.networks.small import small
 
 PATCH = (16, 16, 16)
 SPACING = (4.0, 4.0, 4.0)
@@ -83,6 +84,14 @@ def test_windows_are_the_same_for_every_network(predictor: Predictor) -> None:
     np.testing.assert_array_equal(first, stage_features(predictor, [again], seed=0))
     assert not np.array_equal(first, stage_features(predictor, [other], seed=1))
     assert one.read == again.read
+
+
+def test_the_only_stage_is_read_where_there_is_one() -> None:
+    network = small("segresnet", patch=PATCH, spacing=SPACING, max_features=8).eval()
+    assert len(network.decoder) == 1
+    loaded = LoadedNetwork(network, PATCH, SPACING, "none")
+    predictor = Predictor([Path("none")], device=torch.device("cpu"), load=lambda _: loaded)
+    assert stage_features(predictor, cases("one", "two")).shape == (2, 4)
 
 
 def test_what_is_outside_the_brain_counts_nothing() -> None:

@@ -7,7 +7,6 @@ measured as it is then; mirrored images meet what it has become for the case.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -131,11 +130,10 @@ def patch_features(predictor: Predictor, case: StoredCase, *, seed: int) -> Feat
 
 def _stages(predictor: Predictor, image: Floats32) -> tuple[Floats32, Floats32]:
     """Last decoder stage (channels, d, h, w) and bottleneck of one patch."""
-    network: Any = predictor.networks[0]
     device = predictor.device
     batch = torch.from_numpy(image)[None].to(device, memory_format=torch.channels_last_3d)
     with autocast(device, predictor.settings.precision):
-        output = network.forward_features(batch)
+        output = predictor.networks[0].forward_features(batch)
     return output.decoder[-1][0].float().cpu().numpy(), output.bottleneck[0].float().cpu().numpy()
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from pedseg.data import StoredCase
 from pedseg.errors import PedsegError
 from pedseg.inference import Predictor
 
-STAGE = -2  # of the decoder: the paper's classifier reads the second-highest
+STAGE = -2  # of the decoder: the paper's classifier reads the second-highest; the only one where there is one
 WINDOWS = 4  # of a case
 SAME_SPACING = 1e-3  # relative difference of voxel sizes that are the same
 FEWEST_CASES = 2  # of a domain
@@ -98,9 +97,9 @@ def _case_features(predictor: Predictor, case: StoredCase, *, seed: int) -> Floa
         image, mask = case.read_image(start, predictor.patch_size)
         images.append(image)
         masks.append(mask)
-    network: Any = predictor.networks[0]
     batch = torch.from_numpy(np.stack(images)).to(predictor.device, memory_format=torch.channels_last_3d)
-    stage = network.forward_features(batch).decoder[STAGE].double().cpu()
+    decoder = predictor.networks[0].forward_features(batch).decoder
+    stage = decoder[max(STAGE, -len(decoder))].double().cpu()
     weight = F.adaptive_avg_pool3d(torch.from_numpy(np.stack(masks)).double(), stage.shape[2:])
     total: Floats = ((stage * weight).sum(dim=(0, 2, 3, 4)) / weight.sum()).numpy()
     return total

@@ -1,4 +1,7 @@
-"""The kinds of segmentation networks, and the only place that builds them by name."""
+"""The kinds of segmentation networks, and the only place that builds them.
+
+A new kind is a subclass of `SegmentationNetwork`, an entry here and a file in conf/model.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
