@@ -14,6 +14,7 @@ from typing import Any
 
 from pedseg.errors import PedsegError
 from pedseg.files import read_json, write_json
+from pedseg.settings.history import lifted
 
 # Where and how fast a run happens; a run may continue with other values of these.
 NOT_SETTINGS = (
@@ -21,6 +22,7 @@ NOT_SETTINGS = (
     "data.num_workers", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy",
     "trainer.enable_progress_bar", "trainer.log_every_n_steps", "trainer.default_root_dir", "init.run", "init.command",
     "machine", "cluster",
+    "domain_classifier",  # what it gives to methods is among their settings
 )  # fmt: skip
 LATER = {"model.name": "unet"}  # settings that runs of before did not have, at the value that they all went by
 TEST_TIME = ("prediction.adapt_steps", "prediction.adapt_rate")
@@ -120,6 +122,14 @@ class RunFolder:
         """Marker, written last."""
         return self.path / "finished.json"
 
+    def read_config(self) -> dict[str, Any]:
+        """The resolved configuration, with the present names of settings.
+
+        Raises:
+            PedsegError: it is absent or damaged.
+        """
+        return lifted(read_json(self.config))
+
     def begin(self, config: Mapping[str, Any], *, overwrite: bool) -> None:
         """Claim the folder for a run with this configuration.
 
@@ -154,7 +164,7 @@ class RunFolder:
             shutil.rmtree(self.path / name, ignore_errors=True)
 
     def _refuse_other_settings(self, config: Mapping[str, Any]) -> None:
-        before, now = settings_of(read_json(self.config)), settings_of(config)
+        before, now = settings_of(self.read_config()), settings_of(config)
         changed = [
             f"  {key}: was {before.get(key, 'not set')!r}, now {now.get(key, 'not set')!r}"
             for key in sorted(before.keys() | now.keys())

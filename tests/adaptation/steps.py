@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pedseg.adaptation import MeanTeacher, Step
+from pedseg.adaptation import MeanTeacher, Method, Step
 from pedseg.networks import UNet
+from pedseg.settings.signature import below, checked_arguments
 
 PATCH = (16, 16, 16)
 Logged = dict[str, tuple[Any, int]]  # value and samples
@@ -20,6 +21,13 @@ def brainy(samples: int, *, seed: int = 0, size: tuple[int, int, int] = PATCH) -
     inner = images[..., 2:, :-3, 1:]
     inner.copy_(torch.randn(inner.shape, generator=torch.Generator().manual_seed(seed)))
     return images
+
+
+def made(kind: type[Method], **settings: Any) -> Method:
+    """A method of settings that are checked first, as those of a configuration are; its key is ``m``."""
+    arguments = checked_arguments(kind, settings, where="m")
+    with below("m"):
+        return kind(**arguments)
 
 
 class Says(nn.Module):
@@ -37,7 +45,7 @@ class Says(nn.Module):
 
 def teacher(network: UNet, *, weight: float = 1.0, says: Tensor | None = None, **settings: Any) -> MeanTeacher:
     """Start one; with `says` it gives these logits, whatever it is shown."""
-    method = MeanTeacher(weight_schedule=lambda _: weight, **settings)
+    method = MeanTeacher(weight=weight, start=-1.0, end=0.0, **settings)
     method.start(network)
     method.start_epoch(0.0)
     if says is not None:

@@ -13,7 +13,7 @@ from pedseg.errors import PedsegError
 from pedseg.labels import Domain
 from pedseg.losses import self_information
 from pedseg.networks import DomainClassifier
-from tests.adaptation.steps import MakeStep, brainy
+from tests.adaptation.steps import MakeStep, brainy, made
 
 ALPHA, LAMBDA = 0.7, 0.3
 SIDES = {Domain.SOURCE: brainy(1), Domain.TARGET: brainy(2)}
@@ -26,7 +26,9 @@ def classifier(channels: int, size: int, *, pooling: Any = "average") -> DomainC
 
 
 def adversary(classifiers: dict[int, DomainClassifier], **settings: Any) -> DomainAdversary:
-    method = DomainAdversary(classifiers=classifiers, alpha_schedule=lambda _: ALPHA, lambda_domain=LAMBDA, **settings)
+    """One of these classifiers, which `start` would build for a network."""
+    method = DomainAdversary(alpha_max=ALPHA, lambda_domain=LAMBDA, alpha_start=-1.0, alpha_end=0.0, **settings)
+    method.classifiers.update({str(stage): own for stage, own in classifiers.items()})
     assert method.start_epoch(0.0) == {"alpha": ALPHA}
     return method
 
@@ -183,7 +185,17 @@ def test_one_sample_of_one_side(make_step: MakeStep, domain: Domain) -> None:
 
 
 def test_bad_settings_are_refused() -> None:
-    with pytest.raises(PedsegError, match="no decoder_stage"):
-        adversary({})
-    with pytest.raises(PedsegError, match="one input, not 2"):
-        adversary({1: classifier(6, 16), 2: classifier(6, 16)}, reads="entropy")
+    right = {"alpha_max": 3, "lambda_domain": 0.01}
+    for settings, message in (
+        ({"decoder_stage": []}, r"m\.decoder_stage=\[\]: .* at least 1 item"),
+        ({"decoder_stage": [1, 2], "reads": "entropy"}, r"m\.decoder_stage=\[1, 2\]: reads=entropy has one input"),
+        ({"decoder_stage": True}, r"m\.decoder_stage\.0=True: give a number"),
+        ({"alpha_max": -1}, r"m\.alpha_max=-1: should be greater than or equal to 0"),
+        ({"lambda_domain": -0.1}, r"m\.lambda_domain=-0\.1"),
+        ({"alpha_start": 0.7}, r"m\.alpha_start=0\.7: the rise ends at alpha_end=0\.7"),
+        ({"reads": "images"}, r"m\.reads='images': should be 'features', 'conditioned' or 'entropy'"),
+        ({"classifier": {"chanels": 3}}, r"m\.classifier\.chanels is unknown; did you mean channels"),
+        ({"classifier": {"blocks": 0}}, r"m\.classifier\.blocks=0"),
+    ):
+        with pytest.raises(PedsegError, match=message):
+            made(DomainAdversary, **{**right, **settings})

@@ -1,21 +1,19 @@
 """Entropy against sums written out, and that its gradient lowers it."""
 
 import math
-from functools import partial
 
 import pytest
 import torch
 
 from pedseg.adaptation import EntropyMinimisation
 from pedseg.labels import Domain
-from pedseg.schedules import linear_ramp
 from tests.adaptation.steps import MakeStep, brainy
 
 SIZE = (4, 8, 4)
 
 
 def weighted(weight: float) -> EntropyMinimisation:
-    method = EntropyMinimisation(weight_schedule=lambda _: weight)
+    method = EntropyMinimisation(weight=weight, start=-1.0, end=0.0)
     method.start_epoch(0.0)
     return method
 
@@ -69,7 +67,7 @@ def test_it_is_finite_for_any_logits_and_at_most_ln_2(make_step: MakeStep) -> No
 
 
 def test_schedule_and_missing_target(make_step: MakeStep) -> None:
-    method = EntropyMinimisation(weight_schedule=partial(linear_ramp, start=0.2, end=0.6, maximum=0.5))
+    method = EntropyMinimisation(weight=0.5, start=0.2, end=0.6)
     assert method.start_epoch(0.4) == {"entropy_weight": pytest.approx(0.25)}
     assert method.description() == {"weight": pytest.approx(0.25)}
     assert method.loss(make_step({Domain.SOURCE: brainy(1)}, torch.zeros(1, 3, 16, 16, 16))[0]) is None

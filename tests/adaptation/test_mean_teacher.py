@@ -14,7 +14,7 @@ from pedseg.adaptation.strong import strongly_augmented
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain
 from pedseg.networks import UNet
-from tests.adaptation.steps import PATCH, MakeStep, Says, brainy, teacher
+from tests.adaptation.steps import PATCH, MakeStep, Says, brainy, made, teacher
 
 DRAW = Draw(3, 1, 2)  # of the steps
 
@@ -224,17 +224,20 @@ def test_share_of_the_mask_and_processes() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"decay": 1.5}, r"decay 1\.5"),
-        ({"confidence": 0.4}, r"confidence 0\.4"),
-        ({"confidence": 1}, "confidence 1 is reached by no logit"),
-        ({"masked": -0.1}, "masked"),
-        ({"strength": 2}, "strength 2"),
-        ({"block": 0}, "block 0"),
-        ({"plausible": {"wt": (0, 1)}}, r"plausible\.wt"),
-        ({"shares": {"wt": 1.5}}, r"shares\.wt=1\.5"),
-        ({"shares": {"wt": 0.1}, "decay": 1}, r"decay 1\.0 lets no count fade"),
+        ({"decay": 1.5}, r"m\.decay=1\.5: should be less than or equal to 1"),
+        ({"confidence": 0.4}, r"m\.confidence=0\.4: should be greater than or equal to 0\.5"),
+        ({"confidence": 1}, r"m\.confidence=1: should be less than 1"),
+        ({"masked": -0.1}, r"m\.masked=-0\.1"),
+        ({"strength": 2}, r"m\.strength=2"),
+        ({"weight": -1}, r"m\.weight=-1"),
+        ({"block": 0}, r"m\.block=0"),
+        ({"block": 1.5}, r"m\.block=1\.5"),
+        ({"plausible": {"wt": (0, 1)}}, r"m\.plausible\.wt"),
+        ({"shares": {"wt": 1.5}}, r"m\.shares\.wt=1\.5"),
+        ({"shares": {"wt": 0.1}, "decay": 1}, r"m\.decay=1\.0: lets no count fade"),
+        ({"end": 0.2}, r"m\.start=0\.2: the rise ends at end=0\.2"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(PedsegError, match=message):
-        MeanTeacher(weight_schedule=lambda _: 1.0, **settings)
+        made(MeanTeacher, **settings)

@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from pedseg.adaptation import Draw, Step
-from pedseg.adaptation.method import LEAST_BRAIN, brain_mean, in_range, inside, shares_of_wt
-from pedseg.errors import PedsegError
-from pedseg.labels import Domain, Region
+from pedseg.adaptation import (
+    DomainAdversary,
+    Draw,
+    EntropyMinimisation,
+    FourierStyle,
+    Step,
+    StrongAugmentation,
+    Takes,
+)
+from pedseg.adaptation.method import LEAST_BRAIN, brain_mean, inside, ramp
+from pedseg.labels import Domain
+from pedseg.settings.signature import SettingError
 from tests.adaptation.steps import MakeStep
 
 
@@ -82,20 +90,18 @@ def test_brain_mean_by_hand() -> None:
     assert np.mean(parts) == pytest.approx(float(brain_mean(values, brain)), rel=1e-5)
 
 
-def test_values_out_of_range_are_refused() -> None:
-    assert in_range("beta", 0.5, 0, 0.5) == 0.5
-    with pytest.raises(PedsegError, match=r"beta 0\.6 must lie in 0-0\.5"):
-        in_range("beta", 0.6, 0, 0.5)
-    with pytest.raises(PedsegError, match="beta nan"):
-        in_range("beta", float("nan"), 0, 1)
-    assert shares_of_wt("p", {"tc": [0, 1]}) == {Region.TC: (0.0, 1.0)}
-    for bad in (
-        {"wt": [0.1, 0.2]},
-        {"tc": [0.5, 0.5]},
-        {"et": [-0.1, 0.2]},
-        {"et": [0.1, 1.2]},
-        {"tc": [0.1]},
-        {"x": [0, 1]},
-    ):
-        with pytest.raises(PedsegError, match=rf"p\.{next(iter(bad))}="):
-            shares_of_wt("p", bad)
+def test_what_is_taken_from_the_target_depends_on_the_strengths() -> None:
+    """A strength that the settings leave out has its default."""
+    assert DomainAdversary.takes_with({"alpha_max": 3.0, "lambda_domain": 0.01}) is Takes.OUTPUTS
+    for name in ("alpha_max", "lambda_domain"):
+        assert DomainAdversary.takes_with({"alpha_max": 3.0, "lambda_domain": 0.01, name: 0.0}) is Takes.NOTHING
+    assert EntropyMinimisation.takes_with({}) is Takes.OUTPUTS
+    assert EntropyMinimisation.takes_with({"weight": 0}) is Takes.NOTHING
+    assert FourierStyle.takes_with({"beta": 0.1}) is Takes.IMAGES
+    assert StrongAugmentation.takes_with({}) is Takes.NOTHING
+
+
+def test_a_rise_that_falls_is_refused() -> None:
+    assert [ramp(maximum=2.0, start=0.2, end=0.6)(progress) for progress in (0.1, 0.4, 0.9)] == pytest.approx([0, 1, 2])
+    with pytest.raises(SettingError, match=r"^alpha_start=0\.7: the rise ends at alpha_end=0\.7; give less"):
+        ramp(maximum=1.0, start=0.7, end=0.7, prefix="alpha_")

@@ -10,7 +10,7 @@ from torch import Tensor
 from pedseg.adaptation import SizePrior
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain
-from tests.adaptation.steps import Logged, MakeStep, brainy
+from tests.adaptation.steps import Logged, MakeStep, brainy, made
 
 SIZE = (4, 6, 6)
 BOUNDS = {"tc": (0.85, 1.0), "et": (0.05, 0.35)}
@@ -18,7 +18,7 @@ BOUNDS = {"tc": (0.85, 1.0), "et": (0.05, 0.35)}
 
 def prior(*, weight: float = 1.0, **settings: Any) -> SizePrior:
     values: dict[str, Any] = {"bounds": BOUNDS, "fewest_voxels": 10} | settings
-    method = SizePrior(weight_schedule=lambda _: weight, **values)
+    method = SizePrior(weight=weight, start=-1.0, end=0.0, **values)
     method.start_epoch(0.0)
     return method
 
@@ -99,7 +99,15 @@ def test_hardly_any_tumour_says_nothing(make_step: MakeStep) -> None:
 def test_missing_target_and_settings(make_step: MakeStep) -> None:
     assert prior().loss(make_step({Domain.SOURCE: brainy(1)}, torch.zeros(1, 3, 16, 16, 16))[0]) is None
     assert prior().description() == {"bounds": {"tc": [0.85, 1.0], "et": [0.05, 0.35]}}
-    with pytest.raises(PedsegError, match=r"prior\.bounds\.wt"):
-        prior(bounds={"wt": (0.1, 0.2)})
-    with pytest.raises(PedsegError, match="empty"):
-        prior(bounds={})
+    for bounds, message in (
+        ({"wt": (0.1, 0.2)}, r"^m\.bounds\.wt='wt': should be .*tc.* or .*et"),
+        ({"tc": (0.5, 0.5)}, r"^m\.bounds\.tc=\(0\.5, 0\.5\): give \[low, high\], the first below the second"),
+        ({"et": (-0.1, 0.2)}, r"^m\.bounds\.et\.0=-0\.1: should be greater than or equal to 0"),
+        ({"et": (0.1, 1.2)}, r"^m\.bounds\.et\.1=1\.2: should be less than or equal to 1"),
+        ({"tc": (0.1,)}, r"^m\.bounds\.tc\.1 is missing"),
+        ({}, r"^m\.bounds=\{\}: dictionary should have at least 1 item"),
+    ):
+        with pytest.raises(PedsegError, match=message):
+            made(SizePrior, bounds=bounds)
+    with pytest.raises(PedsegError, match=r"^m\.start=0\.6: the rise ends at end=0\.6; give less"):
+        made(SizePrior, bounds=BOUNDS, start=0.6)

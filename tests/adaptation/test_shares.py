@@ -11,12 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from pedseg.adaptation import MeanTeacher
 from pedseg.adaptation.shares import ShareThresholds
 from pedseg.errors import PedsegError
 from pedseg.labels import Region
 from pedseg.metrics.histogram import LIMIT, WIDTH, bins_of
+from tests.adaptation.steps import made
 
-SHARES = {"wt": 0.12, "tc": 0.05, "et": 0.004}
+SHARES = {Region.WT: 0.12, Region.TC: 0.05, Region.ET: 0.004}
 SIZE = (12, 14, 10)
 
 PROGRAM = """
@@ -59,7 +61,7 @@ def met(thresholds: ShareThresholds, *batches: tuple[Tensor, Tensor]) -> ShareTh
     return thresholds
 
 
-def quantiles(batches: list[tuple[Tensor, Tensor]], shares: dict[str, float], weights: Any = None) -> list[float]:
+def quantiles(batches: list[tuple[Tensor, Tensor]], shares: dict[Region, float], weights: Any = None) -> list[float]:
     """Logit that a share of the brain voxels of all batches exceeds, by region, from the sorted logits."""
     wanted = []
     for index, region in enumerate(Region):
@@ -108,7 +110,7 @@ def test_nothing_is_said_before_enough_steps(decay: float, steps: int) -> None:
 
 
 def test_regions_without_a_share_stay_at_zero() -> None:
-    found = met(ShareThresholds({"tc": 0.05}, decay=0.0), batch(1)).thresholds().tolist()
+    found = met(ShareThresholds({Region.TC: 0.05}, decay=0.0), batch(1)).thresholds().tolist()
     assert found[0] == found[2] == 0
     assert found[1] == pytest.approx(quantiles([batch(1)], SHARES)[1], abs=WIDTH)
 
@@ -158,7 +160,7 @@ def test_two_heaps_with_nothing_between() -> None:
     """The share lies exactly between them: the threshold does too, at an end of the empty part at least."""
     logits = torch.full((1, 3, 10, 10, 10), -5.05)
     logits[..., :2] = 5.05
-    found = met(ShareThresholds({"wt": 0.2}, decay=0.0), (logits, torch.ones(1, 1, 10, 10, 10, dtype=torch.bool)))
+    found = met(ShareThresholds({Region.WT: 0.2}, decay=0.0), (logits, torch.ones(1, 1, 10, 10, 10, dtype=torch.bool)))
     assert -5.05 < found.thresholds()[0] < 5.05
     assert int((logits[:, 0] > found.thresholds()[0]).sum()) == 200
 
@@ -192,23 +194,24 @@ def test_two_processes_count_what_one_does(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shares", "message"),
     [
-        ({"wt": 0.0}, r"shares\.wt=0\.0: give wt, tc or et a share"),
+        ({"wt": 0.0}, r"m\.shares\.wt=0\.0: should be greater than 0"),
         ({"wt": 1}, r"shares\.wt=1"),
         ({"tc": -0.1}, r"shares\.tc=-0\.1"),
         ({"et": float("nan")}, r"shares\.et=nan"),
         ({"et": float("inf")}, r"shares\.et=inf"),
         ({"et": None}, r"shares\.et=None"),
-        ({"edema": 0.1}, r"shares\.edema=0\.1"),
+        ({"edema": 0.1}, r"shares\.edema='edema': should be 'wt', 'tc' or 'et'"),
         ({"wt": 0.03, "tc": 0.04}, "et is part of tc and tc of wt"),
         ({"wt": 0.03, "et": 0.04}, "give no part more"),
     ],
 )
 def test_impossible_shares_are_refused(shares: dict[str, Any], message: str) -> None:
     with pytest.raises(PedsegError, match=message):
-        ShareThresholds(shares, decay=0.9)
+        made(MeanTeacher, shares=shares)
 
 
-def test_counts_that_never_fade_are_refused() -> None:
-    with pytest.raises(PedsegError, match=r"decay 1\.0 lets no count fade"):
-        ShareThresholds(SHARES, decay=1.0)
-    assert ShareThresholds({"wt": 0.1, "tc": 0.1}, decay=0.9).shares == {Region.WT: 0.1, Region.TC: 0.1}
+def test_equal_shares_are_possible() -> None:
+    teacher = made(MeanTeacher, shares={"wt": 0.1, "tc": 0.1})
+    assert isinstance(teacher, MeanTeacher)
+    assert teacher.shares is not None
+    assert teacher.shares.shares == {Region.WT: 0.1, Region.TC: 0.1}

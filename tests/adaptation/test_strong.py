@@ -9,7 +9,7 @@ from pedseg.adaptation.method import inside
 from pedseg.adaptation.strong import KNOTS, MOST_NOISE, RANGE, apply_curve, strongly_augmented, tone_curve
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain
-from tests.adaptation.steps import brainy
+from tests.adaptation.steps import brainy, made
 
 DRAW = Draw(0, 0, 0)
 AXIS = np.linspace(-RANGE, RANGE, KNOTS)
@@ -95,7 +95,11 @@ def test_only_the_chosen_sides_change() -> None:
 
 
 def test_bad_settings_are_refused() -> None:
-    with pytest.raises(PedsegError, match=r"strong\.probability 1\.5"):
-        StrongAugmentation(probability=1.5)
-    with pytest.raises(PedsegError, match=r"strong\.strength -1"):
-        StrongAugmentation(strength=-1)
+    with pytest.raises(PedsegError, match=r"m\.probability=1\.5"):
+        made(StrongAugmentation, probability=1.5)
+    with pytest.raises(PedsegError, match=r"m\.strength=-1"):
+        made(StrongAugmentation, strength=-1)
+    with pytest.raises(PedsegError, match=r"m\.sides\.0='children': should be 'source' or 'target'"):
+        made(StrongAugmentation, sides=["children"])
+    with pytest.raises(PedsegError, match=r"m\.sides=\[\]"):
+        made(StrongAugmentation, sides=[])

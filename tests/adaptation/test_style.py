@@ -11,7 +11,7 @@ from pedseg.adaptation import Draw, FourierStyle, HistogramStyle
 from pedseg.adaptation.method import inside
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain
-from tests.adaptation.steps import brainy
+from tests.adaptation.steps import brainy, made
 
 DRAW = Draw(0, 0, 0)
 METHODS = [FourierStyle, HistogramStyle]
@@ -136,7 +136,7 @@ def test_fewer_targets_take_turns(method: Any) -> None:
 def test_settings() -> None:
     assert FourierStyle().description() == {"probability": 0.5, "beta": 0.05}
     assert HistogramStyle().description() == {"probability": 0.5}
-    with pytest.raises(PedsegError, match=r"fourier\.beta 0\.7"):
-        FourierStyle(beta=0.7)
-    with pytest.raises(PedsegError, match="probability of a change of style 2"):
-        HistogramStyle(probability=2)
+    with pytest.raises(PedsegError, match=r"m\.beta=0\.7: should be less than or equal to 0\.5"):
+        made(FourierStyle, beta=0.7)
+    with pytest.raises(PedsegError, match=r"m\.probability=2"):
+        made(HistogramStyle, probability=2)

@@ -1,65 +1,36 @@
 """From conf/adaptation to methods: every file, the stages, and mistakes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
-from pedseg.adaptation import (
-    DomainAdversary,
-    DomainNorm,
-    EntropyMinimisation,
-    FourierStyle,
-    HistogramStyle,
-    MeanTeacher,
-    SizePrior,
-    StrongAugmentation,
-)
-from pedseg.assembly.methods import BUILDERS, build_methods
-from pedseg.commands.hydra_entry import conf_dir, run_name
+from pedseg.adaptation import DomainAdversary, MeanTeacher, SizePrior, StrongAugmentation, methods_of
+from pedseg.assembly.methods import build_methods
 from pedseg.errors import PedsegError
 from pedseg.labels import Domain, Region
 from pedseg.networks import DomainClassifier, UNet
-
-FILES = sorted(path.stem for path in (conf_dir() / "adaptation").glob("*.yaml"))
-CLASSES = {
-    "strong": StrongAugmentation,
-    "fourier": FourierStyle,
-    "histogram": HistogramStyle,
-    "norm": DomainNorm,
-    "mean_teacher": MeanTeacher,
-    "class_ratio": MeanTeacher,
-    "entropy": EntropyMinimisation,
-    "prior": SizePrior,
-}
-NAMES = {"class_ratio": "mean_teacher"}  # of methods whose files have other names
-
-
-@pytest.fixture(autouse=True)
-def _hydra() -> Iterator[None]:
-    OmegaConf.register_new_resolver("pedseg.run_name", run_name, replace=True)
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        yield
+from pedseg.settings.signature import signature_model
+from tests.composed import plain
+from tests.methods import FILES, norm_for
 
 
 def settings(adaptation: str, *overrides: str, scale: str = "toy") -> dict[str, Any]:
     """The group as a command line gives it."""
-    composed = compose("train", [f"scale={scale}", f"adaptation={adaptation}", *overrides])
-    plain: dict[str, Any] = OmegaConf.to_container(composed.adaptation, resolve=True)  # type: ignore[assignment]
-    return plain
+    group: dict[str, Any] = plain(f"scale={scale}", f"adaptation={adaptation}", *overrides)["adaptation"]
+    return group
 
 
-def network(*, patch: Sequence[int] = (16, 16, 16)) -> UNet:
+def network(*, patch: Sequence[int] = (16, 16, 16), norm: Any = "instance") -> UNet:
     with torch.device("meta"):
-        return UNet(patch_size=patch, base_features=4, max_features=16)
+        return UNet(patch_size=patch, base_features=4, max_features=16, norm=norm)
 
 
 def adversary(adaptation: str, *overrides: str, patch: Sequence[int] = (16, 16, 16)) -> DomainAdversary:
-    (method,) = build_methods(settings(adaptation, *overrides), network(patch=patch)).values()
+    (method,) = build_methods(settings(adaptation, *overrides)).values()
     assert isinstance(method, DomainAdversary)
+    method.start(network(patch=patch))
     return method
 
 
@@ -71,36 +42,45 @@ def classifiers(method: DomainAdversary) -> dict[int, DomainClassifier]:
     return found
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_every_file_builds_its_method(file: str) -> None:
-    methods = build_methods(settings(file), network())
-    if file == "none":
-        assert not methods
-    elif file in CLASSES:
-        assert {name: type(method) for name, method in methods.items()} == {NAMES.get(file, file): CLASSES[file]}
-    else:
-        assert {name: type(method) for name, method in methods.items()} == {"dann": DomainAdversary}
-
-
 @pytest.mark.parametrize("scale", ["toy", "demo", "paper"])
-def test_every_adversary_fits_every_scale(scale: str) -> None:
+@pytest.mark.parametrize("file", FILES)
+def test_every_file_builds_a_method_that_fits_every_scale(file: str, scale: str) -> None:
+    chosen = settings(file, scale=scale)
+    ((name, method),) = build_methods(chosen).items()
+    assert {name: type(method)} == methods_of(chosen)
     patch = {"toy": (16, 16, 16), "demo": (32, 40, 40), "paper": (128, 128, 128)}[scale]
     with torch.device("meta"):
-        for file in FILES:
-            if file not in (*CLASSES, "none"):
-                build_methods(settings(file, scale=scale), UNet(patch_size=patch))
+        method.start(network(patch=patch, norm=norm_for([method])))
 
 
-def test_images_are_changed_before_they_are_read_whatever_the_order_of_the_command() -> None:
-    chosen = settings("[prior,dann,norm,entropy,strong,mean_teacher,histogram,fourier]")
-    assert list(build_methods(chosen, network())) == list(BUILDERS)
-    assert list(BUILDERS)[:3] == ["fourier", "histogram", "strong"]
+@pytest.mark.parametrize("file", FILES)
+def test_every_setting_is_described_and_written_out(file: str) -> None:
+    """A file is where a reader looks for what can be set; only what is off by default may be left out of it."""
+    ((name, kind),) = methods_of(settings(file)).items()
+    target: Callable[..., object] = kind
+    fields = signature_model(target).model_fields
+    assert all(field.description for field in fields.values())
+    absent = fields.keys() - settings(file)[name].keys()
+    assert all(fields[key].default is None for key in absent)
+
+
+def test_no_scale_switches_a_method_on() -> None:
+    assert settings("none", scale="toy") == settings("none", scale="demo") == {}
+
+
+def test_settings_of_the_command_line_win_over_those_of_the_scale() -> None:
+    at_once = settings("dann", "adaptation.dann.classifier.blocks=2")["dann"]["classifier"]
+    assert (at_once["blocks"], at_once["channels"]) == (2, 8)
+    paper = settings("dann", scale="paper")["dann"]["classifier"]
+    assert (paper["blocks"], paper["channels"]) == (4, 100)
+
+
+def test_a_method_is_switched_off_by_its_name() -> None:
+    assert list(settings("[strong,dann,class_ratio]", "~adaptation.dann")) == ["strong", "mean_teacher"]
 
 
 def test_values_arrive_where_they_belong() -> None:
-    methods = build_methods(
-        settings("[strong,mean_teacher,prior,entropy,fourier]", "adaptation.strong.sides=[source]"), network()
-    )
+    methods = build_methods(settings("[strong,mean_teacher,prior,entropy,fourier]", "adaptation.strong.sides=[source]"))
     strong, teacher, prior = methods["strong"], methods["mean_teacher"], methods["prior"]
     assert isinstance(strong, StrongAugmentation)
     assert isinstance(teacher, MeanTeacher)
@@ -128,7 +108,7 @@ def test_known_shares_are_the_mean_teachers() -> None:
     assert differing == {"shares", "start", "end"}
     assert "shares" not in plain["mean_teacher"]
     assert chosen == settings("[strong,class_ratio]", "adaptation.mean_teacher.shares.et=0.01")
-    teacher = build_methods(chosen, network())["mean_teacher"]
+    teacher = build_methods(chosen)["mean_teacher"]
     assert isinstance(teacher, MeanTeacher)
     assert teacher.shares is not None
     assert teacher.shares.shares == {Region.WT: shares["wt"], Region.TC: shares["tc"], Region.ET: 0.01}
@@ -149,14 +129,14 @@ def test_published_shares_are_those_of_the_table() -> None:
     [("-2", [4]), ("-1", [5]), ("1", [1]), ("0", [0]), ("[0,-1]", [0, 5]), ("-5", [1]), ("[2,-4]", [2])],
 )
 def test_stages_of_the_paper_count_from_both_ends(chosen: str, stages: list[int]) -> None:
-    method = adversary("dann_multilevel", f"adaptation.decoder_stage={chosen}", patch=(128, 128, 128))
+    method = adversary("dann_multilevel", f"adaptation.dann.decoder_stage={chosen}", patch=(128, 128, 128))
     assert list(classifiers(method)) == stages
 
 
 @pytest.mark.parametrize("chosen", ["6", "-6", "-7"])
 def test_stages_that_are_not_there_are_refused(chosen: str) -> None:
     with pytest.raises(PedsegError, match=f"decoder_stage={chosen}: this network has 5"):
-        adversary("dann_multilevel", f"adaptation.decoder_stage={chosen}", patch=(128, 128, 128))
+        adversary("dann_multilevel", f"adaptation.dann.decoder_stage={chosen}", patch=(128, 128, 128))
 
 
 def test_what_the_classifiers_read() -> None:
@@ -171,35 +151,42 @@ def test_what_the_classifiers_read() -> None:
 
 
 def test_blocks_are_limited_by_the_stage_but_for_the_papers_form() -> None:
-    deep = adversary("dann_multilevel", "adaptation.decoder_stage=[0,-1]", "adaptation.classifier.channels=2")
+    deep = adversary("dann_multilevel", "adaptation.dann.decoder_stage=[0,-1]", "adaptation.dann.classifier.channels=2")
     assert {stage: c.settings["blocks"] for stage, c in classifiers(deep).items()} == {0: 2, 2: 3}
-    flat = adversary("dann_convolutional", "adaptation.classifier.blocks=9", patch=(16, 64, 64))  # stage of 8 × 32 × 32
+    flat = adversary("dann_convolutional", "adaptation.dann.classifier.blocks=9", patch=(16, 64, 64))
     assert [c.settings["blocks"] for c in classifiers(flat).values()] == [3]
     with pytest.raises(PedsegError, match="read a shallower decoder_stage"):
-        adversary("dann", "adaptation.decoder_stage=0")
+        adversary("dann", "adaptation.dann.decoder_stage=0")
 
 
 @pytest.mark.parametrize(
     ("adaptation", "overrides", "message"),
     [
-        ("dann", ["+adaptation.methods.magic=true"], "magic is unknown; there are fourier"),
-        ("dann", ["+adaptation.methods.prior=true"], r"prior is on but has no settings; choose it by adaptation="),
-        ("none", ["+adaptation.methods.dann=true"], "dann is on but has no settings"),
-        ("dann", ["adaptation.alpha_start=0.7"], r"adaptation\.alpha rises from progress 0\.7 to 0\.7"),
-        ("prior", ["adaptation.prior.end=0.1"], r"adaptation\.prior rises from progress 0\.2 to 0\.1"),
-        ("prior", ["+adaptation.prior.bounds.wt=[0,1]"], r"prior\.bounds\.wt"),
-        ("prior", ["adaptation.prior.bounds.tc=[0.9]"], r"prior\.bounds\.tc=\[0\.9\]"),
-        ("mean_teacher", ["adaptation.mean_teacher.plausible.tc=[1,0]"], r"plausible\.tc"),
-        ("class_ratio", ["adaptation.mean_teacher.shares.tc=0.5"], r"shares=.*give no part more"),
-        ("class_ratio", ["adaptation.mean_teacher.shares.wt=null"], r"shares\.wt=None"),
-        ("class_ratio", ["+adaptation.mean_teacher.shares.ed=0.1"], r"shares\.ed=0\.1"),
-        ("class_ratio", ["adaptation.mean_teacher.decay=1"], "lets no count fade"),
-        ("mean_teacher", ["adaptation.mean_teacher.confidence=1"], "confidence 1 is reached by no logit"),
-        ("strong", ["adaptation.strong.sides=[children]"], r"strong\.sides=\['children'\]"),
-        ("advent", ["adaptation.decoder_stage=[1,2]"], "single decoder_stage"),
-        ("dann", ["adaptation.decoder_stage=[]"], "no decoder_stage"),
+        ("dann", ["+adaptation.magic.probability=1"], r"adaptation\.magic has no _target_"),
+        ("dann", ["+adaptation.prior.weight=1"], r"adaptation\.prior has no _target_.* by adaptation=\[..., prior\]"),
+        ("dann", ["+adaptation.dann.raeds=features"], r"adaptation\.dann\.raeds is unknown; did you mean reads"),
+        ("dann", ["+adaptation.dann.network=1"], r"adaptation\.dann\.network is unknown"),
+        ("dann", ["~adaptation.dann.alpha_max"], r"adaptation\.dann\.alpha_max is missing"),
+        ("dann", ["adaptation.dann.alpha_max=-1"], r"adaptation\.dann\.alpha_max=-1: should be greater than or equal"),
+        ("dann", ["adaptation.dann.lambda_domain=off"], r"adaptation\.dann\.lambda_domain='off': should be a valid"),
+        ("dann", ["adaptation.dann.alpha_start=0.7"], r"adaptation\.dann\.alpha_start=0\.7: the rise ends at"),
+        ("dann", ["adaptation.dann.classifier.pooling=max"], r"adaptation\.dann\.classifier\.pooling='max': should be"),
+        ("prior", ["adaptation.prior.end=0.1"], r"adaptation\.prior\.start=0\.2: the rise ends at end=0\.1"),
+        ("prior", ["+adaptation.prior.bounds.wt=[0,1]"], r"adaptation\.prior\.bounds\.wt"),
+        ("prior", ["adaptation.prior.bounds.tc=[0.9]"], r"adaptation\.prior\.bounds\.tc"),
+        ("mean_teacher", ["adaptation.mean_teacher.plausible.tc=[1,0]"], r"mean_teacher\.plausible\.tc=\[1, 0\]: give"),
+        ("class_ratio", ["adaptation.mean_teacher.shares.tc=0.5"], r"mean_teacher\.shares=.*give no part more"),
+        ("class_ratio", ["adaptation.mean_teacher.shares.wt=null"], r"mean_teacher\.shares\.wt=None"),
+        ("class_ratio", ["+adaptation.mean_teacher.shares.ed=0.1"], r"mean_teacher\.shares\.ed"),
+        ("class_ratio", ["adaptation.mean_teacher.decay=1"], r"mean_teacher\.decay=1\.0: lets no count fade"),
+        ("mean_teacher", ["adaptation.mean_teacher.confidence=1"], r"mean_teacher\.confidence=1: should be less"),
+        ("strong", ["adaptation.strong.sides=[children]"], r"adaptation\.strong\.sides\.0='children'"),
+        ("strong", ["adaptation.strong._target_=os.system"], r"adaptation\.strong\._target_=os\.system is no subclass"),
+        ("advent", ["adaptation.dann.decoder_stage=[1,2]"], r"adaptation\.dann\.decoder_stage=\[1, 2\]: reads=entropy"),
+        ("dann", ["adaptation.dann.decoder_stage=[]"], r"adaptation\.dann\.decoder_stage=\[\]"),
     ],
-)
+)  # fmt: skip
 def test_mistakes_are_named(adaptation: str, overrides: list[str], message: str) -> None:
+    """Before there is a network."""
     with pytest.raises(PedsegError, match=message):
-        build_methods(settings(adaptation, *overrides), network())
+        build_methods(settings(adaptation, *overrides))

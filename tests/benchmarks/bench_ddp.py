@@ -24,11 +24,12 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from pedseg.adaptation import DomainAdversary
+from pedseg.adaptation.adversary import Classifier
 from pedseg.hardware import describe_machine, fast_precision
 from pedseg.modules import AdaptationModule
 from pedseg.modules.segmentation import Batch
-from pedseg.networks import DomainClassifier, UNet
-from pedseg.schedules import constant, linear_ramp
+from pedseg.networks import UNet
+from pedseg.schedules import constant
 
 WARM_UP = 2  # steps; DDP lays its buckets out anew after the first
 STRIDES = "Grad strides do not match"
@@ -67,12 +68,16 @@ def build(arguments: argparse.Namespace) -> AdaptationModule:
     """The UDA model of the demo scale, for patches of the given size."""
     torch.manual_seed(0)
     network = UNet(patch_size=arguments.size, base_features=arguments.base_features, max_features=64)
-    channels, size = network.decoder_shapes[-2]
-    classifier = DomainClassifier(in_channels=channels, input_size=size, channels=32, blocks=3)
-    alpha = partial(linear_ramp, start=-2.0, end=-1.0, maximum=3.0)
+    adversary = DomainAdversary(
+        alpha_max=3.0,
+        lambda_domain=0.01,
+        alpha_start=-2.0,
+        alpha_end=-1.0,
+        classifier=Classifier(channels=32, blocks=3),
+    )
     return AdaptationModule(
         network=network,
-        methods={"dann": DomainAdversary(classifiers={len(network.decoder) - 1: classifier}, alpha_schedule=alpha)},
+        methods={"dann": adversary},
         optimizer=partial(torch.optim.SGD, lr=1e-2, momentum=0.99, nesterov=True),
         lr_schedule=constant,
         channels_last=True,

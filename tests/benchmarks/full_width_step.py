@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader
 from pedseg.adaptation import DomainAdversary
 from pedseg.modules import AdaptationModule
 from pedseg.modules.segmentation import Batch
-from pedseg.networks import DomainClassifier, UNet
-from pedseg.schedules import inverse_decay, linear_ramp
+from pedseg.networks import UNet
+from pedseg.schedules import inverse_decay
 
 PATCH = (128, 128, 128)
 DECODER_STAGE = 4
@@ -45,11 +45,7 @@ class StepTimes(Callback):
 def build(*, channels_last: bool) -> AdaptationModule:
     """Make the paper's model."""
     network = UNet(patch_size=PATCH)
-    channels, size = network.decoder_shapes[DECODER_STAGE - 1]
-    adversary = DomainAdversary(
-        classifiers={DECODER_STAGE: DomainClassifier(in_channels=channels, input_size=size)},
-        alpha_schedule=partial(linear_ramp, start=-0.2, end=0.7, maximum=3),
-    )
+    adversary = DomainAdversary(alpha_max=3.0, lambda_domain=0.01, alpha_start=-0.2, decoder_stage=[DECODER_STAGE])
     return AdaptationModule(
         network=network,
         methods={"dann": adversary},

@@ -20,15 +20,16 @@ from torch.optim import SGD
 from torch.utils.data import DataLoader
 
 from pedseg.adaptation import DomainAdversary
+from pedseg.adaptation.adversary import Classifier
 from pedseg.callbacks import AdversaryHealth, LastCheckpoint, MetricsCsv
 from pedseg.callbacks.tracking import finish_wandb, wandb_logger
 from pedseg.files import write_json
 from pedseg.health import METRICS
 from pedseg.modules import AdaptationModule, SegmentationModule
-from pedseg.networks import DomainClassifier, UNet
+from pedseg.networks import UNet
 from pedseg.reporting.adversary import watch
 from pedseg.runs import RunFolder
-from pedseg.schedules import constant, linear_ramp
+from pedseg.schedules import constant
 
 PATCH = (16, 16, 16)
 WEAK = 1e-9  # lambda that nobody feels
@@ -44,9 +45,15 @@ def batch(seed: int) -> dict[str, dict[str, torch.Tensor]]:
 
 
 def adversary(*, lambda_domain: float = WEAK) -> DomainAdversary:
-    ramp = partial(linear_ramp, start=0.0, end=0.1, maximum=2.0)  # 0 in the first epoch, 2 from the second on
-    classifier = DomainClassifier(in_channels=8, input_size=(8, 8, 8), channels=4, blocks=1)
-    return DomainAdversary(classifiers={1: classifier}, alpha_schedule=ramp, lambda_domain=lambda_domain)
+    """Alpha is 0 in the first epoch, 2 from the second on."""
+    return DomainAdversary(
+        alpha_max=2.0,
+        lambda_domain=lambda_domain,
+        alpha_start=0.0,
+        alpha_end=0.1,
+        decoder_stage=[1],
+        classifier=Classifier(channels=4, blocks=1),
+    )
 
 
 def module(*, adapts: bool = True) -> SegmentationModule:
@@ -55,7 +62,7 @@ def module(*, adapts: bool = True) -> SegmentationModule:
     common: dict[str, Any] = {"optimizer": partial(SGD, lr=0.01), "lr_schedule": constant}
     if not adapts:
         return SegmentationModule(network=network, **common)
-    return AdaptationModule(network=network, methods={"dann": adversary()}, **common)
+    return AdaptationModule(network=network, methods={"mine": adversary()}, **common)
 
 
 def fit(
@@ -97,9 +104,11 @@ def test_a_fit_says_once_what_the_report_finds_again(tmp_path: Path, caplog: pyt
     said = warnings(caplog)
     assert sum(line.startswith("adversary, epoch 6: vanishing gradient: ") for line in said) == 1
     assert len({line.split(": ")[1] for line in said}) == len(said)
-    write_json(folder.config, {"adaptation": {"alpha_max": 2.0, "lambda_domain": WEAK}})
+    write_json(folder.config, {"adaptation": {"mine": {"alpha_max": 2.0, "lambda_domain": WEAK}}})
     watched = watch(folder)
     assert watched is not None
+    assert watched.weight == WEAK
+    assert all("adaptation.mine." in text for text in (*said, *(finding.text for finding in watched.findings)))
     assert [f"adversary, epoch {f.epoch + 1}: {f.rule}" for f in watched.findings] == [
         ": ".join(line.split(": ")[:2]) for line in said
     ]
@@ -133,7 +142,7 @@ def test_only_the_first_process_speaks(first: bool, caplog: pytest.LogCaptureFix
     """All processes remember what was said, so that the checkpoint, which one of them writes, knows it."""
     health = AdversaryHealth()
     logged: dict[str, float] = {}
-    watched = SimpleNamespace(modules=lambda: [adversary()], log=logged.__setitem__)
+    watched = SimpleNamespace(methods={"dann": adversary()}, log=logged.__setitem__)
     for number in range(12):
         means = {"train/alpha": 1.0, "train/gradient_seg": 1.0, "train/gradient_domain": 5.0, "train/loss_domain": 0.5}
         trainer = SimpleNamespace(

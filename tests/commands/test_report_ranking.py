@@ -25,7 +25,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         run = write_run(
             tmp_path / "runs" / f"member_{place}" / "fold_0", tmp_path / "children", name="", errors=(place,) * 3
         )
-        validate(run, value=-0.1 * place, adaptation={"alpha_max": alpha, "lambda_domain": weight})
+        validate(run, value=-0.1 * place, adaptation={"dann": {"alpha_max": alpha, "lambda_domain": weight}})
     run = write_run(
         tmp_path / "runs" / "m3_mixed" / "fold_0", tmp_path / "children", name="", errors=(0, 0, 0), adapts=False
     )

@@ -12,7 +12,7 @@ from pedseg.modules import AdaptationModule
 from pedseg.modules.segmentation import Batch
 from pedseg.networks.normalisation import InstanceNorm
 from tests.devices.elsewhere import ELSEWHERE, to_cpu
-from tests.modules.test_adaptation_methods import METHODS, combined, small
+from tests.methods import METHODS, combined, small
 from tests.networks.small import EVERY
 from tests.networks.small import small as network_of
 

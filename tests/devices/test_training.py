@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from pedseg.modules import AdaptationModule
 from pedseg.modules.segmentation import Batch
 from tests.devices.test_step import make_batch
-from tests.modules.test_adaptation_methods import EVERY, METHODS, combined, first_convolution, small
+from tests.methods import TOGETHER, combined, first_convolution, small
 
 
 def fit(
@@ -29,7 +29,7 @@ def fit(
     return trainer
 
 
-@pytest.mark.parametrize(("norm", "names"), [("instance", METHODS), ("batch", EVERY)], ids=["instance", "batch"])
+@pytest.mark.parametrize(("norm", "names"), TOGETHER, ids=["basic", "variants", "batch"])
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
 def test_a_step_in_every_precision(accelerator: str, precision: Any, norm: Any, names: Sequence[str]) -> None:
     """All methods at once; the CPU takes bfloat16 in place of 16-mixed (Lightning says so)."""

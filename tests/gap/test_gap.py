@@ -29,7 +29,11 @@ from tests.reporting.worlds import curves
 ADULTS: Mapping[str, Any] = {"source": {"adult": "fold", "ped": None}, "target": []}
 BOTH: Mapping[str, Any] = {"source": {"adult": "fold", "ped": "fold"}, "target": []}
 ADAPTS: Mapping[str, Any] = {"source": {"adult": "fold", "ped": None}, "target": ["ped"]}
-DANN = {"methods": {"dann": True}, "alpha_max": 3.0, "lambda_domain": 0.01}
+STRONG, STYLE, TEACHER = (
+    {"_target_": f"pedseg.adaptation.{kind}"} for kind in ("StrongAugmentation", "FourierStyle", "MeanTeacher")
+)
+ADVERSARY = {"_target_": "pedseg.adaptation.DomainAdversary", "alpha_max": 3.0, "lambda_domain": 0.01}
+DANN = {"dann": ADVERSARY}
 SPREAD = np.array([0.3, -0.3, 0.1, -0.1, 0.2, -0.2, 0.0, 0.0])  # of the cases around their mean; sums to 0
 LOW, UP = 0.3 + SPREAD, 0.7 + 0.5 * SPREAD
 HALF = (LOW + UP) / 2
@@ -117,7 +121,7 @@ def test_intervals_are_paired(tmp_path: Path) -> None:
     """A model that is half-way in each case is half-way in each resample, however much the cases differ."""
     write_bounds(tmp_path)
     write_run(tmp_path, "uda", HALF, data=ADAPTS, adaptation=DANN)
-    write_run(tmp_path, "uda_style", HALF[::-1], data=ADAPTS, adaptation={"methods": {"fourier": True}})
+    write_run(tmp_path, "uda_style", HALF[::-1], data=ADAPTS, adaptation={"fourier": STYLE})
     rows = rows_of(tmp_path)
     assert (rows["uda"].gap["tc"].low, rows["uda"].gap["tc"].high) == pytest.approx((0.5, 0.5))
     assert rows["uda"].dice["tc"].high - rows["uda"].dice["tc"].low > 0.1
@@ -185,14 +189,12 @@ def test_a_gap_that_is_not_sure_is_said(tmp_path: Path) -> None:
 def test_roles(tmp_path: Path) -> None:
     write_bounds(tmp_path)
     write_run(tmp_path, "uda", HALF, data=ADAPTS, adaptation=DANN)
-    write_run(tmp_path, "uda_alpha0", LOW, data=ADAPTS, adaptation={**DANN, "alpha_max": 0.0})
-    write_run(tmp_path, "m1_adult_strong", LOW, adaptation={"methods": {"strong": True}})
+    write_run(tmp_path, "uda_alpha0", LOW, data=ADAPTS, adaptation={"dann": {**ADVERSARY, "alpha_max": 0.0}})
+    write_run(tmp_path, "m1_adult_strong", LOW, adaptation={"strong": STRONG})
     write_run(tmp_path, "m1_adult_nods", LOW)
     write_run(tmp_path, "m1_adult_tent", LOW, prediction={"adapt_steps": 10})
     write_run(tmp_path, "m1_adult_calibrated", LOW, calibration={"ratios": {"tc": 0.9}, "target": ["ped"]})
-    write_run(
-        tmp_path, "uda_mean_teacher", HALF, data=ADAPTS, adaptation={"methods": {"strong": True, "mean_teacher": True}}
-    )
+    write_run(tmp_path, "uda_mean_teacher", HALF, data=ADAPTS, adaptation={"strong": STRONG, "mean_teacher": TEACHER})
     write_run(tmp_path, "uda_released_2024", UP, data=BOTH, adaptation=DANN)
     origin = {"run": str(tmp_path / "seed_0" / "m2_ped_nods" / "fold_0")}
     write_run(tmp_path, "zz_from_labels", UP, data=ADAPTS, adaptation=DANN, init=origin)
@@ -220,7 +222,7 @@ def test_roles(tmp_path: Path) -> None:
 def test_names_lose_the_seed() -> None:
     assert experiment_of("UDA") == "uda"
     assert experiment_of("uda/seed=2") == "uda"
-    assert experiment_of("uda/adaptation.alpha_max=1,seed=2") == "uda/adaptation.alpha_max=1"
+    assert experiment_of("uda/adaptation.dann.alpha_max=1,seed=2") == "uda/adaptation.dann.alpha_max=1"
     assert experiment_of("1*") == "m1_adult_nods"
 
 
@@ -308,7 +310,7 @@ def write_choices(runs: Path) -> None:
             write_json(path / "fold_0" / "validators.json", record)
         sure = {"infomax": (0.9, 0.1)[seed], "entropy": 0.0}
         write_run(runs, "uda", HALF, seed=seed, data=ADAPTS, adaptation=DANN, validators=sure)
-        teacher = {"methods": {"mean_teacher": True}}
+        teacher = {"mean_teacher": TEACHER}
         near = LOW + 0.95 * (UP - LOW)
         sure = {"infomax": 0.6, "entropy": 0.0}
         write_run(runs, "uda_mean_teacher", near, seed=seed, data=ADAPTS, adaptation=teacher, validators=sure)
@@ -329,7 +331,7 @@ def test_choice_without_labels(tmp_path: Path) -> None:
 def test_the_goal_has_a_price_in_wt(tmp_path: Path) -> None:
     write_bounds(tmp_path)
     write_run(tmp_path, "uda", UP, data=ADAPTS, adaptation=DANN, wt=0.889)
-    write_run(tmp_path, "uda_style", UP, data=ADAPTS, adaptation={"methods": {"fourier": True}}, wt=0.895)
+    write_run(tmp_path, "uda_style", UP, data=ADAPTS, adaptation={"fourier": STYLE}, wt=0.895)
     rows = rows_of(tmp_path, resamples=50)
     assert not rows["uda"].reaches_goal
     assert rows["uda_style"].reaches_goal

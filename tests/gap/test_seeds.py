@@ -8,7 +8,7 @@ import pytest
 from pedseg.gap.benchmark import load_benchmark
 from pedseg.gap.page import page
 from pedseg.gap.seeds import seed_costs, seed_table
-from tests.gap.test_gap import ADAPTS, BOTH, DANN, HALF, LOW, report_of, write_bounds, write_choices, write_run
+from tests.gap.test_gap import ADAPTS, BOTH, DANN, HALF, LOW, STYLE, report_of, write_bounds, write_choices, write_run
 
 # Mean Dice of the regions with TC t, ET t/2 and WT 0.9 is t/2 + 0.3.
 ADULTS, UDA, TEACHER = (t / 2 + 0.3 for t in (0.3, 0.5, 0.68))
@@ -43,7 +43,7 @@ def test_the_baseline_is_marked_and_what_is_missing_is_said(tmp_path: Path) -> N
     for seed in (0, 1):
         own = {"source_dice": 0.9} if not seed else {}
         write_run(tmp_path, "uda", HALF, seed=seed, data=ADAPTS, adaptation=DANN, validators={"snd": 1.0, **own})
-        style = {"methods": {"fourier": True}}
+        style = {"fourier": STYLE}
         own = {"source_dice": 0.8} if not seed else {}
         write_run(tmp_path, "uda_style", LOW, seed=seed, data=ADAPTS, adaptation=style, validators={"snd": 2.0, **own})
         write_run(tmp_path, "uda_released", LOW, seed=seed, data=BOTH, adaptation=DANN, validators={"snd": 9.0})

@@ -66,7 +66,7 @@ def test_a_classifier_that_does_not_reach_90_percent_before_alpha_rises() -> Non
     assert found(run(slow))["weak classifier"] == 11
     said = text(run(slow), "weak classifier")
     assert "80%" in said
-    assert "adaptation.alpha_start" in said
+    assert "adaptation.dann.alpha_start" in said
 
 
 def test_reaching_90_percent_once_is_enough_and_no_reversal_needs_none() -> None:
@@ -82,7 +82,7 @@ def test_reaching_90_percent_once_is_enough_and_no_reversal_needs_none() -> None
 def test_a_loss_at_chance_from_the_start() -> None:
     stuck = run(lambda epoch: replace(epoch, loss_domain=CHANCE + 0.015 * (-1) ** epoch.number))
     assert found(stuck)["L_d at chance"] == 4
-    assert "adaptation.lambda_domain" in text(stuck, "L_d at chance")
+    assert "adaptation.dann.lambda_domain" in text(stuck, "L_d at chance")
 
 
 def test_a_loss_at_chance_later_or_not_quite_is_not_from_the_start() -> None:
@@ -98,7 +98,7 @@ def test_vanishing_is_judged_at_the_final_alpha() -> None:
     weak = run(lambda epoch: replace(epoch, gradient_domain=2e-3 * 5e-4 * epoch.alpha / ALPHA_MAX))
     assert found(weak) == {"vanishing gradient": 15}
     assert "be 0.0005 of" in text(weak, "vanishing gradient")
-    assert "Raise adaptation.lambda_domain" in text(weak, "vanishing gradient")
+    assert "Raise adaptation.dann.lambda_domain" in text(weak, "vanishing gradient")
     enough = run(lambda epoch: replace(epoch, gradient_domain=2e-3 * 1.5e-3 * epoch.alpha / ALPHA_MAX))
     assert found(enough) == {}
 
@@ -108,9 +108,9 @@ def test_why_a_gradient_vanishes_decides_what_to_change() -> None:
         dead = run(lambda epoch: replace(epoch, gradient_domain=0.0, loss_domain=loss(epoch.number)))
         return text(dead, "vanishing gradient")
 
-    assert "lower adaptation.classifier.blocks" in without(lambda _: 0.01)
-    assert "lower adaptation.alpha_max" in without(lambda number: 0.66 if number < 11 else 0.70)
-    assert "Raise adaptation.lambda_domain" in without(lambda _: CHANCE)  # it never knew
+    assert "lower adaptation.dann.classifier.blocks" in without(lambda _: 0.01)
+    assert "lower adaptation.dann.alpha_max" in without(lambda number: 0.66 if number < 11 else 0.70)
+    assert "Raise adaptation.dann.lambda_domain" in without(lambda _: CHANCE)  # it never knew
 
 
 def test_dominating_needs_more_than_a_few_bad_epochs() -> None:
@@ -120,7 +120,7 @@ def test_dominating_needs_more_than_a_few_bad_epochs() -> None:
     assert found(run(lambda epoch: spikes(epoch, first=30, last=31))) == {}
     lasting = run(lambda epoch: spikes(epoch, first=30, last=49))
     assert found(lasting) == {"dominating gradient": 32}  # the median of 28 to 32
-    assert "adaptation.alpha_max" in text(lasting, "dominating gradient")
+    assert "adaptation.dann.alpha_max" in text(lasting, "dominating gradient")
 
 
 def test_a_gradient_of_nothing_else_dominates() -> None:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.optim import SGD
 
 from pedseg.adaptation import DomainAdversary
+from pedseg.adaptation.adversary import Classifier
 from pedseg.errors import PedsegError
 from pedseg.losses import DiceBCELoss
 from pedseg.modules import AdaptationModule
@@ -28,18 +29,20 @@ def adaptation(
     network: UNet,
     optimizer: Any,
     *,
-    classifier: DomainClassifier | None = None,
+    classifier: Classifier | None = None,
     alpha_schedule: Any = TO_ALPHA,
     lambda_domain: float = LAMBDA,
     lr_schedule: Any = constant,
     **settings: Any,
 ) -> AdaptationModule:
     torch.manual_seed(5)
-    channels, size = network.decoder_shapes[STAGE - 1]
-    classifier = classifier or DomainClassifier(in_channels=channels, input_size=size, channels=20, blocks=2)
     adversary = DomainAdversary(
-        classifiers={STAGE: classifier}, alpha_schedule=alpha_schedule, lambda_domain=lambda_domain
+        alpha_max=ALPHA,
+        lambda_domain=lambda_domain,
+        decoder_stage=[STAGE],
+        classifier=classifier or Classifier(channels=20, blocks=2),
     )
+    adversary.alpha_schedule = alpha_schedule
     return AdaptationModule(
         network=network, methods={"dann": adversary}, optimizer=optimizer, lr_schedule=lr_schedule, **settings
     )
@@ -213,5 +216,10 @@ def test_checkpoint_describes_the_classifier_and_inference_does_not_run_it(
 def test_bad_settings_are_refused(network: UNet, sgd: partial[SGD]) -> None:
     with pytest.raises(PedsegError, match="adaptation without a method"):
         AdaptationModule(network=network, methods={}, optimizer=sgd, lr_schedule=constant)
-    with pytest.raises(PedsegError, match="no decoder_stage to read"):
-        DomainAdversary(classifiers={}, alpha_schedule=constant)
+    with pytest.raises(PedsegError, match=r"^adaptation\.dann\.decoder_stage=7: this network has 2"):
+        AdaptationModule(
+            network=network,
+            methods={"dann": DomainAdversary(alpha_max=1.0, lambda_domain=0.1, decoder_stage=[7])},
+            optimizer=sgd,
+            lr_schedule=constant,
+        )

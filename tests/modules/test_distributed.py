@@ -17,9 +17,10 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 from pedseg.adaptation import *
+from pedseg.adaptation.adversary import Classifier
 from pedseg.modules import AdaptationModule
-from pedseg.networks import DomainClassifier, UNet
-from pedseg.schedules import linear_ramp, poly_decay
+from pedseg.networks import UNet
+from pedseg.schedules import poly_decay
 
 PATCH = (16, 16, 16)
 
@@ -39,22 +40,23 @@ torch.manual_seed(0)
 torch.set_num_threads(1)
 norm = "batch" if "norm" in names else "instance"
 network = UNet(patch_size=PATCH, base_features=4, deep_supervision=True, norm=norm)
-ramp = partial(linear_ramp, start=-0.5, end=0.5, maximum=2)
-def classifier(channels):
-    return DomainClassifier(in_channels=channels, input_size=(8, 8, 8), channels=16, blocks=2)
+rising = {"weight": 2.0, "start": -0.5, "end": 0.5}
+def adversary(**settings):
+    return DomainAdversary(
+        alpha_max=2.0, alpha_start=-0.5, alpha_end=0.5, decoder_stage=[1],
+        classifier=Classifier(channels=16, blocks=2), **settings)
 makers = {
     "fourier": lambda: FourierStyle(probability=0.6, beta=0.1),
     "histogram": lambda: HistogramStyle(probability=0.6),
     "strong": lambda: StrongAugmentation(),
-    "dann": lambda: DomainAdversary(classifiers={1: classifier(8)}, alpha_schedule=ramp, lambda_domain=0.3),
-    "conditioned": lambda: DomainAdversary(
-        classifiers={1: classifier(32)}, alpha_schedule=ramp, lambda_domain=0.1, reads="conditioned"),
-    "mean_teacher": lambda: MeanTeacher(weight_schedule=ramp, confidence=0.6, plausible={"et": (0, 0.95)}),
+    "dann": lambda: adversary(lambda_domain=0.3),
+    "conditioned": lambda: adversary(lambda_domain=0.1, reads="conditioned"),
+    "mean_teacher": lambda: MeanTeacher(confidence=0.6, plausible={"et": (0, 0.95)}, **rising),
     "norm": lambda: DomainNorm(),
     "class_ratio": lambda: MeanTeacher(
-        weight_schedule=ramp, decay=0.5, confidence=0.6, shares={"wt": 0.4, "tc": 0.3, "et": 0.1}),
-    "entropy": lambda: EntropyMinimisation(weight_schedule=ramp),
-    "prior": lambda: SizePrior(bounds={"tc": (0.85, 1), "et": (0.05, 0.3)}, weight_schedule=ramp),
+        decay=0.5, confidence=0.6, shares={"wt": 0.4, "tc": 0.3, "et": 0.1}, **rising),
+    "entropy": lambda: EntropyMinimisation(**rising),
+    "prior": lambda: SizePrior(bounds={"tc": (0.85, 1), "et": (0.05, 0.3)}, **rising),
 }
 module = AdaptationModule(
     network=network, methods={name: makers[name]() for name in names},

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from pedseg.modules import AdaptationModule, OpposedModule
-from pedseg.networks import UNet
-from tests.modules.test_adaptation_methods import METHODS, combined, method, small, step
+from pedseg.networks import SegmentationNetwork
+from tests.methods import METHODS, combined, method, small, step
 
 SPARING = ("fourier", "histogram", "strong", "mean_teacher", "class_ratio")
 
 
-def given(network: UNet) -> list[int]:
+def given(network: SegmentationNetwork) -> list[int]:
     """Samples of every batch of images that the network will be given for the segmentation."""
     sizes: list[int] = []
     forward = network.forward_features
@@ -69,7 +69,7 @@ def test_two_labelled_sides_are_given(make_batch: Any) -> None:
     plain = combined(network, ["strong"])
     module = OpposedModule(
         network=network,
-        methods={"strong": method("strong", network)},
+        methods={"strong": method("strong")},
         optimizer=plain.make_optimizer,
         lr_schedule=plain.lr_schedule,
     )

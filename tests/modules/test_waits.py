@@ -16,7 +16,7 @@ from pedseg.adaptation import Method, Step, style
 from pedseg.callbacks import AdversaryHealth, EpochLine, MetricsCsv, StepTimer
 from pedseg.modules import AdaptationModule, SegmentationModule
 from pedseg.schedules import constant, poly_decay
-from tests.modules.test_adaptation_methods import EVERY, METHODS, combined, small
+from tests.methods import TOGETHER, combined, small
 from tests.modules.waits import Waits
 
 
@@ -45,7 +45,7 @@ def test_supervised_steps(make_batch: Any, tmp_path: Path) -> None:
     assert fitted(module, [make_batch(seed=s) for s in range(3)], tmp_path).found == {}
 
 
-@pytest.mark.parametrize("names", [("norm",), METHODS, EVERY], ids="+".join)
+@pytest.mark.parametrize("names", [("norm",), *(names for _, names in TOGETHER)], ids="+".join)
 def test_adapting_steps(make_batch: Any, tmp_path: Path, names: tuple[str, ...]) -> None:
     """All methods at once; some steps log gradient norms, and in the last ones there are thresholds."""
     module = combined(small(norm="batch" if "norm" in names else "instance"), names)

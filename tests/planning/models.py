@@ -8,9 +8,9 @@ import torch
 
 from pedseg.adaptation import DomainAdversary
 from pedseg.modules import AdaptationModule, SegmentationModule
-from pedseg.networks import DomainClassifier, UNet
+from pedseg.networks import UNet
 from pedseg.networks import build as build_network
-from pedseg.schedules import inverse_decay, linear_ramp
+from pedseg.schedules import inverse_decay
 
 KINDS = ("supervised", "uda")
 
@@ -25,15 +25,9 @@ def build(
     optimizer = partial(torch.optim.SGD, lr=0.01, momentum=0.99, nesterov=True, weight_decay=3e-5)
     if kind == "supervised":
         return SegmentationModule(network=network, optimizer=optimizer, lr_schedule=inverse_decay, channels_last=True)
-    stage = len(network.decoder_shapes) - 1
-    channels, input_size = network.decoder_shapes[stage - 1]
-    adversary = DomainAdversary(
-        classifiers={stage: DomainClassifier(in_channels=channels, input_size=input_size)},
-        alpha_schedule=partial(linear_ramp, start=0.2, end=0.7, maximum=3.0),
-    )
     return AdaptationModule(
         network=network,
-        methods={"dann": adversary},
+        methods={"dann": DomainAdversary(alpha_max=3.0, lambda_domain=0.01)},
         optimizer=optimizer,
         lr_schedule=inverse_decay,
         channels_last=True,

@@ -25,7 +25,7 @@ SETTINGS = {"seed": 0, "source": [["adult", "a"]], "target": [["ped", "p"]]}
 
 
 def member(name: str, *, alpha: float = 1.0, weight: float = 0.1, seed: int = 0, **scores: float) -> Member:
-    adaptation = {"alpha_max": alpha, "lambda_domain": weight}
+    adaptation = {"dann": {"alpha_max": alpha, "lambda_domain": weight}}
     return Member(
         name=name,
         scores={**dict.fromkeys(VALIDATORS, math.nan), **scores},
@@ -153,7 +153,7 @@ GRID = [
 def test_grids_are_members_that_differ_in_alpha_and_lambda_alone() -> None:
     other_seed = [member(f"s {m.name}", alpha=1 + i % 2, weight=1 + i // 2, seed=1) for i, m in enumerate(GRID[:4])]
     a_line = [member(f"l {alpha}", alpha=alpha, seed=2) for alpha in (1, 2, 3)]
-    supervised = Member("m1", dict.fromkeys(VALIDATORS, 1.0), config={"adaptation": {"methods": {}}})
+    supervised = Member("m1", dict.fromkeys(VALIDATORS, 1.0), config={"adaptation": {}})
     assert find_grids([*GRID, *other_seed, *a_line, supervised]) == [GRID, other_seed]
 
 

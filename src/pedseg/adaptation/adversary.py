@@ -5,20 +5,57 @@ Fu et al. 2024 (arXiv:2406.16848) put one classifier on the second-highest decod
 (CDAN: Long et al. 2018), and the entropy of the prediction in place of features (ADVENT: Vu et al. 2019).
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pedseg.adaptation.method import Method, Step
-from pedseg.errors import PedsegError
+from pedseg.adaptation.method import Method, Stage, Step, Takes, ramp
+from pedseg.labels import Region
 from pedseg.losses import self_information
-from pedseg.networks import DomainClassifier, GradientReversal
+from pedseg.networks import DomainClassifier, GradientReversal, SegmentationNetwork
+from pedseg.networks.contract import Norm
+from pedseg.networks.domain_classifier import Pooling
+from pedseg.settings.signature import Count, NotNegative, SettingError, Share, Whole
 
 Reads = Literal["features", "conditioned", "entropy"]
 CONDITIONS = 4  # background, and the three regions
+
+
+class Classifier(BaseModel):
+    """Settings of the domain classifiers (`DomainClassifier`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    blocks: Count = 4
+    """Number of blocks; at most, as without pooling=flatten there are no more than the stage's size allows."""
+    channels: Count = 100
+    """Channels of every block, and units of the hidden layer."""
+    shared_blocks: bool = False
+    """Whether the middle blocks are one and the last is not pooled, as in the released code."""
+    pooling: Pooling = "flatten"
+    """flatten: the paper's, for one patch size; average: any size; none: fully convolutional, a vote at every place."""
+    norm: Norm = "instance"
+    """instance or batch."""
+
+    def build(self, *, channels: int, size: Sequence[int]) -> DomainClassifier:
+        """Build one for an input of that many channels and that size.
+
+        It has no more blocks than the input can be halved: one setting then does for stages of several sizes. The
+        paper's form (``pooling=flatten``) is built as it is asked for, or not at all.
+        """
+        settings = self.model_dump()
+        if self.pooling != "flatten":
+            settings["blocks"] = max(1, min(self.blocks, int(math.log2(min(size)))))
+        return DomainClassifier(in_channels=channels, input_size=size, **settings)
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, int | str) else value
 
 
 class DomainAdversary(Method):
@@ -33,35 +70,64 @@ class DomainAdversary(Method):
     they meet: at the stage of the shallowest classifier, or at the prediction.
 
     Args:
-        classifiers: by the decoder stage that they read, 1 the deepest, 0 the bottleneck.
-        alpha_schedule: strength of the reversal as a function of progress in [0, 1).
+        alpha_max: strength of the reversal at the end of its rise.
         lambda_domain: weight of the loss.
-        reads: "features" of the stages; "conditioned": each channel times the probability of background, WT, TC and
-            ET, through which no gradient flows (`conditioned`); "entropy": the weighted self-information of the
-            prediction at full size (Vu et al. 2019, section 3.2), whatever the stage.
+        alpha_start: progress in [0, 1) at which alpha begins to rise.
+        alpha_end: and at which it is reached.
+        decoder_stage: what the classifiers read: 1 is the deepest stage, -1 the full-size one, 0 the bottleneck; a
+            list makes a classifier for each.
+        reads: features of the stages; conditioned: each channel times the probability of background, WT, TC and ET,
+            through which no gradient flows (`conditioned`); entropy: the weighted self-information of the prediction
+            at full size (Vu et al. 2019, section 3.2), whatever the stage.
+        classifier: settings of the classifiers.
+
+    Attributes:
+        classifiers: by the decoder stage that they read, 1 the deepest, 0 the bottleneck; none before `start`.
 
     Raises:
-        PedsegError: there is no classifier, or more than one for the entropy.
+        SettingError: alpha does not rise, or more than one stage is to read the entropy.
     """
+
+    stage = Stage.FEATURES
+    takes = Takes.OUTPUTS
+    strengths = ("alpha_max", "lambda_domain")
 
     def __init__(
         self,
         *,
-        classifiers: Mapping[int, DomainClassifier],
-        alpha_schedule: Callable[[float], float],
-        lambda_domain: float = 0.01,
+        alpha_max: NotNegative,
+        lambda_domain: NotNegative,
+        alpha_start: Share = 0.2,
+        alpha_end: Share = 0.7,
+        decoder_stage: Annotated[Sequence[Whole], BeforeValidator(_listed), Field(min_length=1)] = (-2,),
         reads: Reads = "features",
+        classifier: Classifier = Classifier(),  # noqa: B008  (frozen)
     ) -> None:
         super().__init__()
-        if not classifiers:
-            raise PedsegError("the adversary has no decoder_stage to read; name at least one")
-        if reads == "entropy" and len(classifiers) > 1:
-            raise PedsegError(f"reads=entropy has one input, not {len(classifiers)}; give a single decoder_stage")
-        self.classifiers = nn.ModuleDict({str(stage): classifier for stage, classifier in classifiers.items()})
-        self.reversal = GradientReversal()
-        self.alpha_schedule = alpha_schedule
+        if reads == "entropy" and len(decoder_stage) > 1:
+            raise SettingError("decoder_stage", list(decoder_stage), "reads=entropy has one input; give a single one")
+        self.alpha_schedule = ramp(maximum=alpha_max, start=alpha_start, end=alpha_end, prefix="alpha_")
         self.lambda_domain = lambda_domain
+        self.decoder_stage = decoder_stage
         self.reads = reads
+        self.classifier = classifier
+        self.classifiers = nn.ModuleDict()
+        self.reversal = GradientReversal()
+
+    def start(self, network: SegmentationNetwork) -> None:
+        """Build the classifiers for what the network will give them.
+
+        Raises:
+            PedsegError: it has no such stage, or the stage is too small for the classifier.
+        """
+        for chosen in self.decoder_stage:
+            stage = _stage(chosen, network)
+            channels, size = network.bottleneck_shape if stage == 0 else network.decoder_shapes[stage - 1]
+            if self.reads == "conditioned":
+                channels *= CONDITIONS
+            elif self.reads == "entropy":
+                channels, size = 2 * len(Region), network.decoder_shapes[-1][1]
+            self.classifiers[str(stage)] = self.classifier.build(channels=channels, size=size)
 
     def start_epoch(self, progress: float) -> dict[str, float]:
         """Set alpha."""
@@ -124,6 +190,16 @@ class DomainAdversary(Method):
 
         branch.register_hook(keep)  # type: ignore[no-untyped-call]
         features.register_hook(split)  # type: ignore[no-untyped-call]
+
+
+def _stage(chosen: int, network: SegmentationNetwork) -> int:
+    """Decoder stage counted from the deepest, 0 the bottleneck; negative numbers count from the full-size one."""
+    stages = len(network.decoder_shapes)
+    stage = chosen if chosen >= 0 else stages + 1 + chosen
+    if not 0 <= stage <= stages or (chosen < 0 and stage == 0):
+        advice = f"this network has {stages}; use 1 to {stages}, or 0 for the bottleneck"
+        raise SettingError("decoder_stage", chosen, advice)
+    return stage
 
 
 def conditioned(features: Tensor, logits: Tensor) -> Tensor:

@@ -1,13 +1,13 @@
 """Confident predictions on the target: entropy minimisation (Grandvalet and Bengio 2005; MinEnt of Vu et al. 2019)."""
 
-from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
-from pedseg.adaptation.method import Method, Step, brain_mean, inside
+from pedseg.adaptation.method import Method, Stage, Step, Takes, brain_mean, inside, ramp
 from pedseg.labels import Domain
 from pedseg.losses import binary_entropy
+from pedseg.settings.signature import NotNegative, Share
 
 
 class EntropyMinimisation(Method):
@@ -19,12 +19,21 @@ class EntropyMinimisation(Method):
     Logged per epoch: ``loss_entropy``, ``entropy_weight``.
 
     Args:
-        weight_schedule: weight as a function of progress in [0, 1).
+        weight: of the loss at the end of its rise.
+        start: progress in [0, 1) at which the weight begins to rise.
+        end: and at which it is reached.
+
+    Raises:
+        SettingError: the weight does not rise.
     """
 
-    def __init__(self, *, weight_schedule: Callable[[float], float]) -> None:
+    stage = Stage.OUTPUTS
+    takes = Takes.OUTPUTS
+    strengths = ("weight",)
+
+    def __init__(self, *, weight: NotNegative = 0.5, start: Share = 0.2, end: Share = 0.6) -> None:
         super().__init__()
-        self.weight_schedule = weight_schedule
+        self.weight_schedule = ramp(maximum=weight, start=start, end=end)
         self.weight = 0.0
 
     def start_epoch(self, progress: float) -> dict[str, float]:

@@ -7,32 +7,34 @@ sure of (FixMatch: Sohn et al. 2020).
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from pedseg.adaptation.method import (
     Draw,
+    Interval,
     Method,
+    Part,
+    Stage,
     Step,
+    Takes,
     brain_mean,
-    in_range,
     inside,
+    ramp,
     running_statistics_kept,
     sent,
-    shares_of_wt,
 )
-from pedseg.adaptation.shares import ShareThresholds
+from pedseg.adaptation.shares import Shares, ShareThresholds
 from pedseg.adaptation.strong import strongly_augmented
-from pedseg.errors import PedsegError
 from pedseg.labels import Domain, Region
 from pedseg.networks import SegmentationNetwork
+from pedseg.settings.signature import Count, NotNegative, Number, SettingError, Share
 
-HALF = 0.5  # lowest confidence: either answer
 AUGMENTED = 0.8  # probability that a modality of the student's patch is changed
 
 
@@ -54,7 +56,9 @@ class MeanTeacher(Method):
     ``teacher_guarded`` (share of regions that the guard held back); with `shares` ``threshold_<region>``, in logits.
 
     Args:
-        weight_schedule: weight as a function of progress in [0, 1).
+        weight: of the loss at the end of its rise.
+        start: progress in [0, 1) at which the weight begins to rise.
+        end: and at which it is reached.
         decay: of the moving average, per step; until ``1 / (1 - decay)`` steps are done the plain mean of all weights.
         confidence: probability from which the teacher is sure, from 0.5 to below 1, which no logit reaches.
         strength: of the student's augmentation (`StrongAugmentation`).
@@ -64,37 +68,40 @@ class MeanTeacher(Method):
         shares: mean volume of regions over that of the brain (literature figures).
 
     Raises:
-        PedsegError: a value is out of its range.
+        SettingError: the weight does not rise, or with shares nothing would fade.
     """
 
+    stage = Stage.LABELS
+    takes = Takes.OUTPUTS
+    strengths = ("weight",)
     reads_target = False  # it looks at target images with a teacher, and with a forward of its own
     steps: Tensor
 
     def __init__(
         self,
         *,
-        weight_schedule: Callable[[float], float],
-        decay: float = 0.99,
-        confidence: float = 0.8,
-        strength: float = 0.5,
-        masked: float = 0.3,
-        block: int = 8,
-        plausible: Mapping[str, Sequence[float]] | None = None,
-        shares: Mapping[str, float] | None = None,
+        weight: NotNegative = 1.0,
+        start: Share = 0.2,
+        end: Share = 0.6,
+        decay: Share = 0.99,
+        confidence: Annotated[Number, Field(ge=0.5, lt=1)] = 0.8,
+        strength: Share = 0.5,
+        masked: Share = 0.3,
+        block: Count = 8,
+        plausible: dict[Part, Interval] | None = None,
+        shares: Shares | None = None,
     ) -> None:
         super().__init__()
-        if block < 1:
-            raise PedsegError(f"mean_teacher.block {block} must be at least 1 voxel")
-        if confidence == 1:
-            raise PedsegError("mean_teacher.confidence 1 is reached by no logit; give less, such as 0.99")
-        self.weight_schedule = weight_schedule
-        self.decay = in_range("mean_teacher.decay", decay, 0, 1)
-        self.confidence = in_range("mean_teacher.confidence", confidence, HALF, 1)
-        self.strength = in_range("mean_teacher.strength", strength, 0, 1)
-        self.masked = in_range("mean_teacher.masked", masked, 0, 1)
+        if shares and decay == 1:
+            raise SettingError("decay", decay, "lets no count fade; with shares give less than 1")
+        self.weight_schedule = ramp(maximum=weight, start=start, end=end)
+        self.decay = decay
+        self.confidence = confidence
+        self.strength = strength
+        self.masked = masked
         self.block = block
-        self.plausible = shares_of_wt("mean_teacher.plausible", plausible or {})
-        self.shares = ShareThresholds(shares, decay=self.decay) if shares else None
+        self.plausible = {Region(region): interval for region, interval in (plausible or {}).items()}
+        self.shares = ShareThresholds(shares, decay=decay) if shares else None
         self.weight = 0.0
         self.teacher: SegmentationNetwork | None = None
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))

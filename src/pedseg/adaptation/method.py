@@ -1,22 +1,58 @@
 """What an adaptation method is, and what it sees of a training step: images and outputs, never a label."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from pydantic import AfterValidator
 from torch import Tensor, nn
 
-from pedseg.errors import PedsegError
 from pedseg.labels import Domain, Region
 from pedseg.networks import NetworkOutput, SegmentationNetwork
+from pedseg.schedules import linear_ramp
+from pedseg.settings.signature import SettingError, Share
 
 Images = Mapping[Domain, Tensor]  # (n, modalities, D, H, W); a side that is absent from a batch is left out
 Log = Callable[[str, Tensor, int | Tensor], None]  # name below "train/", value, samples that it is a mean of
+Schedule = Callable[[float], float]  # of progress in [0, 1)
 
 LEAST_BRAIN = 0.1  # share of a patch's voxels below which its brain says little of a look or of a prediction
+
+
+def _rising(bounds: tuple[float, float]) -> tuple[float, float]:
+    if not bounds[0] < bounds[1]:
+        raise ValueError("give [low, high], the first below the second")
+    return bounds
+
+
+Part = Literal[Region.TC, Region.ET]  # of WT
+Interval = Annotated[tuple[Share, Share], AfterValidator(_rising)]
+
+
+class Stage(StrEnum):
+    """Where in a training step a method acts; methods are applied in this order, those of one stage by their names."""
+
+    STYLE = "style of the source"  # images of the source get the look of the target
+    AUGMENTATION = "augmentation"  # images are changed, whatever they look like
+    NORMS = "norms"  # how the network normalises
+    FEATURES = "features"  # a term of the loss that aligns what the network makes of both domains
+    LABELS = "pseudo-labels"  # a term by labels of the target that a network gives
+    OUTPUTS = "predictions"  # a term on predictions of the target by themselves
+
+
+class Takes(StrEnum):
+    """What a method takes from the target into the network's weights."""
+
+    NOTHING = "nothing"
+    IMAGES = "images"  # grey values
+    STATISTICS = "statistics"  # of features, in the norms
+    OUTPUTS = "outputs"  # features or predictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +123,25 @@ class Step:
 class Method(nn.Module):
     """A term of the loss or a change of the images. What a method learns or remembers is in its state dict.
 
+    The settings of a method are the keyword arguments of its constructor, whose types and ranges are checked before it
+    is called (`pedseg.settings.signature`). What does not fit another setting, or the network, is refused by a
+    `SettingError` of the constructor, or of `start`.
+
     Attributes:
+        stage: where it acts; each class says so.
+        takes: what it takes from the target; each class says so.
         needs_target: whether it does anything without target images.
         reads_target: whether `loss` looks at what the network makes of the target (`Step.output`). Where no method
             does, the target is spared the way through the network.
         separates_domains: whether the two sides must go through the network apart, and leave only the target's
             statistics in its batch norms.
+        strengths: settings of which each, at 0, keeps all that it `takes` from the network's weights.
         gradient_norms: what the hooks of a watched step have left, by name.
     """
 
+    stage: ClassVar[Stage]
+    takes: ClassVar[Takes]
+    strengths: ClassVar[tuple[str, ...]] = ()
     needs_target = True
     reads_target = True
     separates_domains = False
@@ -104,8 +150,19 @@ class Method(nn.Module):
         super().__init__()
         self.gradient_norms: dict[str, Tensor] = {}
 
+    @classmethod
+    def takes_with(cls, settings: Mapping[str, Any]) -> Takes:
+        """What it takes from the target with these settings; what they leave out has its default."""
+        defaults = {name: argument.default for name, argument in inspect.signature(cls).parameters.items()}
+        values = {**defaults, **settings}
+        return Takes.NOTHING if any(values[name] == 0 for name in cls.strengths) else cls.takes
+
     def start(self, network: SegmentationNetwork) -> None:
-        """Look at the network once, with the weights that it starts from."""
+        """Look at the network once, with the weights that it starts from.
+
+        Raises:
+            PedsegError: the settings do not fit it.
+        """
 
     def start_epoch(self, progress: float) -> dict[str, float]:
         """Follow the schedules; return what the dashboard shows of them."""
@@ -169,25 +226,18 @@ def running_statistics_kept(network: nn.Module) -> Iterator[None]:
             norm.track_running_stats = True
 
 
-def in_range(name: str, value: float, low: float, high: float) -> float:
-    """Return `value`.
+def ramp(*, maximum: float, start: float, end: float, prefix: str = "") -> Schedule:
+    """Schedule that rises linearly from 0 at `start` to `maximum` at `end`.
+
+    Args:
+        maximum: its last value.
+        start: progress at which it begins to rise.
+        end: and at which it is at its maximum.
+        prefix: of the settings' names.
 
     Raises:
-        PedsegError: it is not in `low` to `high`.
+        SettingError: it does not rise.
     """
-    if not low <= value <= high:
-        raise PedsegError(f"{name} {value} must lie in {low}-{high}")
-    return float(value)
-
-
-def shares_of_wt(name: str, bounds: Mapping[str, Sequence[float]]) -> dict[Region, tuple[float, float]]:
-    """Lowest and highest volume over that of WT, by region (TC, ET).
-
-    Raises:
-        PedsegError: a region is another, or its bounds are no part of [0, 1].
-    """
-    for region, interval in bounds.items():
-        pair = len(interval) == 2  # noqa: PLR2004
-        if region not in (Region.TC, Region.ET) or not pair or not 0 <= interval[0] < interval[1] <= 1:
-            raise PedsegError(f"{name}.{region}={list(interval)}: give tc or et shares of wt as [low, high] in 0-1")
-    return {Region(region): (float(low), float(high)) for region, (low, high) in bounds.items()}
+    if not start < end:
+        raise SettingError(f"{prefix}start", start, f"the rise ends at {prefix}end={end}; give less")
+    return partial(linear_ramp, start=start, end=end, maximum=maximum)

@@ -1,6 +1,6 @@
 """Batch norms whose statistics are those of one domain (AdaBN: Li et al. 2016; DSBN: Chang et al. 2019)."""
 
-from pedseg.adaptation.method import Method, batch_norms
+from pedseg.adaptation.method import Method, Stage, Takes, batch_norms
 from pedseg.errors import PedsegError
 from pedseg.networks import SegmentationNetwork
 
@@ -14,6 +14,8 @@ class DomainNorm(Method):
     and meets its statistics. So do held-out source cases: their Dice reads lower than the network could reach.
     """
 
+    stage = Stage.NORMS
+    takes = Takes.STATISTICS
     separates_domains = True
 
     def start(self, network: SegmentationNetwork) -> None:
@@ -24,5 +26,5 @@ class DomainNorm(Method):
         """
         if not batch_norms(network):
             raise PedsegError(
-                "adaptation=norm adapts the statistics of batch norms and this network has none; give model.norm=batch"
+                "it adapts the statistics of batch norms and this network has none; give model.norm=batch"
             )

@@ -4,15 +4,15 @@ The idea of constrained adaptation (Bateson et al. 2019, 2020, 2022: sizes or cl
 quadratic penalty of Kervadec et al. 2019 outside an interval. The bounds are literature figures, never the cohort's.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from pedseg.adaptation.method import Method, Step, shares_of_wt
-from pedseg.errors import PedsegError
+from pedseg.adaptation.method import Interval, Method, Part, Stage, Step, Takes, ramp
 from pedseg.labels import Region
+from pedseg.settings.signature import NotNegative, Share
 
 
 class SizePrior(Method):
@@ -30,25 +30,31 @@ class SizePrior(Method):
 
     Args:
         bounds: lowest and highest plausible mean share of WT, by region (TC, ET).
-        weight_schedule: weight as a function of progress in [0, 1).
+        weight: of the loss at the end of its rise.
+        start: progress in [0, 1) at which the weight begins to rise.
+        end: and at which it is reached.
         fewest_voxels: voxels of WT below which a batch counts nothing.
 
     Raises:
-        PedsegError: bounds are no part of [0, 1], belong to WT, or there are none.
+        SettingError: the weight does not rise.
     """
+
+    stage = Stage.OUTPUTS
+    takes = Takes.OUTPUTS
+    strengths = ("weight",)
 
     def __init__(
         self,
         *,
-        bounds: Mapping[str, Sequence[float]],
-        weight_schedule: Callable[[float], float],
-        fewest_voxels: float = 50.0,
+        bounds: Annotated[dict[Part, Interval], Field(min_length=1)],
+        weight: NotNegative = 1.0,
+        start: Share = 0.2,
+        end: Share = 0.6,
+        fewest_voxels: NotNegative = 50.0,
     ) -> None:
         super().__init__()
-        if not bounds:
-            raise PedsegError("prior.bounds is empty; give tc or et as [low, high]")
-        self.bounds = shares_of_wt("prior.bounds", bounds)
-        self.weight_schedule = weight_schedule
+        self.bounds = {Region(region): interval for region, interval in bounds.items()}
+        self.weight_schedule = ramp(maximum=weight, start=start, end=end)
         self.fewest_voxels = max(1.0, fewest_voxels)
         self.weight = 0.0
 

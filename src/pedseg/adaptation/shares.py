@@ -5,14 +5,25 @@ network's own, which is what the shift has spoilt, but the published one (known 
 """
 
 import math
-from collections.abc import Mapping
+from typing import Annotated
 
 import torch
+from pydantic import AfterValidator, Field
 from torch import Tensor, distributed, nn
 
-from pedseg.errors import PedsegError
 from pedseg.labels import Region
 from pedseg.metrics.histogram import bins_of, histogram, quantile_scalar
+from pedseg.settings.signature import Number
+
+
+def _nested(shares: dict[Region, float]) -> dict[Region, float]:
+    ordered = [shares[region] for region in Region if region in shares]  # from the whole to its parts
+    if ordered != sorted(ordered, reverse=True):
+        raise ValueError("et is part of tc and tc of wt; give no part more")
+    return shares
+
+
+Shares = Annotated[dict[Region, Annotated[Number, Field(gt=0, lt=1)]], AfterValidator(_nested)]
 
 
 class ShareThresholds(nn.Module):
@@ -23,23 +34,17 @@ class ShareThresholds(nn.Module):
     the same thresholds.
 
     Args:
-        shares: mean volume of a region over that of the brain, by region.
+        shares: mean volume of a region over that of the brain, by region, none larger than that of the one around it.
         decay: of what was counted, per step, below 1.
-
-    Raises:
-        PedsegError: a share is not between 0 and 1, a region's is larger than that of the one around it, or nothing
-            would fade.
     """
 
     mass: Tensor
     pending: Tensor
     seen: Tensor
 
-    def __init__(self, shares: Mapping[str, float], *, decay: float) -> None:
+    def __init__(self, shares: Shares, *, decay: float) -> None:
         super().__init__()
-        self.shares = _checked(shares)
-        if decay >= 1:
-            raise PedsegError(f"mean_teacher.decay {decay} lets no count fade; with shares give less than 1")
+        self.shares = {Region(region): share for region, share in shares.items()}
         self.decay = decay
         self.warm_up = math.ceil(round(1 / (1 - decay), 6))  # 1 / (1 - 0.9) is a little more than 10
         self.register_buffer("mass", torch.zeros(len(Region), bins_of()))
@@ -73,14 +78,3 @@ class ShareThresholds(nn.Module):
             for index, region in enumerate(Region)
         ]
         return torch.where(self.seen < self.warm_up, none, torch.stack(values))
-
-
-def _checked(shares: Mapping[str, float]) -> dict[Region, float]:
-    for region, share in shares.items():
-        if region not in set(Region) or not (isinstance(share, int | float) and 0 < share < 1):
-            raise PedsegError(f"mean_teacher.shares.{region}={share}: give wt, tc or et a share of the brain in 0-1")
-    by_region = {Region(region): float(share) for region, share in shares.items()}
-    ordered = [by_region[region] for region in Region if region in by_region]  # from the whole to its parts
-    if ordered != sorted(ordered, reverse=True):
-        raise PedsegError(f"mean_teacher.shares={dict(shares)}: et is part of tc and tc of wt; give no part more")
-    return by_region

@@ -1,13 +1,15 @@
 """Intensity changes far beyond nnU-Net's: the grey values of other scanners and contrasts, the same anatomy."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from pedseg.adaptation.method import Draw, Images, Method, in_range, inside, sent
+from pedseg.adaptation.method import Draw, Images, Method, Stage, Takes, inside, sent
 from pedseg.labels import Domain
+from pedseg.settings.signature import Share
 
 KNOTS = 6  # of the random tone curve
 RANGE = 3.0  # z-scores that the curve spans on either side of 0; beyond it is continued
@@ -25,24 +27,23 @@ class StrongAugmentation(Method):
         probability: that a modality of a sample is changed.
         strength: 0 changes nothing; 1 draws knots with a standard deviation of one z-score, and noise of up to 0.2.
         sides: domains whose images are changed.
-
-    Raises:
-        PedsegError: a value is out of its range.
     """
 
+    stage = Stage.AUGMENTATION
+    takes = Takes.NOTHING
     needs_target = False
     reads_target = False
 
     def __init__(
         self,
         *,
-        probability: float = 0.8,
-        strength: float = 0.5,
-        sides: tuple[Domain, ...] = (Domain.SOURCE, Domain.TARGET),
+        probability: Share = 0.8,
+        strength: Share = 0.5,
+        sides: Annotated[tuple[Domain, ...], Field(min_length=1)] = (Domain.SOURCE, Domain.TARGET),
     ) -> None:
         super().__init__()
-        self.probability = in_range("strong.probability", probability, 0, 1)
-        self.strength = in_range("strong.strength", strength, 0, 1)
+        self.probability = probability
+        self.strength = strength
         self.sides = sides
 
     def change(self, images: Images, draw: Draw) -> Images:

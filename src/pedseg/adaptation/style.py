@@ -4,14 +4,16 @@ Low-frequency amplitudes (Yang and Soatto 2020) or grey-value histograms (Nyúl 
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from pedseg.adaptation.method import LEAST_BRAIN, Draw, Images, Method, in_range, inside
+from pedseg.adaptation.method import LEAST_BRAIN, Draw, Images, Method, Stage, Takes, inside
 from pedseg.labels import Domain
+from pedseg.settings.signature import Number, Share
 
 QUANTILES = 65  # of the histograms
 
@@ -24,11 +26,14 @@ class _Style(Method, ABC):
     takes nor gives a look.
     """
 
+    stage = Stage.STYLE
+    takes = Takes.IMAGES
     reads_target = False
+    strengths = ("probability",)
 
-    def __init__(self, *, probability: float = 0.5) -> None:
+    def __init__(self, *, probability: Share = 0.5) -> None:
         super().__init__()
-        self.probability = in_range("the probability of a change of style", probability, 0, 1)
+        self.probability = probability
 
     @torch.no_grad()
     def change(self, images: Images, draw: Draw) -> Images:
@@ -67,14 +72,11 @@ class FourierStyle(_Style):
         probability: that a source sample is changed.
         beta: half width of the exchanged box of frequencies, as a share of the patch (the paper's β, 0.01-0.09); one
             frequency at least.
-
-    Raises:
-        PedsegError: a value is out of its range.
     """
 
-    def __init__(self, *, probability: float = 0.5, beta: float = 0.05) -> None:
+    def __init__(self, *, probability: Share = 0.5, beta: Annotated[Number, Field(ge=0, le=0.5)] = 0.05) -> None:
         super().__init__(probability=probability)
-        self.beta = in_range("fourier.beta", beta, 0, 0.5)
+        self.beta = beta
 
     def description(self) -> dict[str, Any]:
         """Probability and beta."""
@@ -102,9 +104,6 @@ class HistogramStyle(_Style):
 
     Args:
         probability: that a source sample is changed.
-
-    Raises:
-        PedsegError: the probability is out of its range.
     """
 
     def _restyled(self, image: Tensor, model: Tensor, brain: Tensor, model_brain: Tensor) -> Tensor:

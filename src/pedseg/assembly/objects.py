@@ -95,7 +95,7 @@ def build_module(
         "trainable_parts": config["trained_parts"],
         "channels_last": config["channels_last"],
     }
-    methods = build_methods(config["adaptation"], network)
+    methods = build_methods(config.get("adaptation") or {})
     opposed = _opposed(config["data"])
     if opposed and not methods:
         raise PedsegError(f"data.opposed={opposed} is for a method that tells the sides apart: adaptation=dann")

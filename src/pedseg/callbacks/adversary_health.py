@@ -35,7 +35,7 @@ class AdversaryHealth(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Judge the epoch."""
-        adversary = next((part for part in pl_module.modules() if isinstance(part, DomainAdversary)), None)
+        method, adversary = _adversary(pl_module)
         if adversary is None:
             return
         means = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -47,7 +47,7 @@ class AdversaryHealth(pl.Callback):
                 pl_module.log(f"train/{name}", value)
         if trainer.is_global_zero:
             self._show(trainer, weighted)
-        self._speak(trainer, alpha_max=adversary.alpha_schedule(1.0))
+        self._speak(trainer, alpha_max=adversary.alpha_schedule(1.0), key=f"adaptation.{method}")
 
     def state_dict(self) -> dict[str, Any]:
         """What was seen and said, as plain Python."""
@@ -58,8 +58,8 @@ class AdversaryHealth(pl.Callback):
         self.epochs = [Epoch(*values) for values in state_dict["epochs"]]
         self.said = list(state_dict["said"])
 
-    def _speak(self, trainer: pl.Trainer, *, alpha_max: float) -> None:
-        for finding in judge(self.epochs, alpha_max=alpha_max, limits=self.limits):
+    def _speak(self, trainer: pl.Trainer, *, alpha_max: float, key: str) -> None:
+        for finding in judge(self.epochs, alpha_max=alpha_max, key=key, limits=self.limits):
             if finding.rule not in self.said:
                 self.said.append(finding.rule)
                 if trainer.is_global_zero:
@@ -78,3 +78,9 @@ class AdversaryHealth(pl.Callback):
         draw = done % self.panel_every == 0 or done == trainer.max_epochs
         for logger in loggers:
             log_adversary(logger, values, step=trainer.global_step, history=self.epochs if draw else ())
+
+
+def _adversary(module: pl.LightningModule) -> tuple[str, DomainAdversary | None]:
+    """The first adversary among the methods of a module, and its name."""
+    methods = getattr(module, "methods", {})
+    return next(((name, part) for name, part in methods.items() if isinstance(part, DomainAdversary)), ("", None))

@@ -44,7 +44,7 @@ class LastCheckpoint(Checkpoint):
         if not math.isfinite(loss):
             raise PedsegError(
                 f"the loss of epoch {trainer.current_epoch + 1} is {loss}: training has diverged. {self.path} was not "
-                "written over; lower optimizer.lr or adaptation.lambda_domain, or use trainer.precision=32-true"
+                "written over; lower optimizer.lr or the weight of a method, or use trainer.precision=32-true"
             )
         done = trainer.current_epoch + 1
         if done % self.every_n_epochs and done != trainer.max_epochs:

@@ -10,8 +10,11 @@ from typing import Any
 
 from pedseg.commands.options import USAGE_ERROR, exit_code
 from pedseg.hardware import cores
+from pedseg.settings.history import refuse_moved
 
 LONGEST_NAME = 150
+
+TWICE = re.compile(r"Multiple values for (\S+)\. To override")  # what Hydra says of +group=option
 
 # Overrides that change where or how fast a run happens, not what comes out of it: they are no part of a run's name.
 NOT_IN_RUN_NAME = re.compile(
@@ -114,10 +117,17 @@ def run_hydra(task: Callable[[Any], None], *, config_name: str, arguments: Seque
         OmegaConf.register_new_resolver(f"pedseg.{name}", resolver, replace=True)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions reach the line below instead of Hydra's own handler
     main = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(task)
+
+    def body() -> None:
+        refuse_moved(sys.argv[1:])
+        main()
+
     try:
-        return exit_code(main)
+        return exit_code(body)
     except (HydraException, OmegaConfBaseException) as error:
         cause = error.__cause__ or error
         message = str(error) if str(cause) in str(error) else f"{error}\n{cause}"
+        if twice := TWICE.match(message):
+            message = f"{twice[1]} has a choice already: give {twice[1]}=... without +, or several as {twice[1]}=[a,b]"
         sys.stderr.write(f"pedseg: {message}\n")
         return USAGE_ERROR

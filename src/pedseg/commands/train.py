@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from pedseg.commands.hydra_entry import run_hydra
 from pedseg.errors import PedsegError, ProblemsError
-from pedseg.files import read_json
 from pedseg.hardware import cores
 from pedseg.memory import reused_memory
 from pedseg.runs import RunFolder
@@ -66,7 +65,7 @@ def _train(cfg: "DictConfig", config: dict[str, Any], folder: RunFolder, plans: 
     from pedseg.assembly import build_data, build_module, calibration_target, on_this_machine, select
     from pedseg.inference import Settings
 
-    kept = read_json(folder.config) if folder.config.exists() and not config["overwrite"] else None
+    kept = folder.read_config() if folder.config.exists() and not config["overwrite"] else None
     config = on_this_machine(config, kept, jobs=_jobs_side_by_side())
     if folder.finished.exists() and not config["overwrite"]:
         (folder.begin if plans is None else folder.check)(config, overwrite=False)

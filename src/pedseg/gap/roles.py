@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from pedseg.adaptation import takes_from_target
 from pedseg.reporting.rows import Model
 from pedseg.runs import trained_on_labels
-
-WITHOUT_SIGNAL = {"strong", "dann"}  # methods that take nothing from the target where no gradient is reversed
 
 
 class Role(StrEnum):
@@ -70,14 +69,9 @@ def role_of(models: Mapping[int, Model], children: set[str]) -> Role:
     if any(trained_on_labels(model.config, cohort) for model in models.values() for cohort in children):
         return Role.SUPERVISED
     config = next(iter(models.values())).config
-    adaptation = config.get("adaptation") or {}
-    methods = {name for name, on in (adaptation.get("methods") or {}).items() if on}
-    strength = float(adaptation.get("alpha_max", 1.0)) * float(adaptation.get("lambda_domain", 1.0))
-    reverses = "dann" in methods and strength > 0
     if (config.get("prediction") or {}).get("adapt_steps"):
         return Role.METHOD  # it learns from each target image that it predicts
     if (config.get("calibration") or {}).get("ratios"):
         return Role.METHOD  # its thresholds come from images of the target
-    if not config["data"].get("target") or (methods <= WITHOUT_SIGNAL and not reverses):
-        return Role.CONTROL
-    return Role.METHOD
+    adapts = config["data"].get("target") and takes_from_target(config.get("adaptation") or {})
+    return Role.METHOD if adapts else Role.CONTROL

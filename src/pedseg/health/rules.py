@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from statistics import fmean, median
 
+from pedseg.health.adversary import KEY
 from pedseg.health.epochs import CHANCE, Epoch
 
 
@@ -69,11 +70,13 @@ class Past:
     Attributes:
         epochs: up to the present one, which is the last.
         alpha_max: final strength of the reversal.
+        key: of the adversary in the settings.
         limits: the thresholds.
     """
 
     epochs: Sequence[Epoch]
     alpha_max: float
+    key: str
     limits: Thresholds
 
     @property
@@ -88,24 +91,29 @@ class Past:
         return values if known else []
 
 
-def judge(epochs: Sequence[Epoch], *, alpha_max: float, limits: Thresholds = Thresholds()) -> list[Finding]:
+def judge(
+    epochs: Sequence[Epoch], *, alpha_max: float, key: str = KEY, limits: Thresholds = Thresholds()
+) -> list[Finding]:
     """What there is to say after the last of `epochs`.
 
     Args:
         epochs: all epochs so far, in order.
         alpha_max: final strength of the reversal.
+        key: of the adversary in the settings.
         limits: the thresholds.
     """
-    past = Past(epochs, alpha_max, limits)
+    past = Past(epochs, alpha_max, key, limits)
     said = {name: rule(past) for name, rule in RULES.items()} if epochs else {}
     return [Finding(name, past.now.number, text) for name, text in said.items() if text]
 
 
-def diagnose(epochs: Sequence[Epoch], *, alpha_max: float, limits: Thresholds = Thresholds()) -> list[Finding]:
+def diagnose(
+    epochs: Sequence[Epoch], *, alpha_max: float, key: str = KEY, limits: Thresholds = Thresholds()
+) -> list[Finding]:
     """The first finding of each rule over a whole run, in the order in which they came."""
     first: dict[str, Finding] = {}
     for end in range(1, len(epochs) + 1):
-        for finding in judge(epochs[:end], alpha_max=alpha_max, limits=limits):
+        for finding in judge(epochs[:end], alpha_max=alpha_max, key=key, limits=limits):
             first.setdefault(finding.rule, finding)
     return list(first.values())
 
@@ -118,9 +126,9 @@ def _weak_classifier(past: Past) -> str | None:
         return None
     return (
         f"the domain classifier had at most {max(known):.0%} accuracy while alpha was 0, and "
-        f"{past.limits.warm_accuracy:.0%} is wanted: there is little to reverse yet. Raise adaptation.alpha_start (a "
-        "longer warm-up), adaptation.lambda_domain (it scales the classifier's own steps too) or "
-        "adaptation.classifier.channels"
+        f"{past.limits.warm_accuracy:.0%} is wanted: there is little to reverse yet. Raise {past.key}.alpha_start (a "
+        f"longer warm-up), {past.key}.lambda_domain (it scales the classifier's own steps too) or "
+        f"{past.key}.classifier.channels"
     )
 
 
@@ -133,8 +141,8 @@ def _loss_at_chance(past: Past) -> str | None:
         return None
     return (
         f"L_d has been at ln 2 from the start ({min(losses):.3f} to {max(losses):.3f}): the classifier learns nothing. "
-        "Raise adaptation.lambda_domain (it scales the classifier's steps) or optimizer.lr, or let it read another "
-        "adaptation.decoder_stage"
+        f"Raise {past.key}.lambda_domain (it scales the classifier's steps) or optimizer.lr, or let it read another "
+        f"{past.key}.decoder_stage"
     )
 
 
@@ -144,11 +152,11 @@ def _gradient_vanishes(past: Past) -> str | None:
     if not ratios or median(ratios) >= past.limits.vanishing:
         return None
     losses = [epoch.loss_domain for epoch in past.epochs if not math.isnan(epoch.loss_domain)]
-    advice = "Raise adaptation.lambda_domain or adaptation.alpha_max"
+    advice = f"Raise {past.key}.lambda_domain or {past.key}.alpha_max"
     if losses and losses[-1] < past.limits.no_slope:
-        advice = f"L_d is {losses[-1]:.3f}, too low to have a slope: lower adaptation.classifier.blocks or .channels"
+        advice = f"L_d is {losses[-1]:.3f}, too low to have a slope: lower {past.key}.classifier.blocks or .channels"
     elif losses and losses[-1] > CHANCE - past.limits.chance_band > min(losses):
-        advice = "L_d is back at ln 2, the classifier has given up: lower adaptation.alpha_max, so that it can keep up"
+        advice = f"L_d is back at ln 2, the classifier has given up: lower {past.key}.alpha_max, so that it can keep up"
     return (
         f"the reversed gradient would be {median(ratios):.1g} of the other losses' at the split even at the final "
         f"alpha of {past.alpha_max:g}: the network hardly feels the classifier. {advice}"
@@ -162,7 +170,7 @@ def _gradient_dominates(past: Past) -> str | None:
     return (
         f"the reversed gradient is {median(ratios):.3g} times the other losses' at the split, with alpha "
         f"{past.now.alpha:.2g} of {past.alpha_max:g}: the classifier pulls harder at the features than the labels do. "
-        "Lower adaptation.lambda_domain or adaptation.alpha_max, unless source Dice keeps rising"
+        f"Lower {past.key}.lambda_domain or {past.key}.alpha_max, unless source Dice keeps rising"
     )
 
 
@@ -178,8 +186,8 @@ def _source_dice_falls(past: Past) -> str | None:
         return None
     return (
         f"source validation Dice has fallen from {best:.2f} to {means[-1]:.2f} (means of {width} epochs) with alpha "
-        f"at {past.now.alpha:.2g}: adapting costs the segmentation. Lower adaptation.alpha_max or "
-        "adaptation.lambda_domain, or raise adaptation.alpha_start"
+        f"at {past.now.alpha:.2g}: adapting costs the segmentation. Lower {past.key}.alpha_max or "
+        f"{past.key}.lambda_domain, or raise {past.key}.alpha_start"
     )
 
 
@@ -195,7 +203,7 @@ def _collapse(past: Past) -> str | None:
     source, target = pairs[-1]
     return (
         f"the classifier gives every patch the same answer (recognised: {source:.0%} of the source, {target:.0%} of "
-        "the target): an accuracy of 50 % is a collapse here, no sign of adaptation. Lower adaptation.alpha_max, so "
+        f"the target): an accuracy of 50 % is a collapse here, no sign of adaptation. Lower {past.key}.alpha_max, so "
         "that the classifier can keep up; where alpha is 0, lower optimizer.lr"
     )
 
@@ -208,7 +216,7 @@ def _undisturbed(past: Past) -> str | None:
         return None
     return (
         f"the classifier still recognises {accuracies[-1]:.1%} of the patches with alpha at {past.now.alpha:.2g} of "
-        f"{past.alpha_max:g}: the features have not adapted. Raise adaptation.lambda_domain or adaptation.alpha_max"
+        f"{past.alpha_max:g}: the features have not adapted. Raise {past.key}.lambda_domain or {past.key}.alpha_max"
     )
 
 

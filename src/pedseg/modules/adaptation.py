@@ -16,6 +16,7 @@ from pedseg.modules.gradient_layout import keep_strides
 from pedseg.modules.segmentation import Batch, SegmentationModule
 from pedseg.networks import PARTS, NetworkOutput, SegmentationNetwork
 from pedseg.networks.contract import joined
+from pedseg.settings.signature import below
 
 
 class AdaptationModule(SegmentationModule):
@@ -45,7 +46,7 @@ class AdaptationModule(SegmentationModule):
         channels_last: as in `SegmentationModule`.
 
     Raises:
-        PedsegError: there is no method.
+        PedsegError: there is no method, or one does not fit the network.
     """
 
     def __init__(
@@ -73,8 +74,9 @@ class AdaptationModule(SegmentationModule):
         if not methods:
             raise PedsegError("adaptation without a method; choose one or more, such as adaptation=dann")
         self.methods = nn.ModuleDict(methods)
-        for method in self._methods():
-            method.start(network)
+        for name, method in methods.items():
+            with below(f"adaptation.{name}"):
+                method.start(network)
         self.methods.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         keep_strides(self.methods)
         self.seed = seed

@@ -3,8 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from pedseg.files import read_json
-from pedseg.health import Epoch, Finding, diagnose, epoch_of
+from pedseg.health import Epoch, Finding, adversary_in, diagnose, epoch_of
 from pedseg.reporting.training_log import read_curves
 from pedseg.runs import RunFolder
 
@@ -39,9 +38,12 @@ def watch(run: RunFolder) -> Watched | None:
     epochs = [epoch_of(int(number), {str(name): float(row[name]) for name in row}) for number, row in rows]
     if all(math.isnan(epoch.loss_domain) for epoch in epochs):
         return None
-    config = read_json(run.config) if run.config.exists() else {}
-    settings = config.get("adaptation") or {}
+    adversary = adversary_in(run.read_config()) if run.config.exists() else None
     seen = max((epoch.alpha for epoch in epochs if not math.isnan(epoch.alpha)), default=0.0)
-    findings = diagnose(epochs, alpha_max=float(settings.get("alpha_max", seen)))
-    weight = settings.get("lambda_domain")
-    return Watched(run.path.resolve().name, tuple(epochs), None if weight is None else float(weight), tuple(findings))
+    findings = (
+        diagnose(epochs, alpha_max=adversary.alpha_max, key=adversary.key)
+        if adversary
+        else diagnose(epochs, alpha_max=seen)
+    )
+    weight = adversary.lambda_domain if adversary else None
+    return Watched(run.path.resolve().name, tuple(epochs), weight, tuple(findings))

@@ -95,7 +95,7 @@ def find_members(sources: Sequence[Path], models: Sequence[Model] = ()) -> list[
 def _member(folder: Path, runs: Mapping[Path, Path], names: Mapping[Path, str]) -> Member:
     folders = [RunFolder(run) for run in sorted(runs)]
     records = [read_json(run.validators) for run in folders]
-    config = read_json(folders[0].config) if folders[0].config.exists() else {}
+    config = folders[0].read_config() if folders[0].config.exists() else {}
     root = next(iter(runs.values()))
     finished = {path.parent.resolve() for path in folder.glob("fold_*/finished.json")}
     named = next((names[run] for run in runs if run in names), None)

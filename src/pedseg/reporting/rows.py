@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from pedseg.errors import PedsegError
-from pedseg.files import read_json
 from pedseg.reporting.paper import ORDER, REGIONS, model_name
 from pedseg.runs import RunFolder
 
@@ -136,7 +135,7 @@ def _from_folds(folder: Path, runs: Sequence[RunFolder], *, root: Path) -> Model
     repeated = scores[scores.duplicated(["case", "region"])]
     if len(repeated):
         raise PedsegError(f"{folder}: case {repeated['case'].iloc[0]} is scored by two folds; move one of them away")
-    config = read_json(runs[0].config) if runs[0].config.exists() else {}
+    config = runs[0].read_config() if runs[0].config.exists() else {}
     synthetic = bool(config.get("data", {}).get("synthetic", False))
     return Model(model_name(experiment_name(folder, config, root=root)), scores, tuple(runs), synthetic, config)
 

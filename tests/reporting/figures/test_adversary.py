@@ -27,7 +27,7 @@ def watched(folder: Path, *, epochs: int = 60, shift: float = 0.0) -> Watched:
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "metrics.csv", index=False)
     run = RunFolder(folder)
-    write_json(run.config, {"adaptation": {"alpha_max": 3.0, "lambda_domain": LAMBDA}})
+    write_json(run.config, {"adaptation": {"dann": {"alpha_max": 3.0, "lambda_domain": LAMBDA}}})
     seen = watch(run)
     assert seen is not None
     return seen
