@@ -1,14 +1,21 @@
 """Fixtures shared by all tests."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.exactness import Collector, exact, note_report
 
+if TYPE_CHECKING:
+    from pedseg.runs import RunFolder
+
 __all__ = ["exact"]
+
+Trained = Callable[[str], "RunFolder"]
+FEW = ("fold=1", "trainer.max_epochs=4", "trainer.limit_train_batches=1")  # until every method has its strength
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,3 +82,26 @@ def toy_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     paths = [f"paths.{name}={world / name}" for name in ("adult", "ped", "store")]
     assert prepare(["scale=toy", *paths, "workers=1"]) == 0
     return world
+
+
+@pytest.fixture(scope="session")
+def trained(toy_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Runs of experiments by name: each takes four steps when it is first asked for, after the one it starts from."""
+    from pedseg.runs import RunFolder
+    from tests.composed import experiments
+    from tests.training import train
+
+    runs = tmp_path_factory.mktemp("all runs")
+    done: dict[str, RunFolder] = {}
+
+    def run(name: str) -> RunFolder:
+        if name not in done:
+            config = experiments()[name]
+            if config["init"]["run"]:
+                run(Path(config["init"]["run"]).parent.name)
+            assert train(toy_world, runs, f"experiment={name}", f"run_name={name}", *FEW) == 0, name
+            (folder,) = (runs / name).iterdir()
+            done[name] = RunFolder(folder)
+        return done[name]
+
+    return run

@@ -16,7 +16,7 @@ from pedseg.files import read_json
 from pedseg.inference.checkpoint import read_checkpoint
 from pedseg.runs import RunFolder
 from pedseg.signals import STOPS, Stopped, stoppable
-from tests.commands.test_train import assert_same_bits, rows, spawn, train, weights
+from tests.training import assert_same_bits, rows, spawn, train, weights
 
 EPOCHS = 6
 LONG = (

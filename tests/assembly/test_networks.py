@@ -5,12 +5,10 @@ from typing import Any
 import pytest
 
 from pedseg.assembly import build_module
-from pedseg.commands.hydra_entry import conf_dir
-from tests.assembly.test_objects import _hydra, load
+from tests.assembly.test_objects import load
+from tests.composed import files
 
-__all__ = ["_hydra"]
-
-MODELS = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))
+MODELS = files("model")
 EXPERIMENTS = ("m1_adult", "uda", "uda_norm", "uda_multilevel", "uda_advent", "uda_combined")
 
 

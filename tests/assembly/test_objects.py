@@ -1,32 +1,23 @@
 """Data and modules of whole experiments: who gets labels, and how labelled cohorts are opposed."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from pedseg.assembly import build_data, build_module, select
-from pedseg.commands.hydra_entry import conf_dir, run_name
 from pedseg.data.datamodule import PatchDataModule
 from pedseg.data.selection import Selection
 from pedseg.errors import PedsegError
 from pedseg.modules import AdaptationModule, OpposedModule, SegmentationModule
-
-
-@pytest.fixture(autouse=True)
-def _hydra() -> Iterator[None]:
-    OmegaConf.register_new_resolver("pedseg.run_name", run_name, replace=True)
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        yield
+from tests.composed import NAMED, composed, experiments
 
 
 def load(experiment: str, *overrides: str, store: Path = Path("store")) -> tuple[DictConfig, dict[str, Any]]:
     """Configuration of an experiment, as Hydra has it and in plain Python."""
     chosen = [f"experiment={experiment}", "scale=toy", "fold=0", "data.num_workers=0", f"paths.store='{store}'"]
-    cfg = compose("train", [*chosen, "experiment_name=run", "run_dir=runs", "run_name=run", *overrides])
+    cfg = composed(*NAMED, *chosen, *overrides)
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     return cfg, plain
 
@@ -40,7 +31,7 @@ def cohorts(cases: Any) -> set[str]:
     return {Path(store.folder).name for store, _ in cases}
 
 
-@pytest.mark.parametrize("experiment", ["uda", "uda_released", "uda_norm", "uda_class_ratio"])
+@pytest.mark.parametrize("experiment", [name for name, config in experiments().items() if config["data"]["target"]])
 def test_adaptations_give_the_target_no_label(toy_world: Path, experiment: str) -> None:
     data = made(experiment, store=toy_world / "store")
     assert (cohorts(data.source_cases), cohorts(data.target_cases)) == ({"adult"}, {"ped"})

@@ -13,7 +13,7 @@ import pytest
 from pedseg.commands import train as entry
 from pedseg.planning import Plan
 from pedseg.runs import RunFolder
-from tests.commands.test_train import arguments, train
+from tests.training import arguments, train
 
 HOURS = re.compile(r"^hours +(\S+) on this machine: training (\S+), validation (\S+), prediction (\S+)$", re.MULTILINE)
 

@@ -11,7 +11,7 @@ from pedseg.inference import load_network
 from pedseg.inference.calibration import thresholds_of
 from pedseg.modules import AdaptationModule
 from pedseg.runs import RunFolder
-from tests.commands.test_train import assert_same_bits, rows, train, weights
+from tests.training import assert_same_bits, rows, train, weights
 
 FILES = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))
 MODELS = [name for name in FILES if name not in ("unet", "resenc_l")]  # the latter is resenc_m with other data

@@ -1,11 +1,8 @@
 """The training command, end to end on tiny synthetic cohorts."""
 
-import csv
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,111 +11,42 @@ from typing import Any
 import pytest
 import torch
 
-from pedseg.commands import train as entry
 from pedseg.files import read_json, write_json
 from pedseg.inference.calibration import thresholds_of
 from pedseg.runs import RunFolder
-
-ORDER = (  # models 4-8 after those they start from
-    "m1_adult", "m2_ped", "m3_mixed", "m4_warmup", "m5_seg_layers", "m6_finetune_all", "m7_finetune_encoder",
-    "m8_finetune_decoder", "m1_adult_nods", "m2_ped_nods", "m3_mixed_nods", "m1_adult_fold", "m1_adult_strong",
-    "m1_adult_tent", "m1_adult_calibrated", "m1_adult_tent_calibrated", "m1_adult_strong_calibrated", "uda",
-    "uda_calibrated", "uda_released", "uda_alpha0", "uda_alpha0_batchnorm", "uda_multilevel", "uda_conditional",
-    "uda_convolutional", "uda_advent", "uda_mean_teacher", "uda_class_ratio", "uda_class_ratio_poly",
-    "uda_dann_class_ratio", "uda_entropy_prior", "uda_style", "uda_histogram", "uda_norm", "uda_combined",
-    "uda_released_2024",
-)  # fmt: skip
-EVERY_ADULT = ("m1_adult", "m1_adult_nods")
-
-
-def arguments(world: Path, runs: Path, *overrides: str) -> list[str]:
-    """Command line of a toy run on the cohorts in `world`."""
-    paths = {"adult": world / "adult", "ped": world / "ped", "store": world / "store", "runs": runs}
-    flags = [word for word in overrides if word.startswith("-")]
-    settings = [word for word in overrides if not word.startswith("-")]
-    return [*flags, "scale=toy", *(f"paths.{name}={path}" for name, path in paths.items()), *settings]
-
-
-def train(world: Path, runs: Path, *overrides: str) -> int:
-    """Run the command in this process."""
-    return entry.main([*arguments(world, runs, *overrides), "trainer.enable_progress_bar=false"])
-
-
-def spawn(world: Path, runs: Path, *overrides: str) -> list[str]:
-    """The same as a command of its own."""
-    return [sys.executable, "-m", "pedseg", "train", *arguments(world, runs, *overrides)]
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    state: dict[str, torch.Tensor] = torch.load(RunFolder(folder).checkpoint, weights_only=True)["state_dict"]
-    return state
+from tests.conftest import FEW, Trained
+from tests.training import assert_same_bits, rows, spawn, train, weights
 
 
 def thresholds(folder: Path) -> list[float] | None:
     return thresholds_of(RunFolder(folder).checkpoint)
 
 
-def assert_same_bits(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
-    assert first.keys() == second.keys()
-    for name, value in first.items():
-        torch.testing.assert_close(value, second[name], rtol=0, atol=0, equal_nan=True, msg=name)
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-@pytest.fixture(scope="module")
-def chain(toy_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs folder in which every experiment has trained two steps on fold 1."""
-    runs = tmp_path_factory.mktemp("all runs")
-    for experiment in ORDER:
-        assert train(toy_world, runs, f"experiment={experiment}", "fold=1") == 0, experiment
-    return runs
-
-
-def test_every_experiment_trains_predicts_and_scores(chain: Path) -> None:
-    from pedseg.commands.hydra_entry import conf_dir
-
-    assert set(ORDER) == {path.stem for path in (conf_dir() / "experiment").glob("*.yaml")}
-    for experiment in ORDER:
-        folder = RunFolder(chain / experiment / ("fold_all" if experiment in EVERY_ADULT else "fold_1"))
-        cases = {row["case"] for row in rows(folder.scores)}
-        assert len(rows(folder.scores)) == 3 * len(cases)
-        # the fold's children, or all of them where no child was trained or calibrated on
-        unseen = experiment.startswith("m1") and "calibrated" not in experiment
-        assert len(cases) == (6 if unseen else 1), experiment
-        assert len(list(folder.predictions.glob("*.nii.gz"))) == len(cases)
-        assert read_json(folder.finished) == {"predicted": len(cases), "scored": len(cases)}
-        assert any(row["train/loss"] for row in rows(folder.metrics))
-
-
-def test_frozen_parts_are_bit_identical_and_trained_ones_are_not(chain: Path) -> None:
-    m1, m5 = weights(chain / "m1_adult" / "fold_all"), weights(chain / "m5_seg_layers" / "fold_1")
+def test_frozen_parts_are_bit_identical_and_trained_ones_are_not(trained: Trained) -> None:
+    m1, m5 = weights(trained("m1_adult").path), weights(trained("m5_seg_layers").path)
     frozen = {
         "m5_seg_layers": (m1, ("encoder", "decoder")),
         "m7_finetune_encoder": (m5, ("decoder",)),
         "m8_finetune_decoder": (m5, ("encoder",)),
     }
     for experiment, (before, parts) in frozen.items():
-        after = weights(chain / experiment / "fold_1")
+        after = weights(trained(experiment).path)
         for part in ("encoder", "decoder", "seg_layers"):
             names = [name for name in after if name.startswith(f"network.{part}.") and name.endswith("weight")]
             unchanged = [torch.equal(after[name], before[name]) for name in names]
             assert all(unchanged) if part in parts else not all(unchanged), (experiment, part)
 
 
-def test_control_has_no_reversed_gradient(chain: Path) -> None:
-    control = rows(chain / "uda_alpha0" / "fold_1" / "metrics.csv")
+def test_control_has_no_reversed_gradient(trained: Trained) -> None:
+    control = rows(trained("uda_alpha0").metrics)
     assert {float(row["train/alpha"]) for row in control if row["train/alpha"]} == {0.0}
     assert {float(row["train/gradient_domain"]) for row in control if row["train/gradient_domain"]} == {0.0}
 
 
-def test_a_finished_run_is_not_trained_again(chain: Path, toy_world: Path) -> None:
-    folder = RunFolder(chain / "m2_ped" / "fold_1")
+def test_a_finished_run_is_not_trained_again(trained: Trained, toy_world: Path) -> None:
+    folder = trained("m2_ped")
     before = folder.checkpoint.stat().st_mtime_ns
-    assert train(toy_world, chain, "experiment=m2_ped", "fold=1") == 0
+    assert train(toy_world, folder.path.parents[1], "experiment=m2_ped", *FEW) == 0
     assert folder.checkpoint.stat().st_mtime_ns == before
 
 
@@ -136,17 +64,22 @@ def test_what_a_run_starts_from_must_be_there(
         (["experiment=nonsense"], "nonsense"),
         (["experiment=uda", "data.source.ped=fold"], "both source and target"),
         (["experiment=uda", "data.patch_size=[15,16,16]"], "patch"),
-        (["experiment=uda", "adaptation.decoder_stage=9"], "decoder_stage=9"),
+        (["experiment=uda", "adaptation.dann.decoder_stage=9"], "adaptation.dann.decoder_stage=9"),
         (["experiment=m2_ped", "trained_parts=[head]"], "head"),
         (
             ["experiment=m1_adult_nods", "adaptation=[strong,mean_teacher]"],
             "adaptation=mean_teacher needs an unlabelled",
         ),
-        (["experiment=uda", "adaptation.alpha_start=0.7"], "adaptation.alpha rises from progress 0.7 to 0.7"),
+        (["experiment=uda", "adaptation.dann.alpha_start=0.7"], "adaptation.dann.alpha_start=0.7: the rise ends at"),
         (["experiment=uda", "+data.opposed=[ped]"], "give data.source.ped=fold"),
         (["experiment=uda_released_2024", "data.source.ped=null"], "give data.source.ped=fold"),
         (["experiment=uda_released_2024", "adaptation=none"], "data.opposed=['ped'] is for a method"),
-        (["experiment=uda", "adaptation=norm"], "give model.norm=batch"),
+        (["experiment=uda", "adaptation=norm"], "adaptation.norm: it adapts the statistics of batch norms"),
+        (["experiment=uda", "adaptation.dann._target_=os.system"], "adaptation.dann._target_=os.system is no subclass"),
+        (["experiment=uda", "adaptation.lambda_domain=1"], "give adaptation.dann.lambda_domain=1"),
+        (["experiment=uda", "adaptation.methods.dann=false"], "methods are switched off by ~adaptation.dann"),
+        (["experiment=uda", "+adaptation=strong"], "adaptation has a choice already: give adaptation=... without +"),
+        (["experiment=uda", "~adaptation.dann", "+adaptation.mine={}"], "adaptation.mine has no _target_"),
         (["experiment=uda", "adaptation=class_ratio", "adaptation.mean_teacher.shares.et=0.5"], "give no part more"),
         (["experiment=m1_adult_tent", "prediction.adapt_rate=0"], "adapt_rate 0 must be above 0"),
         (["experiment=m1_adult_fold", "calibration=published"], "calibration.target=[ped]"),
@@ -163,30 +96,6 @@ def test_mistakes_end_before_training(
     assert train(toy_world, tmp_path, *overrides) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.rglob("last.ckpt"))
-
-
-# The last epoch lies behind progress 0.5, at which the latest method begins.
-STEPS = ("trainer.limit_train_batches=5", "trainer.max_epochs=4", "trainer.limit_val_batches=0")
-
-
-@pytest.mark.parametrize("experiment", ["uda", "uda_norm", "uda_combined", "uda_calibrated"])
-def test_target_labels_do_not_exist_for_uda(toy_world: Path, tmp_path: Path, experiment: str) -> None:
-    """The claim from outside: twenty steps with and without the target's labels on disk give the same bits."""
-    blind = tmp_path / "blind world"
-    shutil.copytree(toy_world, blind)
-    hidden = [*(blind / "ped").rglob("*seg*"), *(blind / "store" / "ped").rglob("label*")]
-    hidden += (blind / "store" / "ped").rglob("foreground*")
-    assert len(hidden) == 3 * 6
-    for path in hidden:
-        path.unlink()
-    assert train(toy_world, tmp_path / "with", f"experiment={experiment}", *STEPS) == 0
-    assert train(blind, tmp_path / "without", f"experiment={experiment}", *STEPS) == 0
-    name = f"{experiment}/" + ",".join(sorted(STEPS)) + "/fold_0"
-    assert_same_bits(weights(tmp_path / "with" / name), weights(tmp_path / "without" / name))
-    assert thresholds(tmp_path / "with" / name) == thresholds(tmp_path / "without" / name)
-    assert bool(thresholds(tmp_path / "with" / name)) == ("calibrated" in experiment)
-    assert RunFolder(tmp_path / "with" / name).scores.exists()
-    assert read_json(RunFolder(tmp_path / "without" / name).finished) == {"predicted": 2, "scored": 0}
 
 
 @pytest.mark.parametrize(
@@ -312,10 +221,10 @@ def test_other_settings_do_not_continue_a_run(
 
 
 def test_sweep_gives_each_job_its_folder(toy_world: Path, tmp_path: Path) -> None:
-    swept = ["-m", "experiment=uda", "adaptation.alpha_max=1,3", "adaptation.lambda_domain=0.1"]
+    swept = ["-m", "experiment=uda", "adaptation.dann.alpha_max=1,3", "adaptation.dann.lambda_domain=0.1"]
     assert train(toy_world, tmp_path, *swept) == 0
     for alpha in (1, 3):
-        folder = tmp_path / "uda" / f"adaptation.alpha_max={alpha},adaptation.lambda_domain=0.1" / "fold_0"
+        folder = tmp_path / "uda" / f"adaptation.dann.alpha_max={alpha},adaptation.dann.lambda_domain=0.1" / "fold_0"
         assert RunFolder(folder).scores.exists()
 
 
@@ -378,7 +287,7 @@ def test_two_processes_train_what_one_does(toy_world: Path, tmp_path: Path) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_launchers(toy_world: Path, tmp_path: Path, launcher: str) -> None:
-    swept = ["-m", f"hydra/launcher={launcher}", "experiment=uda", "adaptation.alpha_max=1,3"]
+    swept = ["-m", f"hydra/launcher={launcher}", "experiment=uda", "adaptation.dann.alpha_max=1,3"]
     run(spawn(toy_world, tmp_path, *swept))
     assert len(list(tmp_path.rglob("scores.csv"))) == 2
 

@@ -9,9 +9,9 @@ import pytest
 
 from pedseg.files import read_json
 from pedseg.runs import RunFolder
-from tests.commands.test_train import assert_same_bits, spawn, train, weights
 from tests.slurm import commands
 from tests.test_signals import EPOCHS, LONG, NAME, running, wait_for, wait_for_text
+from tests.training import assert_same_bits, spawn, train, weights
 
 CLUSTER = (
     "-m", "cluster=slurm", "cluster.hours=1.5", "cluster.cores=1", "cluster.gpus=0", "cluster.memory_gb=8",
