@@ -103,3 +103,13 @@ def test_bad_settings_are_refused() -> None:
         made(StrongAugmentation, sides=["children"])
     with pytest.raises(PedsegError, match=r"m\.sides=\[\]"):
         made(StrongAugmentation, sides=[])
+
+
+def test_a_modality_that_a_sample_lacks_stays_absent() -> None:
+    images = brainy(2)
+    images[0, 2] = 0
+    changed = strongly_augmented(images, DRAW, purpose="x", probability=1.0, strength=1.0)
+    assert not changed[0, 2].any()
+    whole = strongly_augmented(brainy(2), DRAW, purpose="x", probability=1.0, strength=1.0)
+    assert torch.equal(changed[0, [0, 1, 3]], whole[0, [0, 1, 3]])
+    assert torch.equal(changed[1], whole[1])

@@ -140,3 +140,15 @@ def test_settings() -> None:
         made(FourierStyle, beta=0.7)
     with pytest.raises(PedsegError, match=r"m\.probability=2"):
         made(HistogramStyle, probability=2)
+
+
+@pytest.mark.parametrize("style", METHODS)
+def test_a_modality_that_a_sample_lacks_neither_takes_nor_gives_a_look(style: Any) -> None:
+    source, target = brainy(1), brainy(1, seed=1)
+    source[0, 1], target[0, 2] = 0, 0
+    ours = restyled(style(probability=1.0), source, target)[0]
+    assert not ours[1].any()
+    assert torch.equal(ours[2], source[0, 2])
+    whole = restyled(style(probability=1.0), brainy(1), brainy(1, seed=1))[0]
+    assert torch.equal(ours[[0, 3]], whole[[0, 3]])
+    assert not torch.equal(ours[0], source[0, 0])

@@ -198,6 +198,11 @@ def inside(images: Tensor) -> Tensor:
     return (images != 0).any(1, keepdim=True)
 
 
+def present(images: Tensor) -> Tensor:
+    """Which modalities (n, modalities, 1, 1, 1) of images are there: one that a sample lacks is 0 everywhere."""
+    return (images != 0).flatten(2).any(2)[..., None, None, None]
+
+
 def brain_mean(values: Tensor, brain: Tensor) -> Tensor:
     """Mean over samples of the means of `values` (n, C, D, H, W) over the voxels of `brain` (n, 1, D, H, W), a scalar.
 

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from pedseg.adaptation.method import Draw, Images, Method, Stage, Takes, inside, sent
+from pedseg.adaptation.method import Draw, Images, Method, Stage, Takes, inside, present, sent
 from pedseg.labels import Domain
 from pedseg.settings.signature import Share
 
@@ -79,7 +79,7 @@ def strongly_augmented(images: Tensor, draw: Draw, *, purpose: str, probability:
                 values.copy_(apply_curve(values, curve))
                 generator = torch.Generator(values.device).manual_seed(seed)
                 values.add_(torch.randn(values.shape, generator=generator, device=values.device), alpha=noise)
-    return changed.mul_(inside(images))
+    return changed.mul_(inside(images) & present(images))
 
 
 def tone_curve(rng: np.random.Generator, *, strength: float) -> list[float]:

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from pedseg.adaptation.method import LEAST_BRAIN, Draw, Images, Method, Stage, Takes, inside
+from pedseg.adaptation.method import LEAST_BRAIN, Draw, Images, Method, Stage, Takes, inside, present
 from pedseg.labels import Domain
 from pedseg.settings.signature import Number, Share
 
@@ -23,7 +23,7 @@ class _Style(Method, ABC):
 
     Where the target has fewer samples they take turns. Patches are drawn independently, so this pairs at random, and
     with batches shared evenly by several processes in the same way as in one. A patch with hardly any brain neither
-    takes nor gives a look.
+    takes nor gives a look, nor does a modality that a sample lacks.
     """
 
     stage = Stage.STYLE
@@ -42,6 +42,7 @@ class _Style(Method, ABC):
             return images
         source, target = images[Domain.SOURCE].clone(), images[Domain.TARGET]
         brains, models = inside(source), inside(target)
+        ours, theirs = present(source), present(target)
         for index, image in enumerate(source):
             place = index % len(target)
             fires = draw.stream(type(self).__name__, sample=index, samples=len(source)).random() < self.probability
@@ -49,7 +50,7 @@ class _Style(Method, ABC):
             if fires:
                 restyled = self._restyled(image.float(), target[place].float(), brain[0], model_brain[0])
                 enough = torch.minimum(brain.float().mean(), model_brain.float().mean()) >= LEAST_BRAIN
-                image.copy_(torch.where(enough, restyled * brain, image))
+                image.copy_(torch.where(enough & ours[index] & theirs[place], restyled * brain, image))
         return {**images, Domain.SOURCE: source}
 
     @abstractmethod
