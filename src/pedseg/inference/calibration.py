@@ -106,7 +106,7 @@ def thresholds_of(checkpoint: Path) -> list[float] | None:
 
 
 def write_thresholds(checkpoint: Path, thresholds: Sequence[float], *, output: Path | None = None) -> None:
-    """Give the network in a checkpoint of a run its thresholds (`pedseg.networks.UNet`); its tensors stay as they are.
+    """Give the network in a checkpoint of a run its thresholds (`calibrate`); its tensors stay as they are.
 
     Args:
         checkpoint: to read.
