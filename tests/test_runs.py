@@ -61,6 +61,18 @@ def test_a_run_of_before_there_were_kinds_of_networks_goes_on_with_the_first(tmp
         folder.begin(changed(model={"name": "residual_unet", "norm": "batch"}), overwrite=False)
 
 
+def test_a_run_of_before_methods_had_their_settings_below_their_names_goes_on(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    dann = {"alpha_max": 3.0, "classifier": {"blocks": 3}}
+    folder.begin(changed(adaptation={"methods": {"dann": True}, **dann}), overwrite=False)
+    own = {"_target_": "pedseg.adaptation.DomainAdversary", **dann}
+    with pytest.raises(PedsegError, match=r"adaptation\.dann\.alpha_max: was 3\.0, now 5\.0"):
+        folder.begin(changed(adaptation={"dann": {**own, "alpha_max": 5.0}}), overwrite=False)
+    now = changed(adaptation={"dann": own}, domain_classifier={"blocks": 3})
+    folder.begin(now, overwrite=False)
+    assert folder.read_config() == read_json(folder.config) == now
+
+
 def test_another_run_is_refused_and_harms_nothing(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.begin(CONFIG, overwrite=False)

@@ -17,23 +17,21 @@ import time
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
 from lightning.pytorch import Callback, LightningModule, Trainer
 from omegaconf import OmegaConf
 from torch.utils.data import DataLoader
 
 from pedseg.assembly import build_module
 from pedseg.callbacks import AdversaryHealth, EpochLine, StepTimer
-from pedseg.commands.hydra_entry import conf_dir, run_name
 from pedseg.hardware import describe_machine, fast_precision
 from pedseg.inference import Settings
 from pedseg.inference.sliding_window import sliding_window_logits
 from pedseg.inference.tent import adapted
 from pedseg.modules import SegmentationModule
+from tests import composed
 
 SUPERVISED, PLAIN = "m3_mixed_nods", "uda"
 TENT = "m1_adult_tent"
-SAME_STEP = ("uda_calibrated", "uda_released_2024")  # as another's, or with two labelled sides
 TWICE = 2.0
 REASONS = {
     "uda_advent": "its classifier reads maps of full size, 8 times the voxels of the stage that uda's reads",
@@ -58,9 +56,12 @@ class Steps(Callback):
 
 
 def experiments() -> list[str]:
-    """The supervised step, the plain one, and every other experiment that adapts while it trains."""
-    adapting = sorted(path.stem for path in (conf_dir() / "experiment").glob("uda_*.yaml"))
-    return [SUPERVISED, PLAIN, "m1_adult_strong", *(name for name in adapting if name not in SAME_STEP), TENT]
+    """The supervised step, the plain one, and every other that methods make; of equal ones the first by name."""
+    steps: dict[str, str] = {}
+    for name, config in composed.experiments().items():
+        if config["adaptation"] and not config["data"].get("opposed"):
+            steps.setdefault(repr((config["adaptation"], config["model"])), name)
+    return [SUPERVISED, PLAIN, *(name for name in steps.values() if name != PLAIN), TENT]
 
 
 def build(experiment: str, arguments: argparse.Namespace) -> SegmentationModule:
@@ -68,9 +69,7 @@ def build(experiment: str, arguments: argparse.Namespace) -> SegmentationModule:
     size = ",".join(map(str, arguments.size))
     overrides = ["scale=demo", f"experiment={experiment}", f"data.patch_size=[{size}]"]
     overrides += [f"model.base_features={arguments.base_features}", f"model.max_features={8 * arguments.base_features}"]
-    OmegaConf.register_new_resolver("pedseg.run_name", run_name, replace=True)
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("train", [*overrides, "experiment_name=bench", "run_name=bench", "run_dir=bench"])
+    cfg = composed.composed(*composed.NAMED, *overrides)
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
     torch.manual_seed(0)
     return build_module(cfg, settings, spacing_mm=(1.0, 1.0, 1.0))
@@ -82,7 +81,8 @@ def make_batch(experiment: str, arguments: argparse.Namespace) -> dict[str, Any]
     images = torch.randn(arguments.batch, 4, *arguments.size, generator=generator)
     images[..., : arguments.size[-1] // 4] = 0
     labels = (torch.rand(arguments.batch, 3, *arguments.size, generator=generator) > 0.9).float()
-    half = arguments.batch // 2 if experiment.startswith("uda") else arguments.batch
+    adapts = composed.experiments()[experiment]["data"]["target"]
+    half = arguments.batch // 2 if adapts else arguments.batch
     batch: dict[str, Any] = {"source": {"image": images[:half], "label": labels[:half]}}
     return batch | ({"target": {"image": images[half:]}} if half < arguments.batch else {})
 
@@ -121,7 +121,7 @@ def measure(arguments: argparse.Namespace) -> None:
 
 def memory_of(name: str) -> float:
     """MiB by which a step makes a fresh process grow."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--growth", "--only", name]
+    command = [sys.executable, "-m", "tests.benchmarks.bench_methods", *sys.argv[1:], "--growth", "--only", name]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     return float(json.loads(lines[-1]))
 

@@ -190,6 +190,8 @@ def test_roles(tmp_path: Path) -> None:
     write_bounds(tmp_path)
     write_run(tmp_path, "uda", HALF, data=ADAPTS, adaptation=DANN)
     write_run(tmp_path, "uda_alpha0", LOW, data=ADAPTS, adaptation={"dann": {**ADVERSARY, "alpha_max": 0.0}})
+    before = {"methods": {"dann": True, "strong": True, "prior": False}, "alpha_max": 0.0, "lambda_domain": 0.01}
+    write_run(tmp_path, "uda_alpha0_before", LOW, data=ADAPTS, adaptation={**before, "strong": {}})
     write_run(tmp_path, "m1_adult_strong", LOW, adaptation={"strong": STRONG})
     write_run(tmp_path, "m1_adult_nods", LOW)
     write_run(tmp_path, "m1_adult_tent", LOW, prediction={"adapt_steps": 10})
@@ -208,6 +210,7 @@ def test_roles(tmp_path: Path) -> None:
         ("m1_adult_nods", Role.CONTROL),
         ("m1_adult_strong", Role.CONTROL),
         ("uda_alpha0", Role.CONTROL),
+        ("uda_alpha0_before", Role.CONTROL),
         ("m1_adult_calibrated", Role.METHOD),
         ("m1_adult_tent", Role.METHOD),
         ("uda", Role.METHOD),
