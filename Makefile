@@ -9,7 +9,7 @@ JOBS ?= 2
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format bench peers exactness memory gpu benchmark confirmation clean
+.PHONY: help setup demo test test-all lint format bench peers exactness memory tables gpu benchmark confirmation clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ exactness: $(STAMP)  ## Compare with every peer and write docs/exactness.md (mak
 
 memory: $(STAMP)  ## Write docs/memory.md: memory of a step and a prediction, computed and measured
 	"$(BIN)/python" -m tests.memory_page
+
+tables: $(STAMP)  ## Write the tables of experiments and methods in README.md and docs/ from the first comments of conf/
+	"$(BIN)/python" -m tests.config_tables
 
 gpu: $(STAMP)  ## Measure on a GPU against nnU-Net (make peers first), and run the tests that need one
 	@"$(BIN)/python" -m tests.benchmarks.gpu --output gpu.md; measured=$$?; [ $$measured -ne 2 ] || exit 2; \
