@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "pedseg"
 LARGEST_ROOM = 0.15  # of the lines of code
 LONGEST = 20  # lines of code that nine functions in ten do not exceed
-ELSEWHERE = {"benchmarks", "devices", "slurm"}  # tests of the whole, on other machines or against peers
+ELSEWHERE = {"benchmarks", "devices", "extension", "slurm"}  # of the whole, on other machines, against peers, of others
 
 
 def modules() -> Iterator[tuple[Path, ast.Module]]:
