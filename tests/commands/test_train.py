@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from pedseg.callbacks import LastCheckpoint
 from pedseg.files import read_json, write_json
 from pedseg.inference.calibration import thresholds_of
 from pedseg.runs import RunFolder
@@ -152,6 +153,23 @@ def test_resume_after_kill_is_exact(toy_world: Path, tmp_path: Path) -> None:
     assert_same_bits(weights(folder.path), weights(tmp_path / "whole" / name))
     epochs = [row["epoch"] for row in rows(folder.metrics) if row["train/loss"]]
     assert epochs == ["0", "1", "2", "3", "4", "5"]
+
+
+def test_curves_are_written_before_the_checkpoint_of_their_epoch(
+    toy_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a run that is killed between the two goes on without them."""
+    write, seen = LastCheckpoint._write, list[str]()
+
+    def watched(callback: LastCheckpoint) -> None:
+        if callback.unwritten is not None:
+            curves = rows(callback.path.parents[1] / "metrics.csv")
+            seen.append([row["epoch"] for row in curves if row["train/loss"]][-1])
+        write(callback)
+
+    monkeypatch.setattr(LastCheckpoint, "_write", watched)
+    assert train(toy_world, tmp_path, "experiment=uda", "trainer.max_epochs=3") == 0
+    assert seen == ["0", "1", "2"]
 
 
 def test_a_cpu_held_to_avx2_trains_in_float32_and_the_run_stays_in_it(toy_world: Path, tmp_path: Path) -> None:

@@ -3,8 +3,6 @@
 import io
 import logging
 import math
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
@@ -21,8 +19,9 @@ class LastCheckpoint(Checkpoint):
     """Write ``checkpoints/last.ckpt`` every few epochs and after the last one, atomically.
 
     No metric is looked at: the last epoch is the one that is used (nnU-Net's choice), so nothing can leak into a
-    selection. Epochs in between are kept in memory (250 MB for nnU-Net's BraTS network with momentum) and written when
-    the run ends early, by a signal, a scheduler or an error that is not one of its settings: no finished epoch is lost.
+    selection. Rank 0 keeps the last epoch in memory (250 MB for nnU-Net's BraTS network with momentum) and writes
+    it when the run ends early, by a signal, a scheduler or an error that is not one of its settings: no finished epoch
+    is lost. A checkpoint is written after the curves of its epoch, so that curves are never behind it.
 
     Args:
         folder: the run's folder.
@@ -33,9 +32,10 @@ class LastCheckpoint(Checkpoint):
         self.path = folder.checkpoint
         self.every_n_epochs = every_n_epochs
         self.unwritten: bytes | None = None
+        self.due = False
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write when it is due; all ranks take part, rank 0 puts the file in place.
+        """Keep the epoch on rank 0; Lightning writes its curves after this, and the checkpoint follows them.
 
         Raises:
             PedsegError: the loss of the epoch is not finite; the checkpoint before stays.
@@ -46,25 +46,36 @@ class LastCheckpoint(Checkpoint):
                 f"the loss of epoch {trainer.current_epoch + 1} is {loss}: training has diverged. {self.path} was not "
                 "written over; lower optimizer.lr or the weight of a method, or use trainer.precision=32-true"
             )
+        if trainer.is_global_zero:
+            self.unwritten = _serialised(trainer)
         done = trainer.current_epoch + 1
-        if done % self.every_n_epochs and done != trainer.max_epochs:
-            self.unwritten = _serialised(trainer) if trainer.is_global_zero else None
-            return
-        self.unwritten = None
-        with atomic_path(self.path) if trainer.is_global_zero else _elsewhere(self.path) as temporary:
-            trainer.save_checkpoint(temporary)
+        self.due = done % self.every_n_epochs == 0 or done == trainer.max_epochs
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the epoch before if it is due: its curves are on the disk by now."""
+        if self.due:
+            self._write()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the last epoch, also where the training ends early; the other ranks read it from here on."""
+        self._write()
+        trainer.strategy.barrier("last checkpoint")
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Write the last finished epoch, unless the run has refused to go on (a loss that is no number)."""
         if isinstance(exception, PedsegError) or not trainer.is_global_zero:
             return
-        if self.unwritten is not None:
-            with atomic_path(self.path) as temporary:
-                temporary.write_bytes(self.unwritten)
+        self._write()
         if self.path.exists():
             log.info("%s holds the last finished epoch", self.path)
         else:
             log.info("no epoch was finished")
+
+    def _write(self) -> None:
+        if self.unwritten is not None:
+            with atomic_path(self.path) as temporary:
+                temporary.write_bytes(self.unwritten)
+        self.unwritten, self.due = None, False
 
 
 def _serialised(trainer: pl.Trainer) -> bytes:
@@ -72,8 +83,3 @@ def _serialised(trainer: pl.Trainer) -> bytes:
     buffer = io.BytesIO()
     torch.save(trainer._checkpoint_connector.dump_checkpoint(weights_only=False), buffer)
     return buffer.getvalue()
-
-
-def _elsewhere(path: Path) -> AbstractContextManager[Path]:
-    """What the other ranks hand to `save_checkpoint`, which writes on rank 0 alone."""
-    return nullcontext(path)
