@@ -70,8 +70,9 @@ exactness: $(STAMP)  ## Compare with every peer and write docs/exactness.md (mak
 memory: $(STAMP)  ## Write docs/memory.md: memory of a step and a prediction, computed and measured
 	"$(BIN)/python" -m tests.memory_page
 
-tables: $(STAMP)  ## Write the tables of experiments and methods in README.md and docs/ from the first comments of conf/
+tables: $(STAMP)  ## Write the tables of experiments and methods in README.md and docs/, and docs/configuration.md, from conf/
 	"$(BIN)/python" -m tests.config_tables
+	"$(BIN)/python" -m pedseg.settings > docs/configuration.md
 
 gpu: $(STAMP)  ## Measure on a GPU against nnU-Net (make peers first), and run the tests that need one
 	@"$(BIN)/python" -m tests.benchmarks.gpu --output gpu.md; measured=$$?; [ $$measured -ne 2 ] || exit 2; \

@@ -13,8 +13,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from pedseg.adaptation import methods_of
-from pedseg.commands.hydra_entry import conf_dir
 from pedseg.reporting.paper import EXPERIMENTS as OF_THE_PAPER
+from pedseg.settings.conf import conf_dir
 from tests.composed import experiments
 from tests.methods import EVERY, settings_of
 

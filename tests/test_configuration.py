@@ -5,13 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
-from pedseg.commands.hydra_entry import overrides_last, run_name
+from pedseg.commands.hydra_entry import overrides_last
 from pedseg.commands.options import exit_code
 from pedseg.errors import PedsegError
-from pedseg.runs import flatten
-from tests.composed import composed, files
+from pedseg.settings.names import deciding, run_name
+from tests.composed import composed, files, settings
 
 
 @pytest.mark.parametrize(
@@ -38,10 +37,7 @@ def test_long_run_names_stay_short_and_apart() -> None:
 
 def changes(first: str, second: str) -> set[str]:
     """Settings in which two experiments differ."""
-    one, other = (
-        flatten(OmegaConf.to_container(composed(f"experiment={name}"), resolve=False))  # type: ignore[arg-type]
-        for name in (first, second)
-    )
+    one, other = (deciding(settings(f"experiment={name}")) for name in (first, second))
     return {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
 
 

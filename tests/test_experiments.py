@@ -12,19 +12,22 @@ from omegaconf import OmegaConf
 
 from pedseg.adaptation import methods_of
 from pedseg.callbacks import LastCheckpoint
-from pedseg.commands.hydra_entry import conf_dir
 from pedseg.files import read_json
 from pedseg.gap.roles import Role, role_of
 from pedseg.inference.calibration import thresholds_of
 from pedseg.reporting.paper import EXPERIMENTS as OF_THE_PAPER
 from pedseg.reporting.rows import Model
-from pedseg.runs import RunFolder, flatten, trained_on_labels
+from pedseg.runs import RunFolder, trained_on_labels
+from pedseg.settings.conf import conf_dir
+from pedseg.settings.names import deciding
+from pedseg.settings.run import RunSettings
 from tests.composed import composed, experiments, files
 from tests.conftest import FEW, Trained
 from tests.training import assert_same_bits, rows, train, weights
 
 EXPERIMENTS = files("experiment")
 CONFIGS = experiments()
+RUNS = {name: RunSettings.of(config) for name, config in CONFIGS.items()}
 
 
 def labelled(config: Mapping[str, Any]) -> set[str]:
@@ -50,7 +53,7 @@ def test_every_model_of_the_paper_is_there() -> None:
 def test_it_is_given_no_label_of_what_it_adapts_to(name: str) -> None:
     config = CONFIGS[name]
     assert not labelled(config) & unlabelled(config)
-    assert not any(trained_on_labels(config, cohort) for cohort in unlabelled(config))
+    assert not any(trained_on_labels(RUNS[name], cohort) for cohort in unlabelled(config))
     needing = [method for method in methods_of(config["adaptation"]).values() if method.needs_target]
     assert bool(needing) == bool(config["data"]["target"] or config["data"].get("opposed"))
 
@@ -58,7 +61,7 @@ def test_it_is_given_no_label_of_what_it_adapts_to(name: str) -> None:
 @pytest.mark.parametrize("name", ADAPTING)
 def test_whatever_adapts_is_comparable_with_the_papers_model(name: str) -> None:
     """Data, network, steps and optimizer are the same; only what belongs to a way to adapt or to predict differs."""
-    own, model = (flatten(CONFIGS[other]) for other in (name, "uda"))
+    own, model = (deciding(RUNS[other]) for other in (name, "uda"))
     different = {key for key in own.keys() | model.keys() if own.get(key) != model.get(key)}
     parts = ("adaptation.", "calibration.", "lr_schedule.", "loss.", "prediction.", "model.norm")
     assert not [key for key in different if not key.startswith(parts)]
@@ -81,9 +84,7 @@ def test_every_section_of_a_file_changes_something(name: str) -> None:
 
 def test_supervised_controls_and_methods_are_told_apart() -> None:
     """By what their methods declare, and by the labels that they are given."""
-    roles = {
-        name: role_of({0: Model(name, pd.DataFrame(), config=config)}, {"ped"}) for name, config in CONFIGS.items()
-    }
+    roles = {name: role_of({0: Model(name, pd.DataFrame(), settings=run)}, {"ped"}) for name, run in RUNS.items()}
     for name, config in CONFIGS.items():
         assert (roles[name] is Role.SUPERVISED) == ("ped" in labelled(config))
         opposed = set(config["data"].get("opposed") or ())

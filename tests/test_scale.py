@@ -22,9 +22,9 @@ from pedseg.data.cohorts import cases_of
 from pedseg.evaluation.pairing import Pair
 from pedseg.evaluation.postprocessing.keep_largest import HeldOut
 from pedseg.evaluation.postprocessing.runs import pool
-from pedseg.files import write_json
 from pedseg.labels import get_convention
 from tests.builders import AFFINE, write_case
+from tests.composed import write_config
 
 SIZES = (5, 10, 20)  # cases of each cohort
 SHAPE = (12, 11, 10)
@@ -71,7 +71,7 @@ def write_world(world: Path, cases: int) -> None:
     pd.DataFrame(rows).to_csv(fold / "scores.csv", index=False)
     cohort_settings = {"folder": str(world / "PED"), "labelled": True, "convention": "brats2023"}
     data = {"synthetic": True, "evaluation": "ped", "cohorts": {"ped": cohort_settings}, "target": ["ped"]}
-    write_json(fold / "config.json", {"run_name": "uda", "data": data})
+    write_config(fold, run_name="uda", data=data)
 
 
 def start_training(store: Path, children: Path) -> None:

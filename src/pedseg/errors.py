@@ -11,6 +11,10 @@ class PedsegError(Exception):
     """
 
 
+class StoppedEarlyError(Exception):
+    """A run has ended before its last epoch because it was asked to; the same command without that continues."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong with one case, a row of the integrity table.

@@ -7,54 +7,15 @@ postprocessing.json beside them. Validation adds validators.json and validators.
 """
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pedseg.errors import PedsegError
-from pedseg.files import read_json, write_json
-from pedseg.settings.history import lifted
+from pedseg.files import write_json
 
-# Where and how fast a run happens; a run may continue with other values of these.
-NOT_SETTINGS = (
-    "paths", "logger", "callbacks", "overwrite", "run_dir", "run_name", "experiment_name", "data.store",
-    "data.num_workers", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy",
-    "trainer.enable_progress_bar", "trainer.log_every_n_steps", "trainer.default_root_dir", "init.run", "init.command",
-    "machine", "cluster",
-    "domain_classifier",  # what it gives to methods is among their settings
-)  # fmt: skip
-LATER = {"model.name": "unet"}  # settings that runs of before did not have, at the value that they all went by
-TEST_TIME = ("prediction.adapt_steps", "prediction.adapt_rate")
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn nested mappings into one with dotted keys; lists stay values."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{name}."))
-        else:
-            flat[name] = value
-    return flat
-
-
-def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a run's configuration that decides what comes out of it, with dotted keys.
-
-    Where nothing adapts at test time that leaves no trace: the rate has no effect, and runs of before there was
-    test-time adaptation go on; so do those of before a setting of `LATER`, which is left out at its first value.
-    """
-    flat = flatten(config)
-    without_effect = NOT_SETTINGS if flat.get("prediction.adapt_steps") else (*NOT_SETTINGS, *TEST_TIME)
-    return {
-        key: value
-        for key, value in flat.items()
-        if LATER.get(key, ...) != value
-        and not any(key == name or key.startswith(f"{name}.") for name in without_effect)
-        and not (key.startswith("data.cohorts.") and key.endswith(".folder"))
-    }
+if TYPE_CHECKING:  # names of files are known without settings
+    from pedseg.settings.stored import Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +37,11 @@ class RunFolder:
     def checkpoint(self) -> Path:
         """The last checkpoint, the one that is used for inference (nnU-Net's choice)."""
         return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def log(self) -> Path:
+        """What the training has said."""
+        return self.path / "train.log"
 
     @property
     def metrics(self) -> Path:
@@ -122,28 +88,20 @@ class RunFolder:
         """Marker, written last."""
         return self.path / "finished.json"
 
-    def read_config(self) -> dict[str, Any]:
-        """The resolved configuration, with the present names of settings.
-
-        Raises:
-            PedsegError: it is absent or damaged.
-        """
-        return lifted(read_json(self.config))
-
-    def begin(self, config: Mapping[str, Any], *, overwrite: bool) -> None:
-        """Claim the folder for a run with this configuration.
+    def begin(self, settings: "Stored", *, overwrite: bool) -> None:
+        """Claim the folder for a run with these settings.
 
         A folder that holds the same run is continued. Only rank 0 may call this.
 
         Raises:
             PedsegError: the folder holds a run with other settings.
         """
-        self.check(config, overwrite=overwrite)
+        self.check(settings, overwrite=overwrite)
         if overwrite:
             self._clear()
-        write_json(self.config, config)
+        write_json(self.config, settings.as_json())
 
-    def check(self, config: Mapping[str, Any], *, overwrite: bool) -> None:
+    def check(self, settings: "Stored", *, overwrite: bool) -> None:
         """Whether `begin` may claim the folder; nothing is written.
 
         Raises:
@@ -152,7 +110,7 @@ class RunFolder:
         if overwrite:
             return
         if self.config.exists():
-            self._refuse_other_settings(config)
+            self._refuse_other_settings(settings)
         elif self.checkpoint.exists() or self.metrics.exists():
             raise PedsegError(f"{self.path} holds a run without config.json; move it away or give overwrite=true")
 
@@ -163,8 +121,11 @@ class RunFolder:
         for name in ("checkpoints", "predictions", "postprocessed", "source_validation", "tensorboard"):
             shutil.rmtree(self.path / name, ignore_errors=True)
 
-    def _refuse_other_settings(self, config: Mapping[str, Any]) -> None:
-        before, now = settings_of(self.read_config()), settings_of(config)
+    def _refuse_other_settings(self, settings: "Stored") -> None:
+        from pedseg.settings.names import deciding
+        from pedseg.settings.stored import read_stored
+
+        before, now = deciding(read_stored(self.path)), deciding(settings)
         changed = [
             f"  {key}: was {before.get(key, 'not set')!r}, now {now.get(key, 'not set')!r}"
             for key in sorted(before.keys() | now.keys())
@@ -209,10 +170,13 @@ def required_checkpoint(run: Path, *, command: str | None = None) -> Path:
     return folder.checkpoint
 
 
-def trained_on_labels(config: Mapping[str, Any], cohort: str) -> bool:
+def trained_on_labels(settings: "Stored", cohort: str) -> bool:
     """Whether a run, or one whose weights it started from, has trained on labels of a cohort."""
-    if (config.get("data", {}).get("source") or {}).get(cohort):
+    from pedseg.settings.run import RunSettings
+    from pedseg.settings.stored import read_stored
+
+    if cohort in settings.data.labelled_source:
         return True
-    origin = (config.get("init") or {}).get("run")
-    before = RunFolder(Path(origin)).config if origin else None
-    return before is not None and before.exists() and trained_on_labels(read_json(before), cohort)
+    origin = settings.init.run if isinstance(settings, RunSettings) else None
+    before = RunFolder(origin) if origin else None
+    return before is not None and before.config.exists() and trained_on_labels(read_stored(before.path), cohort)

@@ -3,16 +3,28 @@
 No state is kept, so a resumed run continues them by construction.
 """
 
+from pedseg.settings.signature import NotNegative
 
-def poly_decay(progress: float, *, exponent: float = 0.9) -> float:
-    """Factor of the learning rate, ``(1 - progress) ** exponent`` (nnU-Net: Isensee et al. 2021, exponent 0.9)."""
+
+def poly_decay(progress: float, *, exponent: NotNegative = 0.9) -> float:
+    """Factor of the learning rate, ``(1 - progress) ** exponent`` (nnU-Net: Isensee et al. 2021, exponent 0.9).
+
+    Args:
+        progress: of the training.
+        exponent: 1 for a straight line to 0, less for one that falls late.
+    """
     return float((1.0 - progress) ** exponent)
 
 
-def inverse_decay(progress: float, *, slope: float = 10.0, exponent: float = 0.75) -> float:
+def inverse_decay(progress: float, *, slope: NotNegative = 10.0, exponent: NotNegative = 0.75) -> float:
     """Factor of the learning rate, ``(1 + slope * progress) ** -exponent`` (Ganin et al. 2016, section 5.2.2).
 
     The paper's UDA model uses 10 and 0.75; its released code uses an exponent of 1.0.
+
+    Args:
+        progress: of the training.
+        slope: how soon it falls.
+        exponent: how far.
     """
     return float((1.0 + slope * progress) ** -exponent)
 

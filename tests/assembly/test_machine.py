@@ -11,6 +11,9 @@ from pedseg import hardware
 from pedseg.assembly import on_this_machine
 from pedseg.assembly.machine import training_device
 from pedseg.errors import PedsegError
+from pedseg.settings.following import Machine
+from pedseg.settings.run import RunSettings
+from tests.composed import settings
 
 NATIVE = {"avx2": True, "avx512_f": True, "avx512_bf16": True}
 
@@ -37,17 +40,18 @@ def with_gpu(monkeypatch: pytest.MonkeyPatch, *, bfloat16: bool, count: int = 1)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bfloat16)
 
 
-def config(precision: Any = "auto", *, prediction: str = "auto", **trainer: Any) -> dict[str, Any]:
-    return {
-        "trainer": {"precision": precision, "accelerator": "auto", "devices": 1, **trainer},
-        "prediction": {"precision": prediction},
-        "data": {"num_workers": "auto"},
-    }
+def config(precision: Any = "auto", *, prediction: str = "auto", **trainer: Any) -> RunSettings:
+    return settings(trainer={"precision": precision, **trainer}, prediction={"precision": prediction})
 
 
-def decided(*arguments: Any, **settings: Any) -> tuple[str, str]:
-    found = on_this_machine(*arguments, **settings)
-    return found["trainer"]["precision"], found["machine"]["prediction"]
+def on_machine(given: RunSettings, **jobs: int) -> Machine:
+    return on_this_machine(given, None, **jobs)[1]
+
+
+def decided(given: RunSettings, kept: RunSettings | None) -> tuple[str, str]:
+    found, machine = on_this_machine(given, kept)
+    assert found.machine == machine
+    return found.trainer.precision, machine.prediction
 
 
 def test_the_device_decides(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,16 +70,15 @@ def test_the_device_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     [("32-true", "32-true"), (32, "32-true"), ("bf16", "bf16-mixed"), ("bf16-mixed", "bf16-mixed")],
 )
 def test_what_is_set_stays(given: Any, expected: str) -> None:
-    found = on_this_machine(config(given, prediction="32"), None)
-    assert (found["trainer"]["precision"], found["machine"]["prediction"]) == (expected, "32")
-    assert found["machine"]["precision"] == "as trainer.precision says"
+    assert decided(config(given, prediction="32"), None) == (expected, "32")
+    assert on_machine(config(given)).precision == "as trainer.precision says"
 
 
 def test_a_run_goes_on_in_its_own_precision(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    begun = on_this_machine(config(), None)
+    begun, _ = on_this_machine(config(), None)
     of_cpu(monkeypatch, NATIVE)
     assert decided(config(), begun) == ("32-true", "32")
-    begun_here = on_this_machine(config(), None)
+    begun_here, _ = on_this_machine(config(), None)
     of_cpu(monkeypatch, {"avx2": True})
     with caplog.at_level(logging.WARNING):
         assert decided(config(), begun_here) == ("bf16-mixed", "bf16")
@@ -84,26 +87,25 @@ def test_a_run_goes_on_in_its_own_precision(monkeypatch: pytest.MonkeyPatch, cap
 
 def test_a_run_of_before_the_machine_was_noted_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     of_cpu(monkeypatch, NATIVE)
-    old = {"trainer": {"precision": "bf16-mixed"}, "prediction": {"precision": "auto"}}
-    assert decided(config(), old) == ("bf16-mixed", "bf16")
+    assert decided(config(), config("bf16-mixed")) == ("bf16-mixed", "bf16")
 
 
 def test_float16_does_not_continue_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         with_gpu(patch, bfloat16=False)
-        begun = on_this_machine(config(), None)
+        begun, _ = on_this_machine(config(), None)
     with pytest.raises(PedsegError, match=r"16-mixed .as the run began., and a CPU does not train in float16"):
         on_this_machine(config(), begun)
 
 
 @pytest.mark.parametrize("given", ["64", "fp32", "bf16-true", None, ""])
 def test_other_precisions_are_refused(given: Any) -> None:
-    with pytest.raises(PedsegError, match=r"trainer.precision=.* is unknown; use auto, 32-true, bf16-mixed, 16-mixed"):
-        on_this_machine(config(given), None)
+    with pytest.raises(PedsegError, match=r"trainer.precision=.*: should be 'auto', '32-true', 'bf16-mixed' or"):
+        config(given)
 
 
 @pytest.mark.parametrize(
-    ("settings", "threads", "workers"),
+    ("jobs", "threads", "workers"),
     [
         ({}, 7, 1),
         ({"jobs": 2}, 3, 1),
@@ -111,38 +113,35 @@ def test_other_precisions_are_refused(given: Any) -> None:
         ({"jobs": 16}, 1, 0),
     ],
 )
-def test_jobs_side_by_side_share_the_cores(settings: dict[str, int], threads: int, workers: int) -> None:
-    found = on_this_machine(config(), None, **settings)
-    assert (found["machine"]["threads"], found["data"]["num_workers"]) == (threads, workers)
-    assert found["machine"]["cores"] == 8
+def test_jobs_side_by_side_share_the_cores(jobs: dict[str, int], threads: int, workers: int) -> None:
+    machine = on_machine(config(), **jobs)
+    assert (machine.threads, machine.workers) == (threads, workers)
+    assert machine.cores == 8
 
 
 @pytest.mark.parametrize(("devices", "processes"), [(4, 4), ("4", 4), ([0, 1], 2), ("0,1", 2), ("auto", 1), (-1, 1)])
 def test_processes_of_a_run_share_the_cores(devices: Any, processes: int) -> None:
-    found = on_this_machine(config(devices=devices), None)
-    assert found["machine"]["threads"] == 8 // processes - 1
+    assert on_machine(config(devices=devices)).threads == 8 // processes - 1
 
 
 def test_beside_gpus_the_cores_read(monkeypatch: pytest.MonkeyPatch) -> None:
     with_gpu(monkeypatch, bfloat16=True, count=2)
     for devices, workers in ((1, 7), ("auto", 3), (2, 3)):
-        assert on_this_machine(config(devices=devices), None)["data"]["num_workers"] == workers
+        assert on_machine(config(devices=devices)).workers == workers
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3}, raising=False)
-    assert on_this_machine(config(), None)["data"]["num_workers"] == 1
+    assert on_machine(config()).workers == 1
 
 
 def test_tasks_of_a_scheduler_have_cores_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_NTASKS", "4")
-    assert on_this_machine(config(devices=4), None)["machine"]["threads"] == 7
+    assert on_machine(config(devices=4)).threads == 7
 
 
 def test_what_is_set_by_hand_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = config()
-    given["data"]["num_workers"] = 5
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    found = on_this_machine(given, None)
-    assert found["data"]["num_workers"] == 5
-    assert found["machine"]["threads"] == torch.get_num_threads()
+    machine = on_machine(settings(data={"num_workers": 5}))
+    assert machine.workers == 5
+    assert machine.threads == torch.get_num_threads()
 
 
 def test_a_device_that_is_not_there_is_named() -> None:

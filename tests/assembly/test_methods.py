@@ -168,7 +168,7 @@ def test_blocks_are_limited_by_the_stage_but_for_the_papers_form() -> None:
         ("dann", ["+adaptation.dann.network=1"], r"adaptation\.dann\.network is unknown"),
         ("dann", ["~adaptation.dann.alpha_max"], r"adaptation\.dann\.alpha_max is missing"),
         ("dann", ["adaptation.dann.alpha_max=-1"], r"adaptation\.dann\.alpha_max=-1: should be greater than or equal"),
-        ("dann", ["adaptation.dann.lambda_domain=off"], r"adaptation\.dann\.lambda_domain='off': should be a valid"),
+        ("dann", ["adaptation.dann.lambda_domain=off"], r"adaptation\.dann\.lambda_domain='off': give a number"),
         ("dann", ["adaptation.dann.alpha_start=0.7"], r"adaptation\.dann\.alpha_start=0\.7: the rise ends at"),
         ("dann", ["adaptation.dann.classifier.pooling=max"], r"adaptation\.dann\.classifier\.pooling='max': should be"),
         ("prior", ["adaptation.prior.end=0.1"], r"adaptation\.prior\.start=0\.2: the rise ends at end=0\.1"),

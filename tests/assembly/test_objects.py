@@ -4,27 +4,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import DictConfig, OmegaConf
 
 from pedseg.assembly import build_data, build_module, select
 from pedseg.data.datamodule import PatchDataModule
-from pedseg.data.selection import Selection
 from pedseg.errors import PedsegError
 from pedseg.modules import AdaptationModule, OpposedModule, SegmentationModule
-from tests.composed import NAMED, composed, experiments
+from pedseg.settings.run import RunSettings
+from tests.composed import experiments, settings
 
 
-def load(experiment: str, *overrides: str, store: Path = Path("store")) -> tuple[DictConfig, dict[str, Any]]:
-    """Configuration of an experiment, as Hydra has it and in plain Python."""
-    chosen = [f"experiment={experiment}", "scale=toy", "fold=0", "data.num_workers=0", f"paths.store='{store}'"]
-    cfg = composed(*NAMED, *chosen, *overrides)
-    plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    return cfg, plain
+def load(experiment: str, *overrides: str, store: Path = Path("store")) -> RunSettings:
+    """Settings of an experiment."""
+    return settings(f"experiment={experiment}", "scale=toy", "fold=0", f"paths.store='{store}'", *overrides)
 
 
 def made(experiment: str, *overrides: str, store: Path) -> PatchDataModule:
-    config = load(experiment, *overrides, store=store)[1]
-    return build_data(config, select(config))
+    run = load(experiment, *overrides, store=store)
+    return build_data(run, select(run), workers=0)
 
 
 def cohorts(cases: Any) -> set[str]:
@@ -67,25 +63,19 @@ def test_the_control_of_2024_opposes_labelled_children(toy_world: Path) -> None:
     ],
 )
 def test_modules_of_experiments(experiment: str, kind: type[SegmentationModule]) -> None:
-    module = build_module(*load(experiment), spacing_mm=(1.0, 1.0, 1.0))
+    module = build_module(load(experiment), spacing_mm=(1.0, 1.0, 1.0))
     assert type(module) is kind
-
-
-EMPTY = Selection(source_train={"adult": ("a",)}, source_validation={}, target_train={}, evaluation={}, overlap={})
 
 
 @pytest.mark.parametrize("source", ["data.source.ped=null", "~data.source.ped"])
 def test_opposed_cohorts_have_labels(source: str) -> None:
     """Refused before a store is opened, in the words of the command line."""
-    cfg, config = load("uda_released_2024", source)
     wanted = r"data\.opposed: 'ped' is no labelled cohort of the run; give data\.source\.ped=fold"
     with pytest.raises(PedsegError, match=wanted):
-        build_data(config, EMPTY)
-    with pytest.raises(PedsegError, match=wanted):
-        build_module(cfg, config, spacing_mm=(1.0, 1.0, 1.0))
+        load("uda_released_2024", source)
 
 
 def test_opposed_cohorts_need_a_method() -> None:
     """A supervised run without one would leave half of every batch out."""
     with pytest.raises(PedsegError, match=r"data\.opposed=\['ped'\] is for a method that tells the sides apart"):
-        build_module(*load("uda_released_2024", "adaptation=none"), spacing_mm=(1.0, 1.0, 1.0))
+        build_module(load("uda_released_2024", "adaptation=none"), spacing_mm=(1.0, 1.0, 1.0))

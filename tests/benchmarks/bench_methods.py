@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from omegaconf import OmegaConf
 from torch.utils.data import DataLoader
 
 from pedseg.assembly import build_module
@@ -69,10 +68,8 @@ def build(experiment: str, arguments: argparse.Namespace) -> SegmentationModule:
     size = ",".join(map(str, arguments.size))
     overrides = ["scale=demo", f"experiment={experiment}", f"data.patch_size=[{size}]"]
     overrides += [f"model.base_features={arguments.base_features}", f"model.max_features={8 * arguments.base_features}"]
-    cfg = composed.composed(*composed.NAMED, *overrides)
-    settings: Any = OmegaConf.to_container(cfg, resolve=True)
     torch.manual_seed(0)
-    return build_module(cfg, settings, spacing_mm=(1.0, 1.0, 1.0))
+    return build_module(composed.settings(*overrides), spacing_mm=(1.0, 1.0, 1.0))
 
 
 def make_batch(experiment: str, arguments: argparse.Namespace) -> dict[str, Any]:

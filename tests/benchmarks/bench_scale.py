@@ -25,8 +25,8 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from pedseg.files import write_json
 from pedseg.hardware import describe_machine
+from tests.composed import write_config
 
 SIDE = 24
 SMALL = 1000  # cases below which a command is repeated, as its start weighs as much as its cases
@@ -96,8 +96,8 @@ def write_run(world: Path) -> None:
     """Dress the label maps as a run of one fold beside a second model, whose scores differ a little."""
     fold = world / "runs" / "uda" / "fold_all"
     cohort = {"folder": str(world / "data"), "labelled": True, "convention": "brats2023"}
-    data = {"synthetic": True, "evaluation": "ped", "cohorts": {"ped": cohort}, "source": {}, "target": ["ped"]}
-    write_json(fold / "config.json", {"run_name": "uda", "data": data})
+    data = {"synthetic": True, "evaluation": "ped", "cohorts": {"ped": cohort}, "target": ["ped"]}
+    write_config(fold, run_name="uda", data=data)
     scores = pd.read_csv(world / "scores.csv")
     scores.to_csv(fold / "scores.csv", index=False)
     (fold / "predictions").symlink_to(world / "predictions")

@@ -23,13 +23,13 @@ from pedseg.adaptation import DomainAdversary
 from pedseg.adaptation.adversary import Classifier
 from pedseg.callbacks import AdversaryHealth, LastCheckpoint, MetricsCsv
 from pedseg.callbacks.tracking import finish_wandb, wandb_logger
-from pedseg.files import write_json
 from pedseg.health import METRICS
 from pedseg.modules import AdaptationModule, SegmentationModule
 from pedseg.networks import UNet
 from pedseg.reporting.adversary import watch
 from pedseg.runs import RunFolder
 from pedseg.schedules import constant
+from tests.composed import write_config
 
 PATCH = (16, 16, 16)
 WEAK = 1e-9  # lambda that nobody feels
@@ -104,7 +104,7 @@ def test_a_fit_says_once_what_the_report_finds_again(tmp_path: Path, caplog: pyt
     said = warnings(caplog)
     assert sum(line.startswith("adversary, epoch 6: vanishing gradient: ") for line in said) == 1
     assert len({line.split(": ")[1] for line in said}) == len(said)
-    write_json(folder.config, {"adaptation": {"mine": {"alpha_max": 2.0, "lambda_domain": WEAK}}})
+    write_config(folder.path, adaptation={"mine": {"alpha_max": 2.0, "lambda_domain": WEAK}})
     watched = watch(folder)
     assert watched is not None
     assert watched.weight == WEAK

@@ -10,6 +10,7 @@ from pedseg.errors import PedsegError
 from pedseg.files import write_json
 from pedseg.inference import Settings
 from pedseg.runs import RunFolder, trained_on_labels
+from tests.composed import settings, write_config
 
 PREDICTION = Settings()
 
@@ -27,19 +28,18 @@ def test_cases_are_chosen_by_hash() -> None:
 
 
 def test_labels_behind_an_initialisation_count(tmp_path: Path) -> None:
-    write_json(tmp_path / "m2" / "fold_0" / "config.json", {"data": {"source": {"ped": "fold"}}})
-    write_json(tmp_path / "m1" / "fold_all" / "config.json", {"data": {"source": {"adult": "all", "ped": None}}})
-    adults = {"source": {"adult": "fold", "ped": None}}
-    assert trained_on_labels({"data": {"source": {"ped": "all"}}}, "ped")
-    assert not trained_on_labels({"data": adults, "init": {"run": None}}, "ped")
-    assert trained_on_labels({"data": adults, "init": {"run": str(tmp_path / "m2" / "fold_0")}}, "ped")
-    assert not trained_on_labels({"data": adults, "init": {"run": str(tmp_path / "m1" / "fold_all")}}, "ped")
-    assert not trained_on_labels({"data": adults, "init": {"run": str(tmp_path / "gone")}}, "ped")
+    write_config(tmp_path / "m2" / "fold_0", data={"source": {"ped": "fold"}})
+    write_config(tmp_path / "m1" / "fold_all", data={"source": {"adult": "all", "ped": None}})
+    assert trained_on_labels(settings(data={"source": {"ped": "all"}}), "ped")
+    assert not trained_on_labels(settings(), "ped")
+    assert trained_on_labels(settings(init={"run": str(tmp_path / "m2" / "fold_0")}), "ped")
+    assert not trained_on_labels(settings(init={"run": str(tmp_path / "m1" / "fold_all")}), "ped")
+    assert not trained_on_labels(settings(init={"run": str(tmp_path / "gone")}), "ped")
 
 
 def write_run(folder: Path) -> RunFolder:
     run = RunFolder(folder)
-    write_json(run.config, {"data": {"cohorts": {}, "store": "store", "source": {"adult": "fold"}, "synthetic": True}})
+    write_config(run.path, data={"synthetic": True})
     write_json(run.finished, {})
     run.checkpoint.parent.mkdir()
     run.checkpoint.write_bytes(b"weights")

@@ -100,7 +100,7 @@ def test_a_sweep_is_a_table_with_the_hours_of_all(
         (["experiment=m5_seg_layers", "fold=0"], "pedseg train experiment=m1_adult"),
         (["experiment=uda", "adaptation.decoder_stage=9"], "decoder_stage=9"),
         (["experiment=m2_ped", "paths.store=/nowhere"], "pedseg prepare"),
-        (["experiment=m2_ped", "prediction.step=0"], "step 0"),
+        (["experiment=m2_ped", "prediction.step=0"], "prediction.step=0: should be greater than 0"),
     ],
 )
 def test_what_training_refuses_is_refused(

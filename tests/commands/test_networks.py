@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from pedseg.commands.hydra_entry import conf_dir
 from pedseg.inference import load_network
 from pedseg.inference.calibration import thresholds_of
 from pedseg.modules import AdaptationModule
 from pedseg.runs import RunFolder
+from pedseg.settings.conf import conf_dir
 from tests.training import assert_same_bits, rows, train, weights
 
 FILES = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))

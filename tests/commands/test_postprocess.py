@@ -18,6 +18,7 @@ from pedseg.files import read_json, write_json
 from pedseg.inference.postprocessing import RULE_SETS
 from pedseg.labels import get_convention
 from pedseg.runs import RunFolder
+from pedseg.settings.stored import read_settings
 
 EVERY = list(entry.RULES)
 
@@ -208,7 +209,7 @@ def test_a_new_training_clears_what_belongs_to_the_old_one(world: Path) -> None:
     fold = RunFolder(world / "runs" / "uda" / "fold_0")
     assert fold.postprocessed.exists()
     assert fold.source_validation.exists()
-    fold.begin(read_json(fold.config), overwrite=True)
+    fold.begin(read_settings(fold.path), overwrite=True)
     assert not fold.postprocessed.exists()
     assert not fold.source_validation.exists()
 

@@ -17,6 +17,7 @@ from pedseg.files import write_json
 from pedseg.inference.postprocessing import RULE_SETS
 from pedseg.labels import get_convention
 from pedseg.runs import RunFolder
+from tests.composed import write_config
 from tests.reporting.worlds import write_children, write_run
 
 MODELS = ("UDA", "3_star")
@@ -46,7 +47,7 @@ def runs(children: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs of one fold."""
     folder = tmp_path_factory.mktemp("some runs")
     write_run(folder / "uda" / "fold_0", children, name="uda", errors=(0, 1, 2, 4, 1))
-    write_json(folder / "m2_ped" / "fold_1" / "config.json", {"run_name": "m2_ped"})  # not finished
+    write_config(folder / "m2_ped" / "fold_1", run_name="m2_ped")  # not finished
     write_run(folder / "m3_mixed_nods" / "fold_0", children, name="m3_mixed_nods", errors=(1, 1, 3, 9, 0), adapts=False)
     return folder
 

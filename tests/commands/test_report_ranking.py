@@ -23,11 +23,11 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_children(tmp_path / "children", [f"BraTS-PED-0000{n}-000" for n in range(3)])
     for place, (alpha, weight) in enumerate(SWEEP):
         run = write_run(
-            tmp_path / "runs" / f"member_{place}" / "fold_0", tmp_path / "children", name="", errors=(place,) * 3
+            tmp_path / "runs" / f"member_{place}" / "fold_0", tmp_path / "children", name="another", errors=(place,) * 3
         )
         validate(run, value=-0.1 * place, adaptation={"dann": {"alpha_max": alpha, "lambda_domain": weight}})
     run = write_run(
-        tmp_path / "runs" / "m3_mixed" / "fold_0", tmp_path / "children", name="", errors=(0, 0, 0), adapts=False
+        tmp_path / "runs" / "m3_mixed" / "fold_0", tmp_path / "children", name="another", errors=(0, 0, 0), adapts=False
     )
     validate(run, value=0.5)
     return tmp_path / "runs"

@@ -21,6 +21,8 @@ from pedseg.inference import load_network
 from pedseg.inference.calibration import write_thresholds
 from pedseg.labels import Region
 from pedseg.runs import RunFolder
+from pedseg.settings.stored import read_settings
+from tests.composed import IMPORTED
 
 UDA = "uda"
 NAMES = (UDA, "uda_seed1", "m3_mixed", "m1_adult")
@@ -215,7 +217,7 @@ def test_runs_without_a_target_get_that_of_the_others(untouched: Path, tmp_path:
 
 def test_a_new_training_clears_them(runs: Path) -> None:
     one = fold(runs, UDA)
-    one.begin(read_json(one.config), overwrite=True)
+    one.begin(read_settings(one.path), overwrite=True)
     assert not one.validators.exists()
     assert not one.target_masks.exists()
 
@@ -243,11 +245,11 @@ def test_numbers_that_cannot_be(
 
 def test_what_is_not_finished_is_left_out(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fold(runs, UDA).finished.unlink()
-    write_json(runs / "imported" / "fold_0" / "config.json", {"data": {}})
+    write_json(runs / "imported" / "fold_0" / "config.json", IMPORTED)
     assert run(runs / UDA, runs / "imported") == 2
     error = capsys.readouterr().err
     assert "fold_0 is left out: it is not finished" in error
-    assert "imported?" in error
+    assert "was imported" in error
     assert "no finished run" in error
 
 

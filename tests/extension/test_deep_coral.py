@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from torch import Tensor
 from pedseg.adaptation import takes_from_target
 from pedseg.modules import AdaptationModule
 from pedseg.runs import RunFolder
+from pedseg.settings.stored import read_settings
 from tests.composed import plain, searched
 from tests.extension.deep_coral import DeepCoral, covariance
 from tests.methods import (
@@ -64,7 +64,7 @@ def test_it_trains_by_the_command_line(toy_world: Path, tmp_path: Path, capsys: 
     assert train(toy_world, tmp_path, *command) == 2  # nobody has said where the file is
     assert train(toy_world, tmp_path, *command, *searched([CONF])) == 0
     (folder,) = map(RunFolder, tmp_path.rglob("fold_0"))
-    adaptation: dict[str, Any] = folder.read_config()["adaptation"]
+    adaptation = read_settings(folder.path).adaptation.root
     assert adaptation["deep_coral"]["weight"] == 0.5
     assert takes_from_target(adaptation)
     assert not takes_from_target({**adaptation, "deep_coral": {**adaptation["deep_coral"], "weight": 0}})

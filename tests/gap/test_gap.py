@@ -24,6 +24,7 @@ from pedseg.gap.rows import Row, best_row, gap_notes, make_rows
 from pedseg.gap.seeds import seed_costs
 from pedseg.reporting.training_log import last_source_dice, training_minutes
 from pedseg.runs import RunFolder
+from tests.composed import write_config
 from tests.reporting.worlds import curves
 
 ADULTS: Mapping[str, Any] = {"source": {"adult": "fold", "ped": None}, "target": []}
@@ -34,6 +35,7 @@ STRONG, STYLE, TEACHER = (
 )
 ADVERSARY = {"_target_": "pedseg.adaptation.DomainAdversary", "alpha_max": 3.0, "lambda_domain": 0.01}
 DANN = {"dann": ADVERSARY}
+TESTED = {"folder": None, "labelled": True, "convention": "brats2023"}
 SPREAD = np.array([0.3, -0.3, 0.1, -0.1, 0.2, -0.2, 0.0, 0.0])  # of the cases around their mean; sums to 0
 LOW, UP = 0.3 + SPREAD, 0.7 + 0.5 * SPREAD
 HALF = (LOW + UP) / 2
@@ -61,16 +63,8 @@ def write_run(
     ]
     run.path.mkdir(parents=True)
     pd.DataFrame(rows).to_csv(run.scores, index=False)
-    config = {
-        "run_name": name,
-        "seed": seed,
-        "fold": 0,
-        "folds": "patient",
-        "init": {"run": None},
-        "adaptation": adaptation or {},
-    }
-    here = {"synthetic": True, "store": "nowhere", "cohorts": {"adult": {}, "ped": {}, "ped_test": {}}}
-    write_json(run.config, {**config, "data": {**data, **here, "evaluation": "ped_test"}, **settings})
+    here = {**data, "synthetic": True, "store": "nowhere", "cohorts": {"ped_test": TESTED}, "evaluation": "ped_test"}
+    write_config(run.path, run_name=name, seed=seed, adaptation=adaptation or {}, data=here, **settings)
     if validators is not None:
         record = {
             "scores": validators,

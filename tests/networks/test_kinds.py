@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from pedseg.commands.hydra_entry import conf_dir
 from pedseg.errors import PedsegError
 from pedseg.networks import KINDS, PARTS, build, rebuild
 from pedseg.networks.contract import joined
+from pedseg.settings.conf import conf_dir
 from tests.networks.small import EVERY, PATCH, randomised, small
 
 EXPLICIT = {"features": [2, 4, 4], "kernels": [[3] * 3] * 3, "strides": [[1] * 3, [2] * 3, [2] * 3]}

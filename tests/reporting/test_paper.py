@@ -5,12 +5,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pedseg.commands.hydra_entry import conf_dir
 from pedseg.reporting.paper import COLUMNS, EXPERIMENTS, GROUPS, ORDER, TABLES, group_of, model_name
 from pedseg.reporting.rows import Model, load_models
 from pedseg.reporting.sizes import read_sizes, small_cases
 from pedseg.reporting.statistics import compare_models
 from pedseg.reporting.tables import agreement, printed, ranks, summarise, to_markdown
+from pedseg.settings.conf import conf_dir
 from tests.exactness import Exact
 
 UNDERLINED = {

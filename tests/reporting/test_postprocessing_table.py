@@ -11,6 +11,7 @@ from pedseg.files import write_json
 from pedseg.reporting.postprocessing_table import postprocessing_csv, postprocessing_markdown, postprocessing_table
 from pedseg.reporting.rows import load_models
 from pedseg.runs import RunFolder
+from tests.composed import write_config
 
 REGIONS = ("wt", "tc", "et")
 
@@ -26,7 +27,7 @@ def write_scores(path: Path, dice: dict[str, float], *, hd95_mm: float) -> None:
 def write_fold(run: RunFolder, dice: dict[str, float], gain: float, *, rules: str = "keep_largest") -> None:
     """Scores of a run, and of a rule set that changes its first case."""
     write_scores(run.scores, dice, hd95_mm=8.0)
-    write_json(run.config, {"data": {"synthetic": True}})
+    write_config(run.path, data={"synthetic": True})
     first = min(dice)
     write_scores(run.postprocessed / rules / "scores.csv", dice | {first: dice[first] + gain}, hd95_mm=6.5)
     changes = {case: dict.fromkeys(REGIONS, int(case == first)) for case in dice}

@@ -20,6 +20,8 @@ from pedseg.reporting.figures.style import RED
 from pedseg.reporting.ranking import Member, find_members, oracle_dice, printed_scores, rank_members
 from pedseg.reporting.ranking_table import ranking_csv, ranking_markdown, ranking_page
 from pedseg.reporting.rows import Model
+from tests.composed import settings as run_settings
+from tests.composed import write_config
 
 SETTINGS = {"seed": 0, "source": [["adult", "a"]], "target": [["ped", "p"]]}
 
@@ -31,7 +33,7 @@ def member(name: str, *, alpha: float = 1.0, weight: float = 0.1, seed: int = 0,
         scores={**dict.fromkeys(VALIDATORS, math.nan), **scores},
         folds=("fold_0",),
         settings=(SETTINGS,),
-        config={"seed": seed, "fold": 0, "adaptation": adaptation, "paths": {"runs": name}},
+        config=run_settings(seed=seed, adaptation=adaptation, paths={"runs": name}),
     )
 
 
@@ -105,7 +107,7 @@ def test_what_was_trained_on_labels_is_no_candidate() -> None:
     assert rank_members([MEMBERS[0], labelled]) is None
     # It was validated on other children, and knows those that the others adapt to.
     elsewhere = {**SETTINGS, "target": [["ped_test", "q"]]}
-    config = {"data": {"source": {"adult": "fold", "ped": "fold"}}}
+    config = run_settings(data={"source": {"adult": "fold", "ped": "fold"}})
     mixed = Member("mixed", dict.fromkeys(VALIDATORS, 1.0), settings=(elsewhere,), config=config)
     ranking = rank_members([*MEMBERS, mixed])
     assert ranking is not None
@@ -153,7 +155,7 @@ GRID = [
 def test_grids_are_members_that_differ_in_alpha_and_lambda_alone() -> None:
     other_seed = [member(f"s {m.name}", alpha=1 + i % 2, weight=1 + i // 2, seed=1) for i, m in enumerate(GRID[:4])]
     a_line = [member(f"l {alpha}", alpha=alpha, seed=2) for alpha in (1, 2, 3)]
-    supervised = Member("m1", dict.fromkeys(VALIDATORS, 1.0), config={"adaptation": {}})
+    supervised = Member("m1", dict.fromkeys(VALIDATORS, 1.0), config=run_settings())
     assert find_grids([*GRID, *other_seed, *a_line, supervised]) == [GRID, other_seed]
 
 
@@ -187,7 +189,7 @@ def test_heat_map(tmp_path: Path) -> None:
 
 def write_validated(folder: Path, *, value: float | None, labels: bool = False, **changes: Any) -> None:
     """A finished run with validators.json."""
-    write_json(folder / "config.json", {"run_name": folder.parent.name, "data": {"synthetic": True}})
+    write_config(folder, run_name=folder.parent.name, data={"synthetic": True})
     write_json(folder / "finished.json", {})
     record = {"settings": {**SETTINGS, **changes}, "target_labels": labels, "synthetic": True}
     write_json(folder / "validators.json", {**record, "scores": {"entropy": value, "dev": None}})

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from pedseg.errors import PedsegError
-from pedseg.files import write_json
 from pedseg.reporting.rows import Model, load_models
+from tests.composed import write_config
 
 UDA = {"source": {"adult": "fold", "ped": None}, "target": ["ped"], "evaluation": "ped", "synthetic": True}
 ADULT = {"source": {"adult": "fold", "ped": None}, "target": [], "evaluation": "ped"}
@@ -26,7 +26,7 @@ def write_run(folder: Path, table: pd.DataFrame, *, name: str | None, data: dict
     folder.mkdir(parents=True)
     table.to_csv(folder / "scores.csv", index=False)
     if name:
-        write_json(folder / "config.json", {"run_name": name, "data": data or {}})
+        write_config(folder, run_name=name, data=data or {})
 
 
 @pytest.fixture

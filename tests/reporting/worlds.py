@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pedseg.files import write_json
 from pedseg.labels import get_convention, labels_from_regions, regions_from_labels
 from pedseg.metrics import score_case
 from pedseg.runs import RunFolder
+from tests.composed import write_config
 
 SHAPE = (24, 40, 36)
 SPACING_MM = 4.0
@@ -48,7 +48,7 @@ def write_run(folder: Path, children: Path, *, name: str, errors: Sequence[int],
     cohort = {"folder": str(children), "labelled": True, "convention": "brats2023"}
     source = {"adult": "fold", "ped": None if adapts else "fold"}
     data = {"synthetic": True, "evaluation": "ped", "cohorts": {"ped": cohort}, "source": source}
-    write_json(run.config, {"run_name": name, "data": {**data, "target": ["ped"] if adapts else []}})
+    write_config(run.path, run_name=name, data={**data, "target": ["ped"] if adapts else []})
     return run
 
 

@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from pedseg.errors import PedsegError
-from pedseg.settings.history import lifted, moved, refuse_moved
+from pedseg.settings.history import advice_on, lifted, moved
 from tests.composed import experiment, experiments
 
 # The group as runs were recorded with it, of the experiments uda_multilevel and uda_entropy_prior at scale=toy.
@@ -45,12 +44,10 @@ def test_what_was_recorded_becomes_what_is_composed_today(name: str, before: dic
 def test_methods_that_were_off_are_left_out() -> None:
     off = {**SEVERAL, "methods": {"strong": True, "entropy": False, "prior": False}}
     assert list(lifted({"adaptation": off})["adaptation"]) == ["strong"]
-    assert lifted({"adaptation": {"methods": {}, "classifier": CLASSIFIER}}) == {"adaptation": {}}
+    assert lifted({"adaptation": {"methods": {}, "classifier": CLASSIFIER}})["adaptation"] == {}
 
 
-@pytest.mark.parametrize("config", [{}, {"adaptation": {}}, {"adaptation": None}, {"seed": 0}])
-def test_what_has_the_present_names_stays(config: dict[str, Any]) -> None:
-    assert lifted(config) == config
+def test_what_has_the_present_shape_stays() -> None:
     whole = experiment("uda_combined")
     assert lifted(whole) == whole
 
@@ -69,13 +66,14 @@ def test_what_has_the_present_names_stays(config: dict[str, Any]) -> None:
     ],
 )  # fmt: skip
 def test_settings_of_before_are_refused_with_their_present_names(override: str, said: str) -> None:
-    with pytest.raises(PedsegError) as raised:
-        refuse_moved(["experiment=uda", override])
-    assert str(raised.value).startswith(f"{override}: ")
-    assert said in str(raised.value)
+    advice = advice_on(override)
+    assert advice is not None
+    assert advice.startswith(f"{override}: ")
+    assert said in advice
 
 
 def test_settings_of_today_are_not_refused() -> None:
-    refuse_moved(["-m", "adaptation=[strong,dann]", "adaptation.dann.alpha_max=5", "~adaptation.dann", "seed=1", "a b"])
+    for today in ("adaptation=[strong,dann]", "adaptation.dann.alpha_max=5", "~adaptation.dann", "seed=1", "a b"):
+        assert advice_on(today) is None
     assert moved("adaptation.mean_teacher.weight") is None
     assert moved("model.classifier") is None

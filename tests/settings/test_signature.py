@@ -49,7 +49,7 @@ def test_arguments_come_as_the_annotations_want_them() -> None:
     [
         ({"weight": -1}, "adaptation.example.weight=-1: should be greater than or equal to 0"),
         ({"weight": True}, "adaptation.example.weight=True: give a number"),
-        ({"weight": float("nan")}, "adaptation.example.weight=nan: should be a finite number"),
+        ({"weight": float("nan")}, "adaptation.example.weight=nan: give a number"),
         ({}, "adaptation.example.weight is missing; give adaptation.example.weight=..."),
         ({"weight": 1, "raeds": "features"}, "adaptation.example.raeds is unknown; did you mean reads?"),
         (

@@ -1,9 +1,6 @@
 """Calibration of a trained run on images of its target."""
 
 import logging
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
@@ -11,32 +8,16 @@ from rich.progress import track
 
 from pedseg.data.selection import Selection
 from pedseg.data.store import CohortStore
-from pedseg.errors import PedsegError
 from pedseg.inference import Predictor, settings_of_run
 from pedseg.inference.calibration import PartThresholds, thresholds_of, write_thresholds
 from pedseg.labels import Region
 from pedseg.runs import RunFolder
+from pedseg.settings.run import RunSettings
 
 log = logging.getLogger(__name__)
 
 
-def calibration_target(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Cohorts that a run is calibrated on; none if it is not.
-
-    Raises:
-        PedsegError: there are ratios to reach and no cohort to reach them on, or a ratio cannot be used.
-    """
-    settings = config.get("calibration") or {}
-    if not settings.get("ratios"):
-        return ()
-    PartThresholds(settings["ratios"])
-    target = settings["target"] or config["data"]["target"]
-    if not target:
-        raise PedsegError("calibration needs images of an unlabelled cohort: calibration.target=[ped]")
-    return tuple(target)
-
-
-def calibrate(config: Mapping[str, Any], folder: RunFolder, selection: Selection, trainer: Trainer) -> None:
+def calibrate(settings: RunSettings, folder: RunFolder, selection: Selection, trainer: Trainer) -> None:
     """Write thresholds into the last checkpoint of a run, unless it has them or is not calibrated.
 
     Every process predicts its share of the training images of the target as the run predicts, with its test-time
@@ -49,13 +30,14 @@ def calibrate(config: Mapping[str, Any], folder: RunFolder, selection: Selection
     Raises:
         PedsegError: an image is not in the store or damaged, or the checkpoint cannot be used.
     """
-    cohorts = calibration_target(config)
+    cohorts = settings.calibration_target
     if not cohorts or thresholds_of(folder.checkpoint) is not None:
         return
     device = trainer.strategy.root_device
-    predictor = Predictor([folder.checkpoint], device=device, settings=settings_of_run(config, device, as_begun=True))
-    parts = PartThresholds(config["calibration"]["ratios"])
-    stores = {cohort: CohortStore(Path(config["data"]["store"]) / cohort) for cohort in cohorts}
+    how = settings_of_run(settings, device, as_begun=True)
+    predictor = Predictor([folder.checkpoint], device=device, settings=how)
+    parts = PartThresholds({str(region): part for region, part in settings.calibration.ratios.items()})
+    stores = {cohort: CohortStore(settings.data.store / cohort) for cohort in cohorts}
     cases = [stores[cohort].open(case_id) for cohort in cohorts for case_id in selection.target_train[cohort]]
     share = cases[trainer.global_rank :: trainer.world_size]
     for case in track(share, description="calibrating", disable=not trainer.is_global_zero):

@@ -2,65 +2,64 @@
 
 import logging
 import os
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 
 from pedseg.errors import PedsegError
 from pedseg.hardware import Precision, cores, describe_machine, fast_precision, share_cores
+from pedseg.settings.following import Machine
+from pedseg.settings.run import RunSettings
+from pedseg.settings.training import TrainerPrecision
 
 log = logging.getLogger(__name__)
 
-TRAINER_NAMES: dict[Precision, str] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+TRAINER_NAMES: dict[Precision, TrainerPrecision] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
 class Decided(NamedTuple):
     """A precision of the Trainer, and why it was chosen."""
 
-    precision: str
+    precision: TrainerPrecision
     reason: str
 
 
-def on_this_machine(config: Mapping[str, Any], kept: Mapping[str, Any] | None, *, jobs: int = 1) -> dict[str, Any]:
-    """The configuration of a run with what is decided by this machine.
+def on_this_machine(settings: RunSettings, kept: RunSettings | None, *, jobs: int = 1) -> tuple[RunSettings, Machine]:
+    """The settings of a run with what is decided by this machine, and that by itself.
 
-    ``trainer.precision`` is named as the Trainer names it, ``data.num_workers`` is a number, and ``machine`` says where
-    the run is and what was decided: ``device``, ``precision`` (the reason), ``prediction`` (precision of the run's own
-    label maps), ``cores``, ``threads``.
+    ``trainer.precision`` becomes the one that is trained in.
 
     Args:
-        config: as composed.
-        kept: configuration of the run so far, if it is continued: it goes on in its own precision.
+        settings: as composed.
+        kept: of the run so far, if it is continued: it goes on in its own precision.
         jobs: of a sweep that share the machine.
 
     Raises:
-        PedsegError: a precision is unknown, or the device cannot train in it.
+        PedsegError: the device is absent, or cannot train in the precision.
     """
-    device = training_device(config["trainer"]["accelerator"])
+    trainer = settings.trainer
+    device = training_device(trainer.accelerator)
     fast = fast_precision(device)
-    decided = _training_precision(config["trainer"]["precision"], kept, device)
-    predicting = config["prediction"]["precision"]
+    decided = _training_precision(trainer.precision, kept, device)
+    before = kept.machine if kept else None
+    predicting = settings.prediction.precision
     if predicting == "auto":
-        predicting = (kept or {}).get("machine", {}).get("prediction", fast.precision)
+        predicting = before.prediction if before else fast.precision
     if "bf16" in (predicting, decided.precision.removesuffix("-mixed")) and fast.precision != "bf16":
         log.warning("the run uses bfloat16 (%s), which is slow here: %s", decided.reason, fast.reason)
-    sharing = jobs * _local_processes(config["trainer"]["devices"], device)
+    sharing = jobs * _local_processes(trainer.devices, device)
     share = share_cores(cores() // sharing, on_cpu=device.type == "cpu")
-    given = config["data"]["num_workers"]
-    machine = {
-        "device": describe_machine(),
-        "precision": decided.reason,
-        "prediction": predicting,
-        "cores": cores(),
-        "threads": torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else share.threads,
-    }
-    return {
-        **config,
-        "trainer": {**config["trainer"], "precision": decided.precision},
-        "data": {**config["data"], "num_workers": share.workers if given == "auto" else given},
-        "machine": machine,
-    }
+    given = settings.data.num_workers
+    machine = Machine(
+        device=describe_machine(),
+        precision=decided.reason,
+        prediction=predicting,
+        cores=cores(),
+        threads=torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else share.threads,
+        workers=share.workers if given == "auto" else given,
+    )
+    changed = {"trainer": trainer.model_copy(update={"precision": decided.precision}), "machine": machine}
+    return settings.model_copy(update=changed), machine
 
 
 def training_device(accelerator: str) -> torch.device:
@@ -81,18 +80,16 @@ def training_device(accelerator: str) -> torch.device:
     return torch.device(wanted)
 
 
-def _training_precision(given: object, kept: Mapping[str, Any] | None, device: torch.device) -> Decided:
+def _training_precision(given: TrainerPrecision, kept: RunSettings | None, device: torch.device) -> Decided:
     """The Trainer's precision: the one that is set, else the run's own so far, else the fastest here."""
-    before = (kept or {}).get("trainer", {}).get("precision", "auto")
+    before = kept.trainer.precision if kept else "auto"
     if given != "auto":
-        decided = Decided(TRAINER_NAMES.get(str(given), str(given)), "as trainer.precision says")  # type: ignore[call-overload]
+        decided = Decided(given, "as trainer.precision says")
     elif before != "auto":
-        decided = Decided(str(before), "as the run began")
+        decided = Decided(before, "as the run began")
     else:
         fast = fast_precision(device)
         decided = Decided(TRAINER_NAMES[fast.precision], fast.reason)
-    if decided.precision not in TRAINER_NAMES.values():
-        raise PedsegError(f"trainer.precision={given} is unknown; use auto, {', '.join(TRAINER_NAMES.values())}")
     if decided.precision == "16-mixed" and device.type == "cpu":
         raise PedsegError(
             f"trainer.precision is 16-mixed ({decided.reason}), and a CPU does not train in float16; continue on a "
@@ -101,16 +98,12 @@ def _training_precision(given: object, kept: Mapping[str, Any] | None, device: t
     return decided
 
 
-def _local_processes(devices: Any, device: torch.device) -> int:  # noqa: ANN401  (whatever Lightning takes)
+def _local_processes(devices: int | tuple[int, ...] | Literal["auto"], device: torch.device) -> int:
     """Processes of the run that share this machine's cores; tasks of a scheduler have cores of their own."""
     if int(os.environ.get("SLURM_NTASKS", "1")) > 1:
         return 1
-    if isinstance(devices, list):
-        return max(1, len(devices))
-    try:
-        number = int(devices)
-    except ValueError:
-        number = -1 if devices == "auto" else len(str(devices).strip(",").split(","))
-    if number > 0:
-        return number
+    if isinstance(devices, int):
+        return devices
+    if isinstance(devices, tuple):
+        return len(devices)
     return max(1, torch.cuda.device_count()) if device.type == "cuda" else 1

@@ -1,19 +1,19 @@
-"""Selection, data, module and loggers of a run."""
+"""Selection, data, module, Trainer and loggers of a run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers.logger import Logger
-from omegaconf import DictConfig
 
-from pedseg.assembly.calibration import calibration_target
 from pedseg.assembly.methods import build_methods
+from pedseg.assembly.targets import build_optimizer, build_schedule
 from pedseg.callbacks import MetricsCsv
 from pedseg.callbacks.tracking import tensorboard_logger, wandb_logger
 from pedseg.data.datamodule import PatchDataModule
-from pedseg.data.selection import Selection, select_cases
+from pedseg.data.selection import Grouping, Part, Selection, select_cases
 from pedseg.data.store import CohortStore
 from pedseg.errors import PedsegError
 from pedseg.inference import load_network
@@ -21,101 +21,99 @@ from pedseg.losses import DiceBCELoss
 from pedseg.modules import AdaptationModule, OpposedModule, SegmentationModule
 from pedseg.networks import SegmentationNetwork, build
 from pedseg.runs import RunFolder, required_checkpoint
+from pedseg.settings.faults import near
+from pedseg.settings.run import RunSettings
+from pedseg.settings.training import Init
 
 # Settings of a network that its weights do not depend on, or through its plan alone.
 BESIDE_WEIGHTS = ("name", "patch_size", "spacing_mm", "thresholds", "base_features", "max_features")
 
 
-def select(config: Mapping[str, Any]) -> Selection:
-    """Divide the prepared cohorts into what is trained on, watched and scored."""
-    data, fold = config["data"], config["fold"]
-    source = {cohort: part for cohort, part in data["source"].items() if part}
-    target = {*data["target"], *calibration_target(config)}
-    cohorts = {*source, *target, data["evaluation"]}
-    for cohort in sorted(cohorts - set(data["cohorts"])):
-        raise PedsegError(f"cohort {cohort!r} is not among data.cohorts ({', '.join(data['cohorts'])})")
-    if fold != "all" and not isinstance(fold, int):
-        raise PedsegError(f"fold={fold} is no fold; give a number or all")
-    grouping = config["folds"]
-    made = grouping in ("patient", "published")
+def select(
+    settings: RunSettings, *, source: Mapping[str, Part] | None = None, target: Sequence[str] | None = None
+) -> Selection:
+    """Divide the prepared cohorts into what is trained on, watched and scored.
+
+    Args:
+        settings: of the run.
+        source: labelled cohorts, in place of the run's own.
+        target: cohorts without labels, in place of those that the run adapts to or is calibrated on.
+
+    Raises:
+        PedsegError: a cohort is unknown or not prepared, or cannot be what it is named for.
+    """
+    data = settings.data
+    source = data.labelled_source if source is None else source
+    unlabelled = sorted({*data.target, *settings.calibration_target} if target is None else target)
+    cohorts = sorted({*source, *unlabelled, data.evaluation})
+    for cohort in cohorts:
+        if cohort not in data.cohorts:
+            raise PedsegError(f"cohort {cohort!r} is not among data.cohorts; {near(cohort, data.cohorts)}")
+    grouping: Grouping = "published" if settings.folds == "published" else "patient"
     return select_cases(
-        {cohort: CohortStore(Path(data["store"]) / cohort).case_ids for cohort in sorted(cohorts)},
-        fold=fold,
+        {cohort: CohortStore(data.store / cohort).case_ids for cohort in cohorts},
+        fold=settings.fold,
         source=source,
-        target=dict.fromkeys(sorted(target), "fold"),
-        evaluation=[data["evaluation"]],
-        grouping=grouping if made else "patient",
-        split_files={} if made else dict.fromkeys(sorted(cohorts), Path(grouping)),
+        target=dict.fromkeys(unlabelled, "fold"),
+        evaluation=[data.evaluation],
+        grouping=grouping,
+        split_files={} if settings.folds == grouping else dict.fromkeys(cohorts, Path(settings.folds)),
     )
 
 
-def build_data(config: Mapping[str, Any], selection: Selection) -> PatchDataModule:
-    """Make the training and validation batches."""
-    data, trainer = config["data"], config["trainer"]
-    opposed = _opposed(data)
+def build_data(settings: RunSettings, selection: Selection, *, workers: int) -> PatchDataModule:
+    """Make the training and validation batches, with so many loader processes."""
+    data, trainer = settings.data, settings.trainer
     return PatchDataModule(
-        store=Path(data["store"]),
-        source={cohort: ids for cohort, ids in selection.source_train.items() if cohort not in opposed},
+        store=data.store,
+        source={cohort: ids for cohort, ids in selection.source_train.items() if cohort not in data.opposed},
         source_validation=selection.source_validation,
-        target={cohort: selection.target_train[cohort] for cohort in data["target"]},
-        opposed={cohort: selection.source_train[cohort] for cohort in opposed},
-        patch_size=data["patch_size"],
-        batch_size=data["batch_size"],
-        steps_per_epoch=trainer["limit_train_batches"],
-        validation_steps=trainer["limit_val_batches"],
-        seed=config["seed"],
-        augmentation=data["augmentation"],
-        foreground_fraction=data["foreground_fraction"],
-        num_workers=data["num_workers"],
+        target={cohort: selection.target_train[cohort] for cohort in data.target},
+        opposed={cohort: selection.source_train[cohort] for cohort in data.opposed},
+        patch_size=data.patch_size,
+        batch_size=data.batch_size,
+        steps_per_epoch=trainer.limit_train_batches,
+        validation_steps=trainer.limit_val_batches,
+        seed=settings.seed,
+        augmentation=data.augmentation,
+        foreground_fraction=data.foreground_fraction,
+        num_workers=workers,
     )
 
 
-def _opposed(data: Mapping[str, Any]) -> list[str]:
-    """Labelled cohorts that fill the second side of a batch: a setting of supervised controls alone."""
-    opposed = list(data.get("opposed") or [])
-    for cohort in opposed:
-        if not data["source"].get(cohort):
-            raise PedsegError(
-                f"data.opposed: {cohort!r} is no labelled cohort of the run; give data.source.{cohort}=fold"
-            )
-    return opposed
-
-
-def build_module(
-    cfg: DictConfig, config: Mapping[str, Any], *, spacing_mm: tuple[float, float, float]
-) -> SegmentationModule:
+def build_module(settings: RunSettings, *, spacing_mm: tuple[float, float, float]) -> SegmentationModule:
     """Build the network for images of `spacing_mm` and what trains it, and give it the weights it starts from."""
-    network = build(config["model"], patch_size=config["data"]["patch_size"], spacing_mm=spacing_mm)
-    _initialise(network, config["init"])
+    network = build(settings.model.as_json(), patch_size=settings.data.patch_size, spacing_mm=spacing_mm)
+    _initialise(network, settings.init)
     training: dict[str, Any] = {
         "network": network,
-        "optimizer": instantiate(cfg.optimizer),
-        "lr_schedule": instantiate(cfg.lr_schedule),
-        "loss": DiceBCELoss(**config["loss"]),
-        "trainable_parts": config["trained_parts"],
-        "channels_last": config["channels_last"],
+        "optimizer": build_optimizer(settings.optimizer),
+        "lr_schedule": build_schedule(settings.lr_schedule),
+        "loss": DiceBCELoss(bce_weight=settings.loss.bce_weight, dice_weight=settings.loss.dice_weight),
+        "trainable_parts": settings.trained_parts,
+        "channels_last": settings.channels_last,
     }
-    methods = build_methods(config.get("adaptation") or {})
-    opposed = _opposed(config["data"])
+    methods = build_methods(settings.adaptation.root)
+    opposed = list(settings.data.opposed)
     if opposed and not methods:
         raise PedsegError(f"data.opposed={opposed} is for a method that tells the sides apart: adaptation=dann")
     if not methods:
         return SegmentationModule(**training)
     if opposed:
-        return OpposedModule(methods=methods, seed=config["seed"], **training)
-    if not config["data"]["target"]:
+        return OpposedModule(methods=methods, seed=settings.seed, **training)
+    if not settings.data.target:
         needing = [name for name, method in methods.items() if method.needs_target]
         if needing:
             raise PedsegError(f"adaptation={needing[0]} needs an unlabelled cohort: data.target=[ped]")
-    return AdaptationModule(methods=methods, seed=config["seed"], **training)
+    return AdaptationModule(methods=methods, seed=settings.seed, **training)
 
 
-def _initialise(network: SegmentationNetwork, init: Mapping[str, Any]) -> None:
+def _initialise(network: SegmentationNetwork, init: Init) -> None:
     """Copy the named parts of another run's network; heads for deep supervision that this one lacks stay behind."""
-    if init["run"] is None:
+    if init.run is None:
         return
 
-    checkpoint = required_checkpoint(Path(init["run"]), command=init["command"])
+    checkpoint = required_checkpoint(init.run, command=init.command)
     loaded = load_network(checkpoint).network
     if network.name != loaded.name:
         raise PedsegError(
@@ -125,7 +123,7 @@ def _initialise(network: SegmentationNetwork, init: Mapping[str, Any]) -> None:
     if network.topology != loaded.topology:
         raise PedsegError(f"{checkpoint}: its network is of another plan; give {_overrides(loaded, network)}")
     loaded.seg_layers = loaded.seg_layers[: len(network.seg_layers)]
-    for part in init["parts"]:
+    for part in init.parts:
         try:
             network.get_submodule(part).load_state_dict(loaded.get_submodule(part).state_dict())
         except RuntimeError as error:
@@ -144,22 +142,45 @@ def _overrides(wanted: SegmentationNetwork, network: SegmentationNetwork) -> str
     return " ".join(f"'{text.replace(' ', '')}'" for text in changed) or "the same model settings"
 
 
-def build_loggers(config: Mapping[str, Any], folder: RunFolder, *, first_epoch: int) -> list[Logger]:
+def build_trainer(settings: RunSettings, *, callbacks: Sequence[Callback], checkpoints: bool = True) -> Trainer:
+    """Make the Trainer, without loggers; time limits are left to a callback, since the Trainer's own outlive a call.
+
+    Raises:
+        PedsegError: it refuses its settings, on this machine.
+    """
+    arguments = settings.trainer.model_dump(exclude={"max_time"})
+    arguments["max_steps"] = -1 if arguments["max_steps"] is None else arguments["max_steps"]  # no limit
+    if isinstance(arguments["devices"], tuple):
+        arguments["devices"] = list(arguments["devices"])
+    try:
+        return Trainer(
+            **arguments,
+            callbacks=list(callbacks),
+            logger=False,
+            enable_checkpointing=checkpoints,
+            default_root_dir=settings.run_dir,
+            use_distributed_sampler=False,  # the sampler knows rank and world size itself
+        )
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
+        raise PedsegError(f"trainer: {error}") from error
+
+
+def build_loggers(settings: RunSettings, folder: RunFolder, *, first_epoch: int) -> list[Logger]:
     """metrics.csv, and what logger= names beside it."""
     loggers: list[Logger] = [MetricsCsv(folder.metrics, first_epoch=first_epoch)]
-    settings = config["logger"]
-    if settings["kind"] == "wandb":
+    chosen = settings.logger
+    if chosen.kind == "wandb":
         loggers.append(
             wandb_logger(
                 folder.path,
-                config=config,
-                group=config["run_name"],
-                job_type=f"fold_{config['run_fold']}",
-                project=settings["project"],
-                entity=settings["entity"],
-                offline=settings["offline"],
+                config=settings.as_json(),
+                group=settings.run_name,
+                job_type=f"fold_{settings.run_fold}",
+                project=chosen.project,
+                entity=chosen.entity,
+                offline=chosen.offline,
             )
         )
-    elif settings["kind"] == "tensorboard":
+    elif chosen.kind == "tensorboard":
         loggers.append(tensorboard_logger(folder.path))
     return loggers

@@ -5,5 +5,6 @@ from pedseg.callbacks.checkpoint import LastCheckpoint
 from pedseg.callbacks.images import SourceSlices
 from pedseg.callbacks.metrics_csv import MetricsCsv
 from pedseg.callbacks.progress import EpochLine, StepTimer
+from pedseg.callbacks.stopping import TimeLimit
 
-__all__ = ["AdversaryHealth", "EpochLine", "LastCheckpoint", "MetricsCsv", "SourceSlices", "StepTimer"]
+__all__ = ["AdversaryHealth", "EpochLine", "LastCheckpoint", "MetricsCsv", "SourceSlices", "StepTimer", "TimeLimit"]

@@ -8,6 +8,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 
+from pedseg.callbacks.stopping import is_cut_short
 from pedseg.errors import PedsegError
 from pedseg.files import atomic_path
 from pedseg.runs import RunFolder
@@ -20,17 +21,23 @@ class LastCheckpoint(Checkpoint):
 
     No metric is looked at: the last epoch is the one that is used (nnU-Net's choice), so nothing can leak into a
     selection. Rank 0 keeps the last epoch in memory (250 MB for nnU-Net's BraTS network with momentum) and writes
-    it when the run ends early, by a signal, a scheduler or an error that is not one of its settings: no finished epoch
-    is lost. A checkpoint is written after the curves of its epoch, so that curves are never behind it.
+    it when the run ends early, by a signal, a scheduler, a limit or an error that is not one of its settings: no
+    finished epoch is lost. One that is cut short leaves nothing; a run that goes on trains it again. A checkpoint is
+    written after the curves of its epoch, so that curves are never behind it.
 
     Args:
         folder: the run's folder.
         every_n_epochs: epochs between two writes.
+        first_epoch: epoch the run begins or continues with.
+
+    Attributes:
+        done: epochs of the whole run that are finished.
     """
 
-    def __init__(self, folder: RunFolder, *, every_n_epochs: int = 5) -> None:
+    def __init__(self, folder: RunFolder, *, every_n_epochs: int = 5, first_epoch: int = 0) -> None:
         self.path = folder.checkpoint
         self.every_n_epochs = every_n_epochs
+        self.done = first_epoch
         self.unwritten: bytes | None = None
         self.due = False
 
@@ -40,6 +47,8 @@ class LastCheckpoint(Checkpoint):
         Raises:
             PedsegError: the loss of the epoch is not finite; the checkpoint before stays.
         """
+        if is_cut_short(trainer):
+            return
         loss = float(trainer.callback_metrics.get("train/loss", 0.0))
         if not math.isfinite(loss):
             raise PedsegError(
@@ -48,8 +57,8 @@ class LastCheckpoint(Checkpoint):
             )
         if trainer.is_global_zero:
             self.unwritten = _serialised(trainer)
-        done = trainer.current_epoch + 1
-        self.due = done % self.every_n_epochs == 0 or done == trainer.max_epochs
+        self.done = trainer.current_epoch + 1
+        self.due = self.done % self.every_n_epochs == 0 or self.done == trainer.max_epochs
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the epoch before if it is due: its curves are on the disk by now."""

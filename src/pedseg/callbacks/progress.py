@@ -7,6 +7,8 @@ from typing import Any
 import lightning.pytorch as pl
 from torch import Tensor
 
+from pedseg.callbacks.stopping import is_cut_short
+
 log = logging.getLogger(__name__)
 
 
@@ -110,8 +112,8 @@ class EpochLine(pl.Callback):
         log.info("%s · %s · %s · %.2f s a step", self.name, epoch, step, seconds)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the line (rank 0)."""
-        if not trainer.is_global_zero:
+        """Write the line of an epoch that is whole (rank 0)."""
+        if not trainer.is_global_zero or is_cut_short(trainer):
             return
         done = trainer.current_epoch + 1
         total = trainer.max_epochs or done

@@ -12,6 +12,7 @@ from pedseg.files import read_json
 from pedseg.inference import Settings
 from pedseg.inference.checkpoint import sha256
 from pedseg.runs import RunFolder, trained_on_labels
+from pedseg.settings.stored import ImportedSettings, read_settings, read_stored
 
 FORMAT = 2  # raised whenever scores of an older version do not compare
 UNDECIDED = ("mirror", "window_batch")  # of the prediction: the same for all, and without effect
@@ -89,9 +90,8 @@ def find_runs(sources: Sequence[Path]) -> tuple[list[RunFolder], list[tuple[Path
         if not folders:
             raise PedsegError(f"{source}: no fold_*/config.json in it; give the folder of a run, such as runs/uda")
         for run in map(RunFolder, folders):
-            config = read_json(run.config)
-            if "cohorts" not in config.get("data", {}):
-                left_out.append((run.path, "its config.json names no cohorts (imported?)"))
+            if isinstance(read_stored(run.path), ImportedSettings):
+                left_out.append((run.path, "it was imported, and names no cohorts"))
             elif not (run.finished.exists() and run.checkpoint.exists()):
                 left_out.append((run.path, "it is not finished; give its command again to continue it"))
             else:
@@ -121,7 +121,7 @@ def make_plan(
     Raises:
         PedsegError: there is no target case, or a cohort is on both sides.
     """
-    config = read_json(run.config)
+    settings = read_settings(run.path)
     both = sorted(set(held_out) & set(target))
     if both:
         raise PedsegError(f"{run.path}: cohort {both[0]} is source and target; its labels cannot be used and not used")
@@ -130,15 +130,15 @@ def make_plan(
         raise PedsegError(f"{run.path}: has no image of the target; give --target COHORT, one that is prepared")
     return Plan(
         run=run,
-        store=Path(config["data"]["store"]),
+        store=settings.data.store,
         checkpoint=sha256(run.checkpoint),
         source=choose_cases(held_out, cases, seed=seed),
         target=chosen,
         prediction=replace(prediction, mirror=False),
         cases=cases,
         seed=seed,
-        target_labels=any(trained_on_labels(config, cohort) for cohort in target),
-        synthetic=bool(config["data"].get("synthetic", False)),
+        target_labels=any(trained_on_labels(settings, cohort) for cohort in target),
+        synthetic=settings.data.synthetic,
     )
 
 

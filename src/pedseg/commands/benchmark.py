@@ -121,16 +121,14 @@ def find_domains(rows: "Sequence[Row]", *, cases: int, seed: int) -> "Domains":
     """
     from pedseg.assembly import select
     from pedseg.choosing.plan import choose_cases
-    from pedseg.gap.pictures import Domains, config_with_held_out_source
+    from pedseg.gap.pictures import Domains, settings_with_held_out_source
 
-    config = config_with_held_out_source(rows)
-    data = config["data"]
-    selection = select(config)
-    held_out = {
-        cohort: selection.source_validation[cohort] for cohort, part in data["source"].items() if part == "fold"
-    }
+    settings = settings_with_held_out_source(rows)
+    selection = select(settings)
+    parts = settings.data.labelled_source
+    held_out = {cohort: selection.source_validation[cohort] for cohort, part in parts.items() if part == "fold"}
     return Domains(
-        Path(data["store"]),
+        settings.data.store,
         choose_cases(held_out, cases, seed=seed),
         choose_cases(selection.evaluation, cases, seed=seed),
     )

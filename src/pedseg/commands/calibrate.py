@@ -3,9 +3,8 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pedseg.commands.hydra_entry import conf_dir
 from pedseg.commands.options import (
     add_device,
     add_output,
@@ -18,13 +17,14 @@ from pedseg.commands.options import (
 )
 from pedseg.errors import PedsegError, Problem
 from pedseg.runs import checkpoints_of
+from pedseg.settings.conf import values_of
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     from pedseg.cases import Case
     from pedseg.inference import Predictor
     from pedseg.inference.calibration import PartThresholds
 
-PUBLISHED = "calibration/published.yaml"
+PUBLISHED = "calibration/published"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -110,13 +110,10 @@ def _only(checkpoints: Sequence[Path]) -> Path:
     return checkpoints[0]
 
 
-def _ratios(given: Sequence[str]) -> dict[str, Any]:
+def _ratios(given: Sequence[str]) -> dict[str, float]:
     """Ratios by region, of the command line or the published ones."""
     if not given:
-        from omegaconf import OmegaConf
-
-        published: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(conf_dir() / PUBLISHED))  # type: ignore[assignment]
-        return dict(published["ratios"])
+        return dict(values_of(PUBLISHED)["ratios"])
     try:
         return {region: float(part) for region, part in (text.split("=") for text in given)}
     except ValueError as error:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pedseg.commands.dispatcher import VERBS
-from pedseg.commands.hydra_entry import conf_dir
 from pedseg.commands.options import command, run
+from pedseg.settings.conf import conf_dir
 
 SHELLS = ("bash", "zsh", "fish")
 SETTINGS = ("prepare", "train")  # verbs that take settings of conf/

@@ -1,63 +1,20 @@
 """What the Hydra entry points share: where conf/ lies, how a run is named, and how a user's mistake ends a command."""
 
-import hashlib
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pedseg.commands.options import USAGE_ERROR, exit_code
-from pedseg.hardware import cores
-from pedseg.settings.history import refuse_moved
+from pedseg.commands.options import exit_code
+from pedseg.settings.conf import conf_dir
 
-LONGEST_NAME = 150
+if TYPE_CHECKING:  # Hydra and the settings wait until --help is answered
+    from pedseg.commands.jobs import Settings
 
-TWICE = re.compile(r"Multiple values for (\S+)\. To override")  # what Hydra says of +group=option
-
-# Overrides that change where or how fast a run happens, not what comes out of it: they are no part of a run's name.
-NOT_IN_RUN_NAME = re.compile(
-    r"^(experiment|fold|scale|sweep|overwrite|cluster|logger|hydra|paths|callbacks|data\.num_workers|data\.store"
-    r"|data\.cohorts\.\w+\.folder|trainer\.(accelerator|devices|num_nodes|strategy|enable_progress_bar|log_every_n_steps))"
-    r"(/|\.|$)"
-)
-
-
-def conf_dir() -> Path:
-    """Folder of the Hydra configuration: inside an installed wheel, or at the top of a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "conf"
-    return installed if installed.is_dir() else package.parents[1] / "conf"
-
-
-def run_name(experiment: str | None, overrides: Sequence[str]) -> str:
-    """Name a run: the experiment, then whatever else was overridden, so that an ablation gets a folder of its own.
-
-    `overrides` are Hydra's (``trainer.max_epochs=5``). The experiment alone for a plain run, else
-    ``experiment/key=value,key=value`` in the order of the keys; what would be too long for a file name ends in a hash.
-    """
-    kept = sorted(o.lstrip("+~") for o in overrides if not NOT_IN_RUN_NAME.match(o.lstrip("+~").split("=")[0]))
-    name = experiment or "custom"
-    if not kept:
-        return name
-    suffix = re.sub(r"[^\w.,=+-]", "_", ",".join(kept))
-    if len(suffix) > LONGEST_NAME:
-        suffix = f"{suffix[:LONGEST_NAME]}-{hashlib.sha256(suffix.encode()).hexdigest()[:8]}"
-    return f"{name}/{suffix}"
-
-
-def minutes(hours: float) -> int:
-    """Whole minutes of `hours`, for schedulers."""
-    return max(1, round(60 * float(hours)))
-
-
-def tasks(gpus: int) -> int:
-    """Processes on a node with `gpus` GPUs: one for each, and one where there is none."""
-    return max(1, int(gpus))
-
-
-RESOLVERS: dict[str, Callable[..., Any]] = {"run_name": run_name, "cores": cores, "minutes": minutes, "tasks": tasks}
+MULTIRUN = "hydra.mode=MULTIRUN"
+# Flags with which Hydra shows something and runs nothing, or reads other files.
+SHOWING = ("help", "hydra_help", "cfg", "info", "shell_completion", "experimental_rerun", "config_path", "config_name")
 
 
 def help_text(config_name: str) -> str:
@@ -97,37 +54,55 @@ def overrides_last(arguments: Sequence[str]) -> list[str]:
     return sorted(arguments, key=is_override)
 
 
-def run_hydra(task: Callable[[Any], None], *, config_name: str, arguments: Sequence[str] | None = None) -> int:
-    """Compose `config_name` from conf/ with the command line and run `task` once per job.
+def run_hydra(
+    task: "Callable[[Settings], None]",
+    model: "Callable[[], type[Settings]]",
+    *,
+    config_name: str,
+    arguments: Sequence[str] | None = None,
+    table: bool = True,
+) -> int:
+    """Read the settings that `config_name` of conf/ and the command line give, and run `task` once per job.
+
+    Everything is checked before the first job begins.
+
+    Args:
+        task: the command.
+        model: loads the class of its settings.
+        config_name: its file in conf/.
+        arguments: of the command line, in place of the process's own.
+        table: whether a sweep ends with what became of each job.
 
     Returns:
-        0, or 2 after a message when the settings or the data are at fault.
+        0; 2 after a message when the settings or the data are at fault; 3 when a run has stopped before its end because
+        it was told to. Of a sweep, that of a failed job before that of a stopped one.
     """
     sys.argv[1:] = overrides_last(sys.argv[1:] if arguments is None else arguments)
     if sys.argv[1:] in (["--help"], ["-h"]):
         print(help_text(config_name))
         return 0
 
+    from hydra._internal.utils import get_args_parser
+
+    from pedseg.commands.hydra_run import run
+    from pedseg.commands.jobs import Job
+
+    flags = get_args_parser().parse_args()
+    job = Job(task, model(), swept=flags.multirun or MULTIRUN in flags.overrides)
+    overrides = [*flags.overrides, *([f"hydra.searchpath=[file://{flags.config_dir}]"] if flags.config_dir else [])]
+    if any(getattr(flags, name) for name in SHOWING):
+        return exit_code(lambda: _show(job, config_name))
+    return exit_code(lambda: run(job, overrides, config_name=config_name, table=table))
+
+
+def _show(job: Any, config_name: str) -> int:  # noqa: ANN401  (a job)
+    """Let Hydra show what it was asked for."""
     import hydra
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
 
-    for name, resolver in RESOLVERS.items():
-        OmegaConf.register_new_resolver(f"pedseg.{name}", resolver, replace=True)
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions reach the line below instead of Hydra's own handler
-    main = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(task)
+    from pedseg.commands.hydra_run import register_resolvers, understandable_errors
 
-    def body() -> None:
-        refuse_moved(sys.argv[1:])
-        main()
-
-    try:
-        return exit_code(body)
-    except (HydraException, OmegaConfBaseException) as error:
-        cause = error.__cause__ or error
-        message = str(error) if str(cause) in str(error) else f"{error}\n{cause}"
-        if twice := TWICE.match(message):
-            message = f"{twice[1]} has a choice already: give {twice[1]}=... without +, or several as {twice[1]}=[a,b]"
-        sys.stderr.write(f"pedseg: {message}\n")
-        return USAGE_ERROR
+    register_resolvers()
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # exceptions come here instead of to Hydra's own handler
+    with understandable_errors():
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
+    return 0

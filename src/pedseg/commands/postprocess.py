@@ -126,14 +126,14 @@ def choose(
     """
     from pedseg.evaluation.postprocessing import keep_largest
     from pedseg.evaluation.postprocessing.runs import pool, predict_held_out, write_choice
-    from pedseg.files import read_json
+    from pedseg.settings.stored import read_settings
 
     device = device_of(arguments)
     cases = {fold: held_out_cases(fold) for experiment in experiments for fold in _all_folds(experiment)}
     chosen: dict[Path, Sequence[Rule]] = {}
     for experiment in experiments:
         parts = [part for fold in experiment.folds for part in predict_held_out(fold, cases[fold], device=device)]
-        target = read_json(experiment.folds[0].config)["data"]["target"]
+        target = read_settings(experiment.folds[0].path).data.target
         choice = keep_largest.choose(pool(parts), target=target, workers=workers)
         write_choice(experiment, choice, overwrite=arguments.overwrite)
         chosen[experiment.path] = choice.rules
@@ -151,19 +151,18 @@ def held_out_cases(fold: "RunFolder") -> "dict[str, list[Case]]":
     """
     from pedseg.assembly import select
     from pedseg.data.cohorts import cases_of
-    from pedseg.files import read_json
+    from pedseg.settings.stored import read_settings
 
-    config = read_json(fold.config)
-    data = config["data"]
-    parts = {} if config["fold"] == "all" else data["source"]
+    settings = read_settings(fold.path)
+    parts = {} if settings.fold == "all" else settings.data.labelled_source
     cohorts = [cohort for cohort, part in parts.items() if part == "fold"]
     if not cohorts:
         raise PedsegError(
             f"{fold.path}: was trained on every source case (fold=all, or all of each cohort), so none is held out to "
             f"choose {CHOSEN} on; leave {CHOSEN} out for this run, or train folds"
         )
-    held_out = select(config).source_validation
-    folders = {cohort: data["cohorts"][cohort]["folder"] for cohort in cohorts}
+    held_out = select(settings).source_validation
+    folders = {cohort: settings.data.cohorts[cohort].folder for cohort in cohorts}
     return {c: cases_of(folder, held_out[c], cohort=c, labelled=True) for c, folder in folders.items()}
 
 

@@ -1,8 +1,8 @@
 """Score trained runs without labels of the target, to choose among them: ``pedseg validate runs``."""
 
 import argparse
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pedseg.commands.options import (
     add_device,
@@ -78,11 +78,10 @@ def validate(arguments: argparse.Namespace) -> None:
 
 def targets_of(runs: "Sequence[RunFolder]") -> list[str]:
     """Cohorts that any of the runs adapts to or is calibrated on."""
-    from pedseg.assembly import calibration_target
-    from pedseg.files import read_json
+    from pedseg.settings.stored import read_settings
 
-    configs = [read_json(run.config) for run in runs]
-    return sorted({cohort for one in configs for cohort in (*one["data"]["target"], *calibration_target(one))})
+    settings = [read_settings(run.path) for run in runs]
+    return sorted({cohort for one in settings for cohort in (*one.data.target, *one.calibration_target)})
 
 
 def plan_of(
@@ -101,21 +100,21 @@ def plan_of(
     """
     from pedseg.assembly import select
     from pedseg.choosing.plan import make_plan
-    from pedseg.files import read_json
     from pedseg.inference import settings_of_run
+    from pedseg.settings.stored import read_settings
 
-    config: Mapping[str, Any] = read_json(run.config)
-    data, fold = config["data"], config["fold"]
-    target = list(data["target"] or common or [data["evaluation"]])
-    source = {cohort: part for cohort, part in data["source"].items() if part and cohort not in target}
+    settings = read_settings(run.path)
+    data, fold = settings.data, settings.fold
+    target = list(data.target or common or [data.evaluation])
+    source = {cohort: part for cohort, part in data.labelled_source.items() if cohort not in target}
     # The training part of the target's fold, also for a run that was not trained on the target, or on its labels.
-    selection = select({**config, "calibration": {}, "data": {**data, "source": source, "target": target}})
+    selection = select(settings, source=source, target=target)
     held_out = {c: selection.source_validation[c] for c, part in source.items() if part == "fold" and fold != "all"}
     return make_plan(
         run,
         held_out=held_out,
         target=selection.target_train,
-        prediction=settings_of_run(config, device),
+        prediction=settings_of_run(settings, device),
         cases=arguments.cases,
         seed=arguments.seed,
     )

@@ -1,6 +1,6 @@
 """What a run knows about the cohort it predicts: where the cases are, and in which voxel labels they are written."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from pedseg.cases import Case, find_cases
@@ -48,7 +48,7 @@ def labelled_cases(folder: Path | str, wanted: Collection[str], *, cohort: str) 
     return [case for case in find_cases(Path(folder), cohort=cohort, labelled=True).cases if case.id in among]
 
 
-def convention_of(store: Path, cohort: str, *, setting: str | dict[str, int | list[int]]) -> LabelConvention:
+def convention_of(store: Path, cohort: str, *, setting: str | Mapping[str, int | Iterable[int]]) -> LabelConvention:
     """Label convention of a cohort: what preparation has settled on, or for an unlabelled one the setting.
 
     Args:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pedseg.errors import PedsegError
-from pedseg.gap.roles import Entry, Role, children_of, role_of
+from pedseg.gap.roles import Entry, Role, children_of, role_of, settings_of
 from pedseg.reporting.paper import EXPERIMENTS
 from pedseg.reporting.rows import Model, load_models
 
@@ -116,11 +116,7 @@ def _load(places: Mapping[int, Path]) -> tuple[dict[str, dict[int, Model]], list
             continue
         for model in load_models([place]):
             name = experiment_of(model.name)
-            if not model.config:
-                raise PedsegError(
-                    f"{model.runs[0].path}: has no config.json, so that nobody can tell whether it was trained on "
-                    "labels of the target; restore it, or move the run away"
-                )
+            settings_of(model)
             if seed in found.setdefault(name, {}):
                 raise PedsegError(f"{place}: holds {name} twice; move one of its folders away")
             found[name][seed] = model
@@ -139,7 +135,7 @@ def _check_seeds(name: str, models: Mapping[int, Model]) -> None:
     """Refuse the same run in two folders, which would pass for an independent one."""
     owners: dict[object, int] = {}
     for folder, model in models.items():
-        seed = model.config.get("seed", folder)
+        seed = settings_of(model).seed
         if seed in owners:
             raise PedsegError(
                 f"{name} in seed_{folder} and in seed_{owners[seed]} was trained with the same seed, {seed}; train it "

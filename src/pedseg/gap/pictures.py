@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -22,6 +21,7 @@ from pedseg.reporting.figures.pictures import file_name
 from pedseg.reporting.figures.style import save
 from pedseg.reporting.rows import Model, marked
 from pedseg.runs import RunFolder
+from pedseg.settings.run import RunSettings
 
 PAPER = "uda"
 
@@ -104,17 +104,17 @@ def draw_embedding(
     }
 
 
-def config_with_held_out_source(rows: Sequence[Row]) -> dict[str, Any]:
-    """Configuration of a run without labels of children that holds adults out: it says which cases are looked at.
+def settings_with_held_out_source(rows: Sequence[Row]) -> RunSettings:
+    """Settings of a run without labels of children that holds adults out: it says which cases are looked at.
 
     Raises:
         PedsegError: every such run is trained on all adults.
     """
     for row in rows:
-        config = row.entry.config
-        usable = (row.competes or row.entry.bound == LOWER) and "cohorts" in config["data"]
-        if usable and config.get("fold") != "all" and "fold" in (config["data"].get("source") or {}).values():
-            return config
+        settings = row.entry.settings
+        usable = row.competes or row.entry.bound == LOWER
+        if usable and settings.fold != "all" and "fold" in settings.data.source.values():
+            return settings
     raise PedsegError(
         "every run is trained on all adults, so that none is held out; train one with data.source.adult=fold"
     )

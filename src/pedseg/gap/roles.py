@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from pedseg.adaptation import takes_from_target
+from pedseg.errors import PedsegError
 from pedseg.reporting.rows import Model
 from pedseg.runs import trained_on_labels
+from pedseg.settings.run import RunSettings
 
 
 class Role(StrEnum):
@@ -41,37 +42,51 @@ class Entry:
         return f"{self.bound} {self.name}".strip()
 
     @property
-    def config(self) -> dict[str, Any]:
-        """Configuration of its first run."""
-        return next(iter(self.models.values())).config
+    def settings(self) -> RunSettings:
+        """Settings of its first run."""
+        return settings_of(next(iter(self.models.values())))
 
     @property
     def adapts(self) -> bool:
         """Whether it is trained on images of the target without their labels."""
-        return bool(self.config["data"].get("target"))
+        return bool(self.settings.data.target)
+
+
+def settings_of(model: Model) -> RunSettings:
+    """Settings of a model's first run, which tell what it was trained on.
+
+    Raises:
+        PedsegError: it has none, or was imported.
+    """
+    if isinstance(model.settings, RunSettings):
+        return model.settings
+    raise PedsegError(
+        f"{model.runs[0].path}: has no config.json of a training, so that nobody can tell whether it was trained on "
+        "labels of the target; restore it, or move the run away"
+    )
 
 
 def children_of(lower: Mapping[int, Model], everyone: Iterable[Mapping[int, Model]]) -> set[str]:
     """Cohorts of the target: all that any run adapts to, is scored on or has labels of, but for those of 1*."""
     models = [model for group in everyone for model in group.values()]
-    named = {name for model in models for name in (*(model.config["data"].get("target") or ()), model.cohort)}
+    named = {name for model in models for name in (*settings_of(model).data.target, model.cohort)}
     named |= {name for model in models for name in _labelled(model)}
     return named - _labelled(next(iter(lower.values())))
 
 
 def _labelled(model: Model) -> set[str]:
     """Cohorts whose labels a run is trained on."""
-    return {name for name, part in (model.config["data"].get("source") or {}).items() if part}
+    return set(settings_of(model).data.labelled_source)
 
 
 def role_of(models: Mapping[int, Model], children: set[str]) -> Role:
     """Supervised by labels of the target, a control that takes nothing from it, or a method."""
-    if any(trained_on_labels(model.config, cohort) for model in models.values() for cohort in children):
+    if any(trained_on_labels(settings_of(model), cohort) for model in models.values() for cohort in children):
         return Role.SUPERVISED
-    config = next(iter(models.values())).config
-    if (config.get("prediction") or {}).get("adapt_steps"):
+    settings = settings_of(next(iter(models.values())))
+    if settings.prediction.adapt_steps:
         return Role.METHOD  # it learns from each target image that it predicts
-    if (config.get("calibration") or {}).get("ratios"):
+    if settings.calibration.ratios:
         return Role.METHOD  # its thresholds come from images of the target
-    adapts = config["data"].get("target") and takes_from_target(config.get("adaptation") or {})
+    adapts = settings.data.target and takes_from_target(settings.adaptation.root)
     return Role.METHOD if adapts else Role.CONTROL

@@ -20,9 +20,9 @@ class Adversary(NamedTuple):
     lambda_domain: float
 
 
-def adversary_in(config: Mapping[str, Any]) -> Adversary | None:
-    """The first method of a run with an `alpha_max` and a `lambda_domain` of its own; None if it has none."""
-    for name, settings in (config.get("adaptation") or {}).items():
+def adversary_in(adaptation: Mapping[str, Any]) -> Adversary | None:
+    """The first of the chosen methods with an `alpha_max` and a `lambda_domain` of its own; None if it has none."""
+    for name, settings in adaptation.items():
         if {"alpha_max", "lambda_domain"} <= settings.keys():
             return Adversary(f"adaptation.{name}", float(settings["alpha_max"]), float(settings["lambda_domain"]))
     return None

@@ -1,7 +1,6 @@
 """How cases are predicted, and on what."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -10,6 +9,8 @@ from pedseg.hardware import Precision, fast_precision
 
 if TYPE_CHECKING:  # settings are checked before torch is loaded
     import torch
+
+    from pedseg.settings.run import RunSettings
 
 RECORD = "predictions.json"  # beside label maps: what made them
 
@@ -74,21 +75,23 @@ def best_device() -> "torch.device":
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def settings_of_run(config: Mapping[str, Any], device: "torch.device", *, as_begun: bool = False) -> Settings:
-    """How a run predicts on a device, by the group `prediction` of its configuration.
+def settings_of_run(run: "RunSettings", device: "torch.device", *, as_begun: bool = False) -> Settings:
+    """How a run predicts on a device.
 
     Args:
-        config: of the run.
+        run: its settings.
         device: where it predicts now.
         as_begun: in the precision that was decided when the run began, for what belongs to the run itself.
-
-    Raises:
-        PedsegError: a value cannot be used.
     """
-    prediction = config["prediction"]
-    precision = prediction["precision"]
-    if precision == "auto" and as_begun:
-        precision = config.get("machine", {}).get("prediction", "auto")
-    if precision == "auto":
-        precision = fast_precision(device).precision
-    return Settings(**{**prediction, "precision": precision})
+    given = run.prediction
+    precision = given.precision
+    if precision == "auto" and as_begun and run.machine is not None:
+        precision = run.machine.prediction
+    return Settings(
+        step=given.step,
+        mirror=given.mirror,
+        precision=fast_precision(device).precision if precision == "auto" else precision,
+        window_batch=given.window_batch,
+        adapt_steps=given.adapt_steps,
+        adapt_rate=given.adapt_rate,
+    )

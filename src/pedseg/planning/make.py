@@ -3,15 +3,12 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from lightning.pytorch import Trainer
-from omegaconf import DictConfig
 from torch import Tensor
 
-from pedseg.assembly import calibration_target
+from pedseg.assembly import build_trainer
 from pedseg.assembly.machine import TRAINER_NAMES
 from pedseg.callbacks import AdversaryHealth
 from pedseg.data.datamodule import PatchDataModule
@@ -25,6 +22,8 @@ from pedseg.planning.memory import prediction_memory, step_memory
 from pedseg.planning.plan import PASSES_OF_A_STEP, Plan, label_map_bytes, passes_of
 from pedseg.planning.timing import MOST, VALIDATION_STEPS, WARM_UP, StepClock, measure, window_seconds
 from pedseg.runs import RunFolder
+from pedseg.settings.following import Machine
+from pedseg.settings.run import RunSettings
 
 PRECISIONS = {name: precision for precision, name in TRAINER_NAMES.items()}
 MEMINFO = Path("/proc/meminfo")
@@ -32,8 +31,8 @@ Shapes = list[tuple[int, int, int]]
 
 
 def make_plan(
-    cfg: DictConfig,
-    config: Mapping[str, Any],
+    run: RunSettings,
+    machine: Machine,
     module: SegmentationModule,
     data: PatchDataModule,
     *,
@@ -42,30 +41,30 @@ def make_plan(
     """Run a few steps of a run, away from its folder, and say what the whole of it will take.
 
     Args:
-        cfg: as composed.
-        config: the same with what was decided for this machine.
+        run: its settings.
+        machine: what was decided for this one.
         module: what would be trained; of no use for anything else afterwards.
         data: its batches.
         selection: its cases.
     """
-    trainer_settings, patch_size = config["trainer"], config["data"]["patch_size"]
-    folder = RunFolder(Path(config["run_dir"]))
+    patch_size, store = run.data.patch_size, run.data.store
+    folder = RunFolder(run.run_dir)
     clock = StepClock()
-    trainer = _trainer(cfg, config, clock)
+    trainer = _trainer(run, clock)
     device = trainer.strategy.root_device
-    settings = settings_of_run(config, device, as_begun=True)
-    evaluated = _shapes(config, selection.evaluation)
-    calibrated = _shapes(config, {cohort: selection.target_train[cohort] for cohort in calibration_target(config)})
+    settings = settings_of_run(run, device, as_begun=True)
+    evaluated = _shapes(store, selection.evaluation)
+    calibrated = _shapes(store, {cohort: selection.target_train[cohort] for cohort in run.calibration_target})
     gpu = step_memory(
         module,
         patch_size=patch_size,
         batch_size=data.batch_size,
         two_sides=bool(data.target_cases or data.opposed_cases),
-        precision=PRECISIONS[trainer_settings["precision"]],
+        precision=PRECISIONS[run.trainer.precision],
         gpu=True,
-        clip=trainer_settings["gradient_clip_val"],
+        clip=run.trainer.gradient_clip_val,
     )
-    largest = max([*evaluated, *calibrated], key=math.prod, default=tuple(patch_size))
+    largest = max([*evaluated, *calibrated], key=math.prod, default=patch_size)
     gpu_prediction = prediction_memory(
         module.network, shape=largest, window_batch=settings.window_batch, precision=settings.precision, gpu=True
     )
@@ -75,17 +74,17 @@ def make_plan(
         measured = measure(trainer, clock, module, data)
         window_s = window_seconds(module.network, device=device, windows=settings.windows, precision=settings.precision)
     return Plan(
-        name=f"{config['run_name']}/fold_{config['run_fold']}",
+        name=run.title,
         folder=str(folder.path),
-        cases=_counts(config, selection),
-        steps=trainer_settings["limit_train_batches"],
-        validation_steps=trainer_settings["limit_val_batches"] if data.validation_cases else 0,
-        epochs=trainer_settings["max_epochs"],
-        done=int(read_checkpoint(folder.checkpoint)["epoch"]) + 1 if _continues(config, folder) else 0,
+        cases=_counts(run, selection),
+        steps=run.trainer.limit_train_batches,
+        validation_steps=run.trainer.limit_val_batches if data.validation_cases else 0,
+        epochs=run.trainer.max_epochs,
+        done=int(read_checkpoint(folder.checkpoint)["epoch"]) + 1 if _continues(run, folder) else 0,
         batch=data.batch_size,
         patch=patch_size,
-        precision=trainer_settings["precision"],
-        machine=config["machine"],
+        precision=run.trainer.precision,
+        machine=machine,
         workers=data.num_workers,
         measured=measured,
         window_s=window_s,
@@ -99,28 +98,27 @@ def make_plan(
     )
 
 
-def _trainer(cfg: DictConfig, config: Mapping[str, Any], clock: StepClock) -> Trainer:
+def _trainer(run: RunSettings, clock: StepClock) -> Trainer:
     """The Trainer of the run, as one process that keeps nothing."""
-    trainer: Trainer = instantiate(
-        cfg.trainer,
-        precision=config["trainer"]["precision"],
-        callbacks=[AdversaryHealth(), clock],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        strategy="auto",
-        devices=1,
-        num_nodes=1,
-        sync_batchnorm=False,
-        limit_train_batches=WARM_UP + MOST,
-        limit_val_batches=min(VALIDATION_STEPS, config["trainer"]["limit_val_batches"]),
-    )
-    return trainer
+    changed = {
+        "enable_progress_bar": False,
+        "strategy": "auto",
+        "devices": 1,
+        "num_nodes": 1,
+        "sync_batchnorm": False,
+        "limit_train_batches": WARM_UP + MOST,
+        "limit_val_batches": min(VALIDATION_STEPS, run.trainer.limit_val_batches),
+        "check_val_every_n_epoch": 1,
+        "max_steps": None,
+        "fast_dev_run": 0,
+    }
+    alone = run.model_copy(update={"trainer": run.trainer.model_copy(update=changed)})
+    return build_trainer(alone, callbacks=[AdversaryHealth(), clock], checkpoints=False)
 
 
-def _counts(config: Mapping[str, Any], selection: Selection) -> dict[str, dict[str, int]]:
+def _counts(run: RunSettings, selection: Selection) -> dict[str, dict[str, int]]:
     """Cases by cohort, of what they are for."""
-    adapted_to, calibrated_on = config["data"]["target"], calibration_target(config)
+    adapted_to, calibrated_on = run.data.target, run.calibration_target
     target = selection.target_train
     parts: dict[str, Mapping[str, Sequence[str]]] = {
         "source, with labels": selection.source_train,
@@ -136,9 +134,9 @@ def _counts(config: Mapping[str, Any], selection: Selection) -> dict[str, dict[s
     return {purpose: {cohort: len(ids) for cohort, ids in cohorts.items()} for purpose, cohorts in parts.items()}
 
 
-def _shapes(config: Mapping[str, Any], cohorts: Mapping[str, Sequence[str]]) -> Shapes:
+def _shapes(store: Path, cohorts: Mapping[str, Sequence[str]]) -> Shapes:
     """Sizes (z, y, x) of the prepared images."""
-    stores = {cohort: CohortStore(Path(config["data"]["store"]) / cohort) for cohort, ids in cohorts.items() if ids}
+    stores = {cohort: CohortStore(store / cohort) for cohort, ids in cohorts.items() if ids}
     return [stores[cohort].open(case_id).shape for cohort, ids in cohorts.items() for case_id in ids]
 
 
@@ -153,8 +151,8 @@ def _passes(shapes: Shapes, patch_size: Sequence[int], settings: Settings) -> in
     return passes_of(sum(windows), mirrorings=mirrorings, adapt_steps=settings.adapt_steps) + adapting
 
 
-def _continues(config: Mapping[str, Any], folder: RunFolder) -> bool:
-    return folder.checkpoint.exists() and not config["overwrite"]
+def _continues(run: RunSettings, folder: RunFolder) -> bool:
+    return folder.checkpoint.exists() and not run.overwrite
 
 
 def free_memory(device: torch.device) -> int | None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from pedseg.planning.memory import CUDA_CONTEXT, StepMemory
 from pedseg.planning.timing import WARM_UP, Measured
+from pedseg.settings.following import Machine
 
 HOUR_S = 3600.0
 GIB, MIB = 1 << 30, 1 << 20
@@ -57,7 +58,7 @@ class Plan:
     batch: int
     patch: Sequence[int]
     precision: str
-    machine: Mapping[str, object]
+    machine: Machine
     workers: int
     measured: Measured | None
     window_s: float
@@ -101,10 +102,10 @@ class Plan:
         going = f", {self.done} of them done" if self.done else ""
         patch = "×".join(map(str, self.patch))
         yield "training", f"{self.steps} steps × {self.epochs} epochs{going}; {self.batch} patches of {patch} a step"
-        yield "precision", f"{self.precision}: {self.machine['precision']}"
+        yield "precision", f"{self.precision}: {self.machine.precision}"
         yield (
             "cores",
-            f"{self.machine['cores']}: {self.machine['threads']} threads, {self.workers} loader processes",
+            f"{self.machine.cores}: {self.machine.threads} threads, {self.workers} loader processes",
         )
         yield from self._time()
         yield from self._memory()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pedseg.health import Epoch, Finding, adversary_in, diagnose, epoch_of
 from pedseg.reporting.training_log import read_curves
 from pedseg.runs import RunFolder
+from pedseg.settings.stored import read_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def watch(run: RunFolder) -> Watched | None:
     epochs = [epoch_of(int(number), {str(name): float(row[name]) for name in row}) for number, row in rows]
     if all(math.isnan(epoch.loss_domain) for epoch in epochs):
         return None
-    adversary = adversary_in(run.read_config()) if run.config.exists() else None
+    adversary = adversary_in(read_settings(run.path).adaptation.root) if run.config.exists() else None
     seen = max((epoch.alpha for epoch in epochs if not math.isnan(epoch.alpha)), default=0.0)
     findings = (
         diagnose(epochs, alpha_max=adversary.alpha_max, key=adversary.key)

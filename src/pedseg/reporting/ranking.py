@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pedseg.reporting.paper import REGIONS, model_name
 from pedseg.reporting.rows import Model, experiment_name, pick
 from pedseg.reporting.tables import escape
 from pedseg.runs import RunFolder, trained_on_labels
+from pedseg.settings.stored import Stored, read_stored
 
 FEWEST_RANKED = 2
 FEWEST_CORRELATED = 3
@@ -33,7 +34,7 @@ class Member:
         settings: of the validation of each run.
         target_labels: whether it was trained on labels of the target: it is no candidate then.
         synthetic: whether the data are.
-        config: configuration of the first run.
+        config: settings of the first run, if they are known.
     """
 
     name: str
@@ -43,7 +44,7 @@ class Member:
     settings: tuple[Mapping[str, Any], ...] = ()
     target_labels: bool = False
     synthetic: bool = False
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: Stored | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def find_members(sources: Sequence[Path], models: Sequence[Model] = ()) -> list[
 def _member(folder: Path, runs: Mapping[Path, Path], names: Mapping[Path, str]) -> Member:
     folders = [RunFolder(run) for run in sorted(runs)]
     records = [read_json(run.validators) for run in folders]
-    config = folders[0].read_config() if folders[0].config.exists() else {}
+    config = read_stored(folders[0].path) if folders[0].config.exists() else None
     root = next(iter(runs.values()))
     finished = {path.parent.resolve() for path in folder.glob("fold_*/finished.json")}
     named = next((names[run] for run in runs if run in names), None)
@@ -122,7 +123,9 @@ def rank_members(members: Sequence[Member], models: Sequence[Model] = ()) -> Ran
         PedsegError: two candidates have one name.
     """
     cohorts = {cohort for member in members for settings in member.settings for cohort, _ in settings["target"]}
-    candidates = [m for m in members if not (m.target_labels or any(trained_on_labels(m.config, c) for c in cohorts))]
+    candidates = [
+        m for m in members if not (m.target_labels or any(m.config and trained_on_labels(m.config, c) for c in cohorts))
+    ]
     if len(candidates) < FEWEST_RANKED:
         return None
     names = [member.name for member in candidates]

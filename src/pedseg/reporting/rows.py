@@ -1,15 +1,16 @@
 """The models of a report: per-case scores out of run folders and CSV files."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from pedseg.errors import PedsegError
 from pedseg.reporting.paper import ORDER, REGIONS, model_name
 from pedseg.runs import RunFolder
+from pedseg.settings.run import RunSettings
+from pedseg.settings.stored import Stored, read_stored
 
 SYNTHETIC = "SYNTHETIC data"
 N_FOLDS = 5
@@ -29,14 +30,14 @@ class Model:
         scores: a row per case and region, with the columns of scores.csv.
         runs: run folders the scores come from; empty for a CSV.
         synthetic: whether the data are.
-        config: configuration of the first run.
+        settings: of the first run; None for a CSV, or a run without config.json.
     """
 
     name: str
     scores: pd.DataFrame
     runs: tuple[RunFolder, ...] = ()
     synthetic: bool = False
-    config: dict[str, Any] = field(default_factory=dict)
+    settings: Stored | None = None
 
     @property
     def cases(self) -> frozenset[str]:
@@ -52,18 +53,16 @@ class Model:
     @property
     def cohort(self) -> str:
         """Name of the scored cohort, ``ped`` where nothing says otherwise."""
-        return str(self.config.get("data", {}).get("evaluation") or "ped")
+        return self.settings.data.evaluation if isinstance(self.settings, RunSettings) else "ped"
 
     @property
     def needs_folds(self) -> bool:
         """Whether it takes a cross-validation to score every case: a run that trains on the scored cohort."""
         if not self.runs or any(run.path.name == "fold_all" for run in self.runs):
             return False
-        data = self.config.get("data", {})
-        if not {"source", "target"} & set(data):
+        if self.settings is None:
             return True
-        trained = {name for name, part in (data.get("source") or {}).items() if part} | set(data.get("target") or ())
-        return self.cohort in trained
+        return self.cohort in {*self.settings.data.labelled_source, *self.settings.data.target}
 
     @property
     def complete(self) -> bool:
@@ -135,14 +134,14 @@ def _from_folds(folder: Path, runs: Sequence[RunFolder], *, root: Path) -> Model
     repeated = scores[scores.duplicated(["case", "region"])]
     if len(repeated):
         raise PedsegError(f"{folder}: case {repeated['case'].iloc[0]} is scored by two folds; move one of them away")
-    config = runs[0].read_config() if runs[0].config.exists() else {}
-    synthetic = bool(config.get("data", {}).get("synthetic", False))
-    return Model(model_name(experiment_name(folder, config, root=root)), scores, tuple(runs), synthetic, config)
+    settings = read_stored(runs[0].path) if runs[0].config.exists() else None
+    synthetic = isinstance(settings, RunSettings) and settings.data.synthetic
+    return Model(model_name(experiment_name(folder, settings, root=root)), scores, tuple(runs), synthetic, settings)
 
 
-def experiment_name(folder: Path, config: dict[str, Any], *, root: Path) -> str:
+def experiment_name(folder: Path, settings: Stored | None, *, root: Path) -> str:
     """Name of the run if the folder still bears it, else the folder's path below the source."""
-    name = str(config.get("run_name") or "")
+    name = settings.run_name if settings else ""
     if name and folder.parts[-len(Path(name).parts) :] == Path(name).parts:
         return name
     top = root.resolve()

@@ -1,14 +1,16 @@
-"""Settings as they were called before, lifted to their present names: runs of before are read, and go on."""
+"""Settings as older versions wrote and called them, lifted to the present shape: runs of before are read, and go on."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from pedseg.errors import PedsegError
 from pedseg.settings.targets import TARGET
+
+Config = Mapping[str, Any]
 
 # Until methods had their settings below their names: which were on was a mapping, and those of dann lay beside it.
 SWITCHES = "methods"
+METHOD = "method"  # before that there was one, by its name
 ADVERSARY_KEYS = (
     "alpha_max", "alpha_start", "alpha_end", "lambda_domain", "decoder_stage", "reads", "classifier",
 )  # fmt: skip
@@ -25,11 +27,56 @@ CLASSES = {
 OVERRIDE = re.compile(r"(?P<sign>[+~]*)(?P<key>[\w./@]+)(?P<value>=.*)?", re.DOTALL)
 
 
-def lifted(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration of a run with the present names; one that has them stays as it is."""
-    adaptation = config.get("adaptation")
-    if not isinstance(adaptation, Mapping) or SWITCHES not in adaptation:
-        return dict(config)
+# Groups and keys that came later, with what they are where they are not: as it was before they came.
+LATER: Mapping[str, Mapping[str, Any]] = {
+    "prediction": {"precision": "32", "window_batch": 1, "adapt_steps": 0, "adapt_rate": 0.001},
+    "model": {"name": "unet"},
+    "calibration": {"ratios": {}, "target": None},
+}
+# What was written and is no setting any more: the code has it.
+GONE: Mapping[str, tuple[str, ...]] = {
+    "trainer": ("_target_", "use_distributed_sampler", "default_root_dir"),
+    "optimizer": ("_partial_",),
+    "lr_schedule": ("_partial_",),
+    "model": ("patch_size", "spacing_mm"),
+}
+
+
+def lifted(config: Config) -> dict[str, Any]:
+    """The configuration of a run in the present shape; one that has it stays as it is."""
+    lifts = (_with_what_came_later, _without_what_is_gone, _with_switches, _with_methods_by_name)
+    for lift in lifts:
+        config = lift(config)
+    return dict(config)
+
+
+def _with_what_came_later(config: Config) -> Config:
+    return {**config, **{group: {**later, **(config.get(group) or {})} for group, later in LATER.items()}}
+
+
+def _without_what_is_gone(config: Config) -> Config:
+    kept = {
+        group: {key: value for key, value in config[group].items() if key not in gone}
+        for group, gone in GONE.items()
+        if isinstance(config.get(group), Mapping)
+    }
+    return {**config, **kept}
+
+
+def _with_switches(config: Config) -> Config:
+    """Of a run of when there was one method, or none."""
+    adaptation = config.get("adaptation") or {}
+    if METHOD not in adaptation:
+        return config
+    kept = {key: value for key, value in adaptation.items() if key != METHOD}
+    chosen = {} if adaptation[METHOD] == "none" else {adaptation[METHOD]: True}
+    return {**config, "adaptation": {"reads": "features", **kept, SWITCHES: chosen}}
+
+
+def _with_methods_by_name(config: Config) -> Config:
+    adaptation = config.get("adaptation") or {}
+    if SWITCHES not in adaptation:
+        return config
     on = [name for name, chosen in adaptation[SWITCHES].items() if chosen]
     return {**config, "adaptation": {name: _method(name, adaptation) for name in on}}
 
@@ -52,22 +99,13 @@ def moved(key: str) -> str | None:
     return None
 
 
-def refuse_moved(overrides: Sequence[str]) -> None:
-    """Refuse settings that have another name now.
-
-    Args:
-        overrides: of the command line, as Hydra takes them.
-
-    Raises:
-        PedsegError: there is one; it gives the present name.
-    """
-    for override in overrides:
-        parts = OVERRIDE.fullmatch(override)
-        new = moved(parts["key"]) if parts else None
-        if parts and new:
-            raise PedsegError(
-                f"{override}: {_advice(parts['key'], new, sign=parts['sign'], value=parts['value'] or '')}"
-            )
+def advice_on(override: str) -> str | None:
+    """What to give in place of an override of the command line whose key has another name now; None if it has not."""
+    parts = OVERRIDE.fullmatch(override)
+    new = moved(parts["key"]) if parts else None
+    if not parts or not new:
+        return None
+    return f"{override}: {_advice(parts['key'], new, sign=parts['sign'], value=parts['value'] or '')}"
 
 
 def _advice(key: str, new: str, *, sign: str, value: str) -> str:

@@ -5,38 +5,23 @@ of its constructor, with their types and ranges (``Annotated[float, Field(ge=0)]
 type can say, such as a value that does not fit another or the network, it refuses by a `SettingError`.
 """
 
-import difflib
 import inspect
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import Annotated, Any, get_type_hints
+from typing import Any, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from pedseg.errors import PedsegError
+from pedseg.settings.faults import messages
+from pedseg.settings.values import Count, NotNegative, Number, Share, Whole, understand_none
 
-NOTHING = ("none", "~")  # as written where null is meant
-
-
-def refuse_bool(value: object) -> object:
-    """A number is not yes or no, though Python takes it for one."""
-    if isinstance(value, bool):
-        raise ValueError("give a number")  # noqa: TRY004  (pydantic turns a ValueError into a message)
-    return value
-
-
-def understand_none(value: object) -> object:
-    """``none`` as null: YAML has it for a text."""
-    return None if isinstance(value, str) and value.strip().lower() in NOTHING else value
-
-
-Number = Annotated[float, BeforeValidator(refuse_bool)]
-Whole = Annotated[int, BeforeValidator(refuse_bool)]
-Share = Annotated[Number, Field(ge=0, le=1)]
-NotNegative = Annotated[Number, Field(ge=0)]
-Count = Annotated[Whole, Field(ge=1)]
+__all__ = [
+    "Count", "NotNegative", "Number", "SettingError", "Share", "Whole", "below", "checked_arguments", "descriptions",
+    "signature_model", "understand_none",
+]  # fmt: skip
 
 ARGUMENT = re.compile(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)  # of a section "Args:", continued further in
 
@@ -112,31 +97,3 @@ def checked_arguments(
     except ValidationError as error:
         raise PedsegError("\n".join(messages(error, where=where, model=model))) from None
     return {name: getattr(checked, name) for name in given}
-
-
-def messages(error: ValidationError, *, where: str = "", model: type[BaseModel] | None = None) -> list[str]:
-    """A line for each fault: its key, the value, what is wrong and what to do."""
-    return [_message(fault, where=where, model=model) for fault in error.errors()]
-
-
-def _message(fault: Mapping[str, Any], *, where: str, model: type[BaseModel] | None) -> str:
-    place = [str(part) for part in fault["loc"] if part != "[key]"]
-    key = ".".join([where, *place] if where else place)
-    if fault["type"] == "extra_forbidden":
-        known = _keys_at(model, place[:-1])
-        near = difflib.get_close_matches(place[-1], known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known)) or 'none'}"
-        return f"{key} is unknown; {hint}"
-    if fault["type"] == "missing":
-        return f"{key} is missing; give {key}=..."
-    wrong = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{key}={fault['input']!r}: {wrong[0].lower()}{wrong[1:]}"
-
-
-def _keys_at(model: type[BaseModel] | None, place: list[str]) -> list[str]:
-    """Names of the fields at a place of a model; none where it leads out of models."""
-    for name in place:
-        field = model.model_fields.get(name) if model else None
-        inner = field.annotation if field else None
-        model = inner if inspect.isclass(inner) and issubclass(inner, BaseModel) else None
-    return list(model.model_fields) if model else []

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pedseg.errors import PedsegError
+from pedseg.settings.faults import near
 
 TARGET = "_target_"
 Kind = TypeVar("Kind")
@@ -24,23 +25,38 @@ def target_class(settings: Mapping[str, Any], base: type[Kind], *, where: str) -
     """
     named = settings.get(TARGET)
     key = f"{where}.{TARGET}={named}"
-    module, _, name = str(named or "").rpartition(".")
-    if not module:
-        raise PedsegError(f"{key}: give the full name of a subclass of {_full_name(base)}, such as package.module.Name")
-    try:
-        found = getattr(importlib.import_module(module), name, None)
-    except ImportError as error:
-        raise PedsegError(
-            f"{key} cannot be imported ({error}); install its package, or put it on PYTHONPATH"
-        ) from error
-    if found is None:
-        raise PedsegError(f"{key}: {module} holds no {name}")
+    found = imported(named, key=key, wanted=f"a subclass of {_full_name(base)}")
     if not (inspect.isclass(found) and issubclass(found, base)):
         raise PedsegError(f"{key} is no subclass of {_full_name(base)}; nothing else can stand here")
     if inspect.isabstract(found):
         missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
         raise PedsegError(f"{key} is abstract; give a subclass of it, which defines {missing}")
     return found
+
+
+def imported(named: object, *, key: str, wanted: str) -> Any:  # noqa: ANN401  (whatever has that name)
+    """What a full name stands for.
+
+    Args:
+        named: ``package.module.name``.
+        key: with its value, for messages.
+        wanted: what it should be, for messages.
+
+    Raises:
+        PedsegError: it cannot be imported.
+    """
+    module, _, name = str(named or "").rpartition(".")
+    if not module:
+        raise PedsegError(f"{key}: give the full name of {wanted}, such as package.module.Name")
+    try:
+        inside = importlib.import_module(module)
+    except (ImportError, ValueError) as error:
+        raise PedsegError(
+            f"{key} cannot be imported ({error}); install its package, or put it on PYTHONPATH"
+        ) from error
+    if not hasattr(inside, name):
+        raise PedsegError(f"{key}: {module} holds no {name}; {near(name, vars(inside))}")
+    return getattr(inside, name)
 
 
 def _full_name(kind: type) -> str:

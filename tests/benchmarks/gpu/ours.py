@@ -14,18 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from omegaconf import OmegaConf
 from torch.backends import cudnn
 
-from pedseg.assembly import build_data, build_module, on_this_machine, select
+from pedseg.assembly import build_data, build_module, build_trainer, on_this_machine, select
 from pedseg.callbacks import StepTimer
-from pedseg.commands.hydra_entry import conf_dir, run_name
+from pedseg.commands.hydra_run import compose
 from pedseg.inference import Predictor, Settings
 from pedseg.inference.checkpoint import LoadedNetwork
 from pedseg.networks import UNet
+from pedseg.settings.run import RunSettings
 from tests.benchmarks.gpu.jobs import Job, Result
 from tests.benchmarks.gpu.world import SIZES, UNLABELLED, Size, paths_of
 
@@ -53,23 +51,19 @@ def train(job: Job, size: Size, common: Mapping[str, Any]) -> Result:
     warm_up = min(WARM_UP, common["steps"])
     overrides = [
         *size.overrides, *paths_of(Path(common["folder"])), f"experiment={job.experiment}", UNLABELLED, "fold=all",
-        f"seed={common['seed']}", "experiment_name=run", "run_name=run", "run_dir=run",
+        f"seed={common['seed']}",
         f"trainer.accelerator={'gpu' if common['device'] == 'cuda' else 'cpu'}", f"trainer.devices={job.devices}",
         f"trainer.precision={job.precision}", f"trainer.strategy={'ddp' if job.devices > 1 else 'auto'}",
         "trainer.max_epochs=1", f"trainer.limit_train_batches={warm_up + common['steps']}",
-        "trainer.limit_val_batches=0", "trainer.enable_progress_bar=false", f"+trainer.benchmark={job.benchmark}",
-        "+trainer.enable_checkpointing=false",
+        "trainer.limit_val_batches=0", "trainer.enable_progress_bar=false", f"trainer.benchmark={job.benchmark}",
     ]  # fmt: skip
-    OmegaConf.register_new_resolver("pedseg.run_name", run_name, replace=True)
-    with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
-        cfg = compose("train", overrides)
-    config: dict[str, Any] = on_this_machine(OmegaConf.to_container(cfg, resolve=True), None)  # type: ignore[arg-type]
-    seed_everything(config["seed"], workers=True, verbose=False)
-    data = build_data(config, select(config))
-    torch.set_num_threads(config["machine"]["threads"])
-    module = build_module(cfg, config, spacing_mm=data.spacing_mm)
+    run, machine = on_this_machine(compose(RunSettings, overrides, config_name="train"), None)
+    seed_everything(run.seed, workers=True, verbose=False)
+    data = build_data(run, select(run), workers=machine.workers)
+    torch.set_num_threads(machine.threads)
+    module = build_module(run, spacing_mm=data.spacing_mm)
     intervals = StepIntervals()
-    trainer: Trainer = instantiate(cfg.trainer, callbacks=[StepTimer(), intervals], logger=False)
+    trainer = build_trainer(run, callbacks=[StepTimer(), intervals], checkpoints=False)
     trainer.fit(module, datamodule=data)
     return Result(intervals.median(warm_up=warm_up), float(trainer.callback_metrics["time/data"]), peak_memory(common))
 

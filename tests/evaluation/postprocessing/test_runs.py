@@ -11,13 +11,17 @@ from pedseg.evaluation.postprocessing.runs import Experiment, find_experiments, 
 from pedseg.files import read_json, write_json
 from pedseg.labels import get_convention
 from pedseg.runs import RunFolder
+from tests.composed import IMPORTED, write_config
 
 CONVENTION = get_convention("brats2023")
 
 
 def write_run(folder: Path, *, cohorts: bool = True, finished: bool = True, predicted: bool = True) -> RunFolder:
     run = RunFolder(folder)
-    write_json(run.config, {"data": {"evaluation": "ped", **({"cohorts": {}} if cohorts else {})}})
+    if cohorts:
+        write_config(run.path)
+    else:
+        write_json(run.config, IMPORTED)
     if finished:
         write_json(run.finished, {})
     if predicted:

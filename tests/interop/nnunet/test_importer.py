@@ -12,7 +12,7 @@ import torch
 from pedseg.commands.convert import main
 from pedseg.commands.predict import main as predict
 from pedseg.errors import PedsegError
-from pedseg.files import read_json
+from pedseg.files import read_json, write_json
 from pedseg.inference import load_network
 from pedseg.interop.nnunet.importer import import_networks
 from pedseg.networks import DomainClassifier, rebuild
@@ -187,7 +187,7 @@ def test_running_again_keeps_what_is_there(tmp_path: Path, results: Path) -> Non
 
 def test_a_trained_run_is_never_replaced(tmp_path: Path, results: Path) -> None:
     own = RunFolder(tmp_path / "runs" / "fold_0")
-    own.begin({"fold": 0}, overwrite=False)
+    write_json(own.config, {"fold": 0})
     with pytest.raises(PedsegError, match="were not imported"):
         run_import(results, output=tmp_path / "runs", overwrite=True)
     assert read_json(own.config) == {"fold": 0}

@@ -9,12 +9,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from pedseg.errors import PedsegError
-from pedseg.files import write_json
 from pedseg.health import CHANCE, RULES
 from pedseg.reporting.adversary import Watched, watch
 from pedseg.reporting.figures.adversary import PANEL_OF, adversary_figure
 from pedseg.reporting.figures.style import save
 from pedseg.runs import RunFolder
+from tests.composed import write_config
 from tests.reporting.worlds import curves
 
 LAMBDA = 0.01
@@ -27,7 +27,7 @@ def watched(folder: Path, *, epochs: int = 60, shift: float = 0.0) -> Watched:
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "metrics.csv", index=False)
     run = RunFolder(folder)
-    write_json(run.config, {"adaptation": {"dann": {"alpha_max": 3.0, "lambda_domain": LAMBDA}}})
+    write_config(run.path, adaptation={"dann": {"alpha_max": 3.0, "lambda_domain": LAMBDA}})
     seen = watch(run)
     assert seen is not None
     return seen

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pedseg.cases import Case
 from pedseg.data.cohorts import convention_of, labelled_cases
@@ -18,6 +18,8 @@ from pedseg.inference.postprocessing import Rule
 from pedseg.inference.settings import RECORD
 from pedseg.labels import LabelConvention
 from pedseg.runs import RunFolder
+from pedseg.settings.run import RunSettings
+from pedseg.settings.stored import ImportedSettings, read_settings, read_stored
 
 if TYPE_CHECKING:  # rules are applied without a network
     import torch
@@ -83,17 +85,17 @@ def postprocess_fold(
     Raises:
         PedsegError: as `postprocess_folder`; or the label maps are in other voxel labels than the cohort.
     """
-    data = read_json(fold.config)["data"]
-    cohort = data["evaluation"]
-    settings = data["cohorts"][cohort]
-    convention = convention_of(Path(data["store"]), cohort, setting=settings["convention"])
+    data = read_settings(fold.path).data
+    cohort = data.evaluation
+    settings = data.cohorts[cohort]
+    convention = convention_of(data.store, cohort, setting=settings.convention)
     _check_convention(fold, convention)
     output = fold.postprocessed / name
     applied = postprocess_folder(
         fold.predictions, output, rules, convention=convention, workers=workers, overwrite=overwrite
     )
-    folder = settings["folder"]
-    if settings["labelled"] and folder is not None and Path(folder).is_dir():
+    folder = settings.folder
+    if settings.labelled and folder is not None and folder.is_dir():
         labelled = labelled_cases(folder, list(applied.inputs), cohort=cohort)
         if labelled:
             score_cases(output, labelled, output=output / "scores.csv", convention=convention, workers=workers)
@@ -120,25 +122,25 @@ def _predict_held_out(
 ) -> Iterator[HeldOut]:
     from pedseg.inference import predict_cases  # noqa: PLC0415
 
-    config = read_json(fold.config)
-    data = config["data"]
+    settings = read_settings(fold.path)
+    data = settings.data
     predictor: Predictor | None = None
     for cohort, some in cases.items():
-        convention = convention_of(Path(data["store"]), cohort, setting=data["cohorts"][cohort]["convention"])
+        convention = convention_of(data.store, cohort, setting=data.cohorts[cohort].convention)
         output = fold.source_validation / cohort
         if not all((output / f"{case.id}.nii.gz").exists() for case in some):
-            predictor = predictor or _predictor(fold, config, device)
+            predictor = predictor or _predictor(fold, settings, device)
             problems = predict_cases(predictor, some, output, convention=convention)
             if problems:
                 raise ProblemsError(f"{len(problems)} source cases could not be predicted:", problems)
         yield HeldOut(cohort, pair_cases(output, some), convention)
 
 
-def _predictor(fold: RunFolder, config: Mapping[str, Any], device: "torch.device") -> "Predictor":
+def _predictor(fold: RunFolder, settings: RunSettings, device: "torch.device") -> "Predictor":
     """The network of a run, used as the run did."""
     from pedseg.inference import Predictor, settings_of_run  # noqa: PLC0415
 
-    return Predictor([fold.checkpoint], device=device, settings=settings_of_run(config, device))
+    return Predictor([fold.checkpoint], device=device, settings=settings_of_run(settings, device))
 
 
 def pool(parts: Sequence[HeldOut]) -> list[HeldOut]:
@@ -172,11 +174,11 @@ def write_choice(experiment: Experiment, choice: Choice, *, overwrite: bool) -> 
     Raises:
         PedsegError: another choice is there, made on other folds or predictions.
     """
-    config = read_json(experiment.folds[0].config)
+    settings = read_settings(experiment.folds[0].path)
     record = {
         **choice.record(),
         "folds": sorted(fold.path.name for fold in experiment.folds),
-        "on_evaluated_cases": config["data"]["evaluation"] in choice.cases,
+        "on_evaluated_cases": settings.data.evaluation in choice.cases,
     }
     path = experiment.folds[0].choice
     if path.exists() and read_json(path) != record and not overwrite:
@@ -189,8 +191,8 @@ def write_choice(experiment: Experiment, choice: Choice, *, overwrite: bool) -> 
 
 def _unusable(fold: RunFolder) -> str:
     """Why a run cannot be post-processed; empty if it can."""
-    if "cohorts" not in read_json(fold.config).get("data", {}):
-        return "its config.json names no cohorts (imported?); give --predictions DIR and --output DIR"
+    if isinstance(read_stored(fold.path), ImportedSettings):
+        return "it was imported, and names no cohorts; give --predictions DIR and --output DIR"
     if not fold.finished.exists():
         return "it is not finished; give its command again to continue it"
     try:

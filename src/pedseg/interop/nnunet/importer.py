@@ -18,10 +18,11 @@ from pedseg.interop.nnunet.checkpoint import read_foreign_checkpoint
 from pedseg.interop.nnunet.dataset import channel_order, region_order
 from pedseg.interop.nnunet.network import Networks, build_networks
 from pedseg.interop.nnunet.plans import FULL_RESOLUTION, Plan, read_plan
-from pedseg.interop.nnunet.run_folder import ORIGIN, ImportedRun
+from pedseg.interop.nnunet.run_folder import ImportedRun
 from pedseg.labels import Modality, Region
 from pedseg.networks.topology import AXES
 from pedseg.runs import RunFolder
+from pedseg.settings.stored import ORIGIN, ImportedSettings
 
 log = logging.getLogger(__name__)
 
@@ -119,20 +120,22 @@ def _read(path: Path, output: Path, *, plans: Path | None, trust: bool) -> Impor
         RunFolder(output / f"fold_{fold}"),
         networks,
         mirror_axes,
-        _config(stated, networks, name=output.name, fold=fold),
+        _settings(stated, networks, name=output.name, fold=fold),
     )
 
 
-def _config(stated: Mapping[str, Any], networks: Networks, *, name: str, fold: str) -> dict[str, Any]:
-    """Content of config.json; the parts that `report` and `train` look at have the form they have in a trained run."""
+def _settings(stated: Mapping[str, Any], networks: Networks, *, name: str, fold: str) -> ImportedSettings:
+    """What `report` and `train` look at has the form that it has in a trained run."""
     part = "all" if fold == "all" else "fold"
-    return {
-        ORIGIN: dict(stated),
-        "run_name": name,
-        "run_fold": fold,
-        "model": networks.network.settings,
-        "data": {"source": {stated["dataset"] or "unknown": part}, "target": []},
-    }
+    return ImportedSettings.of(
+        {
+            ORIGIN: dict(stated),
+            "run_name": name,
+            "run_fold": fold,
+            "model": networks.network.settings,
+            "data": {"source": {stated["dataset"] or "unknown": part}, "target": []},
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True)

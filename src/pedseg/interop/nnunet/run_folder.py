@@ -1,6 +1,5 @@
 """A run folder for networks that other software trained."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +10,8 @@ from pedseg.files import atomic_path, read_json, write_json
 from pedseg.inference.checkpoint import DESCRIPTION, PREFIX, describe
 from pedseg.interop.nnunet.network import Networks
 from pedseg.runs import RunFolder
+from pedseg.settings.stored import ORIGIN, ImportedSettings, read_stored
 
-ORIGIN = "imported"  # key of config.json that only imported runs have
 CLASSIFIER_PREFIX = "methods.dann.classifiers"  # as `pedseg.modules.AdaptationModule` names it, then the decoder stage
 
 
@@ -24,18 +23,18 @@ class ImportedRun:
         folder: where.
         networks: the networks with their weights.
         mirror_axes: axes (0 z, 1 y, 2 x) that the network may be mirrored along.
-        config: content of config.json.
+        settings: content of config.json.
     """
 
     folder: RunFolder
     networks: Networks
     mirror_axes: tuple[int, ...]
-    config: Mapping[str, Any]
+    settings: ImportedSettings
 
     @property
     def present(self) -> bool:
         """Whether exactly this was imported there before."""
-        return self.folder.finished.exists() and read_json(self.folder.config) == self.config
+        return self.folder.finished.exists() and self._before() == self.settings
 
     def check_room(self, *, overwrite: bool) -> None:
         """Refuse a folder that holds something else.
@@ -45,20 +44,27 @@ class ImportedRun:
         """
         if self.present or not self.folder.path.exists() or not any(self.folder.path.iterdir()):
             return
-        config = read_json(self.folder.config) if self.folder.config.exists() else {}
-        if ORIGIN not in config:
+        before = self._before()
+        if before is None:
             raise PedsegError(f"{self.folder.path} holds files that were not imported; give another --output")
         if self.folder.finished.exists() and not overwrite:
             raise PedsegError(
-                f"{self.folder.path} was imported from {config[ORIGIN].get('source')}; give another --output, or "
+                f"{self.folder.path} was imported from {before.imported.get('source')}; give another --output, or "
                 "--overwrite (which removes its predictions and scores too)"
             )
+
+    def _before(self) -> ImportedSettings | None:
+        """What was imported there before, if anything was."""
+        if not self.folder.config.exists() or ORIGIN not in read_json(self.folder.config):
+            return None
+        stored = read_stored(self.folder.path)
+        return stored if isinstance(stored, ImportedSettings) else None
 
     def write(self) -> None:
         """Write config.json, the checkpoint and, last, the marker of a finished run."""
         if self.present:
             return
-        self.folder.begin(self.config, overwrite=True)
+        self.folder.begin(self.settings, overwrite=True)
         with atomic_path(self.folder.checkpoint) as temporary:
             torch.save({DESCRIPTION: self._description(), "state_dict": self._state_dict()}, temporary)
         write_json(self.folder.finished, {"predicted": 0, "scored": 0})

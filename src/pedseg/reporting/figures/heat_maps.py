@@ -11,12 +11,13 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from pedseg.choosing.validators import VALIDATORS
-from pedseg.health import adversary_in
+from pedseg.health import Adversary, adversary_in
 from pedseg.reporting.figures.style import RED, save
 from pedseg.reporting.ranking import Member, Ranking
 from pedseg.reporting.rows import SYNTHETIC
 from pedseg.reporting.tables import escape
-from pedseg.runs import settings_of
+from pedseg.settings.names import deciding
+from pedseg.settings.run import RunSettings
 
 FEWEST_VALUES = 2  # of each, for a map
 NAMES = ("experiment_name", "run_fold", "fold")  # differ between members and folds without being settings of the sweep
@@ -53,9 +54,10 @@ def find_grids(members: Sequence[Member]) -> list[list[Member]]:
     """Sets of members that differ in α and λ alone, at least two values of each."""
     groups: dict[str, list[Member]] = {}
     for member in members:
-        if adversary := adversary_in(member.config):
+        if adversary := _adversary(member):
             axes = (f"{adversary.key}.alpha_max", f"{adversary.key}.lambda_domain")
-            rest = sorted((k, repr(v)) for k, v in settings_of(member.config).items() if k not in (*axes, *NAMES))
+            settings = deciding(member.config) if member.config else {}
+            rest = sorted((k, repr(v)) for k, v in settings.items() if k not in (*axes, *NAMES))
             groups.setdefault(repr(rest), []).append(member)
     return [
         group
@@ -66,9 +68,13 @@ def find_grids(members: Sequence[Member]) -> list[list[Member]]:
 
 def place(member: Member) -> tuple[float, float]:
     """α and λ of a member of a sweep."""
-    adversary = adversary_in(member.config)
+    adversary = _adversary(member)
     assert adversary is not None  # noqa: S101  (`find_grids` leaves members without one out)
     return adversary.alpha_max, adversary.lambda_domain
+
+
+def _adversary(member: Member) -> Adversary | None:
+    return adversary_in(member.config.adaptation.root) if isinstance(member.config, RunSettings) else None
 
 
 def heat_map(members: Sequence[Member], ranking: Ranking, *, validator: str, title: str = "") -> Figure:

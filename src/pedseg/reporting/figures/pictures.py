@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -21,6 +20,8 @@ from pedseg.reporting.figures.style import box_plots, save
 from pedseg.reporting.rows import Model, marked
 from pedseg.reporting.statistics import compare_models
 from pedseg.reporting.tables import escape
+from pedseg.settings.cohorts import Cohort
+from pedseg.settings.run import RunSettings
 
 Find = Callable[[Path, Path | None, bool], Mapping[str, Case]]  # images, labels, whether labelled → cases by id
 LINES = "Lines in the boxes are medians, boxes quartiles, diamonds means, dots cases."
@@ -146,12 +147,12 @@ def _slices(model: Model, path: Path, folders: CaseFolders, notes: list[str], fi
     if not predictions:
         return {}
     cohort = _evaluated_cohort(model)
-    setting = cohort.get("convention") or "brats2023"
-    images = folders.images or (Path(cohort["folder"]) if cohort.get("folder") else None)
+    setting = cohort.convention if cohort else "brats2023"
+    images = folders.images or (cohort.folder if cohort else None)
     if images is None or (not images.is_dir() and folders.images is None):
         notes.append(f"No slices of {escape(model.name)}: its images are not at {images}; give them as --images DIR.")
         return {}
-    cases = find(images, folders.labels, bool(cohort.get("labelled", True)))
+    cases = find(images, folders.labels, cohort is None or cohort.labelled)
     figure = slice_figure(
         model,
         cases,
@@ -192,6 +193,5 @@ def _with_label(case: Case, label: Path | None) -> Case:
     return Case(case.id, case.patient, case.cohort, case.images, label)
 
 
-def _evaluated_cohort(model: Model) -> Mapping[str, Any]:
-    cohort: Mapping[str, Any] = model.config.get("data", {}).get("cohorts", {}).get(model.cohort, {})
-    return cohort
+def _evaluated_cohort(model: Model) -> Cohort | None:
+    return model.settings.data.cohorts[model.cohort] if isinstance(model.settings, RunSettings) else None

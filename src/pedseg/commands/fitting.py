@@ -1,0 +1,129 @@
+"""The training of a run: what drives it is built before anything is written, and it says when it stops too early."""
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from pedseg.errors import StoppedEarlyError
+from pedseg.memory import reused_memory
+from pedseg.signals import Stopped
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+    from lightning.pytorch.loggers.logger import Logger
+
+    from pedseg.data.datamodule import PatchDataModule
+    from pedseg.data.selection import Selection
+    from pedseg.modules import SegmentationModule
+    from pedseg.runs import RunFolder
+    from pedseg.settings.run import RunSettings
+
+STOPPING = ("max_time", "max_steps")  # settings of the Trainer that end a call before the last epoch
+
+log = logging.getLogger(__name__)
+
+
+class Fit:
+    """A training that has not begun.
+
+    Args:
+        settings: of the run.
+        folder: its folder, from which a run that has begun goes on.
+        module: what is trained.
+        data: its batches.
+
+    Raises:
+        PedsegError: the Trainer refuses its settings.
+    """
+
+    def __init__(
+        self, settings: "RunSettings", folder: "RunFolder", module: "SegmentationModule", data: "PatchDataModule"
+    ) -> None:
+        from pedseg.assembly import build_trainer
+        from pedseg.callbacks import AdversaryHealth, EpochLine, LastCheckpoint, SourceSlices, StepTimer, TimeLimit
+        from pedseg.inference.checkpoint import read_checkpoint
+
+        self.settings, self.folder, self.module, self.data = settings, folder, module, data
+        self.resumed = folder.checkpoint if folder.checkpoint.exists() and not settings.overwrite else None
+        first_epoch = int(read_checkpoint(self.resumed)["epoch"]) + 1 if self.resumed else 0
+        every, limit = settings.callbacks.checkpoint_every, settings.trainer.max_time
+        self.checkpoint = LastCheckpoint(folder, every_n_epochs=every, first_epoch=first_epoch)
+        trial = settings.trainer.fast_dev_run > 0
+        self.trainer = build_trainer(
+            settings,
+            callbacks=[
+                StepTimer(),
+                AdversaryHealth(),
+                *([] if trial else [self.checkpoint]),
+                EpochLine(settings.title),
+                *([SourceSlices()] if settings.callbacks.images else []),
+                *([TimeLimit(limit)] if limit else []),
+            ],
+            checkpoints=not trial,
+        )
+
+    def try_out(self) -> NoReturn:
+        """Train and validate a few batches away from the run's folder.
+
+        Raises:
+            StoppedEarlyError: they are done.
+        """
+        self.trainer.fit(self.module, datamodule=self.data)
+        batches = self.settings.trainer.fast_dev_run
+        raise self._stopped(f"tried {batches} batches (trainer.fast_dev_run); nothing was kept, and the same command "
+                            "without it trains")  # fmt: skip
+
+    def train(self, selection: "Selection") -> "Trainer":
+        """Train to the last epoch, from the last checkpoint if there is one, and calibrate what has been trained.
+
+        Raises:
+            StoppedEarlyError: the training was told to stop before.
+        """
+        from pedseg.assembly import build_loggers, calibrate
+
+        if self.resumed:
+            log.info("continuing at epoch %d from %s", self.checkpoint.done + 1, self.resumed)
+        trainer = self.trainer
+        trainer.loggers = loggers = build_loggers(self.settings, self.folder, first_epoch=self.checkpoint.done)
+        failed = True
+        try:
+            with reused_memory():
+                trainer.fit(self.module, datamodule=self.data, ckpt_path=self.resumed, weights_only=True)
+            if self.checkpoint.done < self.settings.trainer.max_epochs:
+                raise self._stopped(self._why())
+            calibrate(self.settings, self.folder, selection, trainer)
+            failed = False
+        except Stopped as stopped:
+            _stop_helpers(trainer, stopped)
+            raise
+        finally:
+            close_loggers(loggers, failed=failed)
+        return trainer
+
+    def _why(self) -> str:
+        trainer, done = self.settings.trainer, self.checkpoint.done
+        given = [f"trainer.{name}={value}" for name in STOPPING if (value := getattr(trainer, name)) is not None]
+        where = f"stopped after epoch {done} of {trainer.max_epochs}"
+        if not given:
+            return f"{where}; the same command continues"
+        return f"{where} ({', '.join(given)}); the same command without it continues"
+
+    def _stopped(self, text: str) -> StoppedEarlyError:
+        log.info("%s: %s", self.folder.path, text)
+        return StoppedEarlyError(text)
+
+
+def _stop_helpers(trainer: "Trainer", stopped: Stopped) -> None:
+    """Stop the processes that this one has started beside it."""
+    kill = getattr(trainer.strategy.launcher, "kill", None)
+    if kill is not None:
+        kill(stopped.signal)
+
+
+def close_loggers(loggers: "Sequence[Logger]", *, failed: bool) -> None:
+    """Finish the W&B run of this job, so that the next job of a sweep gets one of its own."""
+    from pedseg.callbacks.tracking import finish_wandb
+
+    for logger in loggers:
+        logger.finalize("failed" if failed else "success")
+    finish_wandb(loggers, failed=failed)

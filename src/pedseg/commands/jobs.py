@@ -1,0 +1,136 @@
+"""Jobs that Hydra starts: from what was composed to typed settings, and what became of each."""
+
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pedseg.commands.options import USAGE_ERROR
+from pedseg.errors import PedsegError, StoppedEarlyError
+from pedseg.settings.run import Checked
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+STOPPED_EARLY = 3
+Settings = TypeVar("Settings", bound=Checked)
+
+
+class State(Enum):
+    """What became of a job, and the exit code that says so."""
+
+    FINISHED = ("finished", 0)
+    STOPPED = ("stopped", STOPPED_EARLY)
+    FAILED = ("failed", USAGE_ERROR)
+
+    def __init__(self, word: str, code: int) -> None:
+        self.word = word
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+        job: its name.
+        state: in a word.
+        text: why.
+    """
+
+    job: str
+    state: State
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Job(Generic[Settings]):
+    """The task of a command as Hydra calls it: with typed settings, and with an outcome in place of an exception.
+
+    Attributes:
+        task: the command.
+        model: its settings.
+        swept: whether it is one of several, so that also an error of the program is an outcome.
+    """
+
+    task: Callable[[Settings], None]
+    model: type[Settings]
+    swept: bool
+
+    def __call__(self, cfg: "DictConfig") -> Outcome:
+        """Run the task."""
+        name = ""
+        try:
+            settings = self.settings(cfg)
+            name = settings.title
+            self.task(settings)
+        except StoppedEarlyError as error:
+            return Outcome(name, State.STOPPED, str(error))
+        except PedsegError as error:
+            if self.swept:
+                sys.stderr.write(f"pedseg: {name}: {error}\n")
+            return Outcome(name, State.FAILED, str(error))
+        except Exception as error:
+            if not self.swept:
+                raise
+            traceback.print_exc()
+            return Outcome(name, State.FAILED, f"{type(error).__name__}: {error}")
+        return Outcome(name, State.FINISHED)
+
+    def settings(self, cfg: "DictConfig") -> Settings:
+        """Read what was composed.
+
+        Raises:
+            PedsegError: something is wrong; a line for each fault.
+        """
+        return self.model.of(resolved(cfg))
+
+    def settings_of_all(self, cfg: "DictConfig") -> Settings:
+        """Read what was composed while Hydra's own part, to which settings refer, is still there.
+
+        Raises:
+            PedsegError: as `settings`.
+        """
+        from hydra.core.hydra_config import HydraConfig
+        from omegaconf import open_dict
+
+        before = HydraConfig.instance().cfg
+        HydraConfig.instance().set_config(cfg)
+        try:
+            with open_dict(cfg):
+                del cfg["hydra"]
+            return self.settings(cfg)
+        finally:
+            HydraConfig.instance().cfg = before
+
+
+def resolved(cfg: "DictConfig") -> Mapping[str, Any]:
+    """What was composed, in plain values.
+
+    Raises:
+        PedsegError: a value is missing, or refers to what is not there.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+    try:
+        plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise PedsegError(f"{error.full_key} is missing; give {error.full_key}=...") from error
+    except OmegaConfBaseException as error:
+        raise PedsegError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    return {str(key): value for key, value in plain.items()}
+
+
+def show(outcomes: Sequence[Outcome]) -> int:
+    """Write what became of the jobs of a sweep, and return its exit code: that of a failed one, else a stopped one."""
+    counts = Counter(outcome.state for outcome in outcomes)
+    width = max((len(outcome.job) for outcome in outcomes), default=0)
+    for outcome in outcomes:
+        first, *more = outcome.text.splitlines() or [""]
+        print(f"{outcome.job:<{width}}  {outcome.state.word:<8}  {first}{' …' * bool(more)}".rstrip())
+    print(f"{len(outcomes)} jobs: " + ", ".join(f"{counts[state]} {state.word}" for state in State if counts[state]))
+    return next((state.code for state in (State.FAILED, State.STOPPED) if counts[state]), 0)

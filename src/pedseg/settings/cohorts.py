@@ -1,0 +1,98 @@
+"""Settings of cohorts and of what a run reads of them: the groups `data` and `paths`."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict
+
+from pedseg.errors import PedsegError
+from pedseg.labels import CONVENTIONS, get_convention
+from pedseg.settings.fields import PLACE, Group, setting
+from pedseg.settings.values import Count, Flag, Folder, Index, Means, Name, Number, OrNone, Positive, Text, Whole
+
+AUTO = "auto"
+Part = Literal["fold", "all"]
+LabelNames = Text | dict[str, Whole | tuple[Whole, ...]]
+TISSUES = ("et", "nc", "ed")
+
+
+def _known_convention(value: Any) -> Any:  # noqa: ANN401  (a name or labels by tissue)
+    if isinstance(value, dict) and set(value) != set(TISSUES):
+        raise ValueError(f"give labels of {', '.join(TISSUES)}, and of nothing else")
+    try:
+        return value if value == AUTO else get_convention(value) and value
+    except PedsegError as error:
+        raise ValueError(str(error)) from None
+
+
+Convention = Annotated[
+    Annotated[
+        LabelNames, Means(f"{', '.join(CONVENTIONS)}, {AUTO}, or labels by tissue such as {{et: 3, nc: [1], ed: 2}}")
+    ],
+    AfterValidator(_known_convention),
+]
+
+
+class Cohort(Group):
+    """A cohort of cases."""
+
+    folder: Annotated[
+        OrNone[Folder], setting("Folder of its cases, in a BraTS, Decathlon or nnU-Net layout; null: none.", PLACE)
+    ]
+    labelled: Annotated[Flag, setting("Whether it has labels; without, none is looked for, prepared or read.")]
+    convention: Annotated[Convention, setting("Which voxel label stands for which tissue; auto: told from the labels.")]
+
+
+class Data(Group):
+    """Cohorts, and what a run reads of them."""
+
+    synthetic: Annotated[Flag, setting("Whether the images are synthetic, which every table and picture says then.")]
+    store: Annotated[Folder, setting("Folder of the prepared cohorts.", PLACE)]
+    spacing_mm: Annotated[
+        OrNone[tuple[Positive, Positive, Positive]],
+        setting("Voxel size (z, y, x) that cases are resampled to; null: that of each cohort.", unit="mm"),
+    ]
+    cohorts: Annotated[dict[Name, Cohort], setting("Cohorts by name.", min_length=1)]
+    source: Annotated[
+        dict[Name, OrNone[Part]],
+        setting("Cohorts that train with labels: the training part of the fold, or all of it; null: it does not."),
+    ]
+    target: Annotated[tuple[Name, ...], setting("Cohorts that train without labels: the training part of the fold.")]
+    opposed: Annotated[
+        tuple[Name, ...],
+        setting("Cohorts of data.source that make the second half of a batch, for supervised controls alone."),
+    ] = ()
+    evaluation: Annotated[
+        Name,
+        setting("Cohort that is predicted and scored: what the fold holds out, or all if none of it trains."),
+    ]
+    patch_size: Annotated[tuple[Count, Count, Count], setting("Size (z, y, x) of a patch.", unit="voxels")]
+    batch_size: Annotated[
+        Whole, setting("Patches of a step in each process, of both sides together.", unit="patches", ge=1)
+    ]
+    augmentation: Annotated[Literal["nnunet", "none"], setting("How labelled patches are augmented.")]
+    foreground_fraction: Annotated[
+        Number, setting("Share of the labelled patches that are placed on tumour.", ge=0, le=1)
+    ]
+    num_workers: Annotated[
+        Annotated[Literal["auto"] | Index, Means("auto, or a whole number of 0 or more")],
+        setting("Processes that read patches; 0: the training process does.", PLACE, unit="processes"),
+    ]
+
+    @property
+    def labelled_source(self) -> Mapping[str, Part]:
+        """Cohorts that train with labels, and which part of each."""
+        return {cohort: part for cohort, part in self.source.items() if part is not None}
+
+
+class Paths(Group):
+    """Where cohorts lie and runs go."""
+
+    OTHERS = "Folder of the cohort of that name."
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[Name, OrNone[Folder]]
+
+    adult: Annotated[OrNone[Folder], setting("Folder of the adults, or PEDSEG_ADULT.")]
+    ped: Annotated[OrNone[Folder], setting("Folder of the children, or PEDSEG_PED.")]
+    store: Annotated[Folder, setting("Folder of the prepared cohorts, or PEDSEG_STORE.")]
+    runs: Annotated[Folder, setting("Folder of the runs, or PEDSEG_RUNS.")]

@@ -1,0 +1,67 @@
+"""What is wrong with settings, a line for each fault: key, value, what is wrong and what to do."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from pedseg.settings.keys import Key, find
+
+MOST_SHOWN = 12  # names, where none is near
+SAID = {  # of faults that pydantic names by Python's types
+    "tuple_type": "give a list such as [a,b]",
+    "dict_type": "give keys and values such as {a: b}",
+    "model_type": "give keys and values such as {a: b}",
+}
+
+
+def messages(error: ValidationError, *, where: str = "", model: type[BaseModel] | None = None) -> list[str]:
+    """A line for each fault that pydantic has found.
+
+    Args:
+        error: what it raised.
+        where: key of what was checked, in front of those inside it.
+        model: what it was checked against, for near names.
+    """
+    return list(dict.fromkeys(_message(fault, where=where, model=model) for fault in error.errors()))
+
+
+def unknown(key: str, known: Iterable[str]) -> str:
+    """Say that a key is unknown, and which are near it, or which there are."""
+    return f"{key} is unknown; {near(key.rpartition('.')[2], known)}"
+
+
+def near(name: str, known: Iterable[str], *, also: Iterable[str] = ()) -> str:
+    """``did you mean …?`` one of the known names or of others, or the known names that there are."""
+    names = sorted(known)
+    found = difflib.get_close_matches(name, [*names, *also], n=1)
+    if found:
+        return f"did you mean {found[0]}?"
+    more = f" and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
+    return f"there are {', '.join(names[:MOST_SHOWN])}{more}" if names else "there are none"
+
+
+def _message(fault: Mapping[str, Any], *, where: str, model: type[BaseModel] | None) -> str:
+    place = [str(part) for part in fault["loc"] if part != "[key]"]
+    key = ".".join([where, *place] if where else place)
+    said = SAID.get(fault["type"]) or fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    wrong = f"{said[0].lower()}{said[1:]}"
+    if fault["type"] == "extra_forbidden":
+        return unknown(key, known_below(find(model, place[:-1]) if model else None))
+    if fault["type"] == "missing":
+        return f"{key} is missing; give {key}=..."
+    if fault["type"] == "faults":
+        return str(said)
+    return f"{key}={shown(fault['input'])}: {wrong}"
+
+
+def known_below(key: Key | None) -> list[str]:
+    """Names of the keys below a key; none where there is none."""
+    return [below.name.rpartition(".")[2] for below in key.children()] if key else []
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004  (a line)

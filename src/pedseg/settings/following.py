@@ -1,0 +1,85 @@
+"""Settings of what follows a training, and of where and how fast all of it happens."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from pedseg.hardware import Precision
+from pedseg.settings.fields import Group, setting
+from pedseg.settings.values import Flag, Name, Number, OrNone, Text, Whole
+
+
+def _as_text(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class Prediction(Group):
+    """How whole cases are predicted."""
+
+    step: Annotated[Number, setting("Distance of neighbouring windows, as a part of the patch.", gt=0, le=1)]
+    mirror: Annotated[Flag, setting("Whether the mean over eight mirrored windows is taken.")]
+    precision: Annotated[
+        Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_as_text)],
+        setting("Precision of the forward passes; auto: what is fast where the run began."),
+    ]
+    window_batch: Annotated[Whole, setting("Windows in a forward pass, each mirroring counted.", unit="windows", ge=1)]
+    adapt_steps: Annotated[
+        Whole, setting("Steps of test-time adaptation of the norms to each case; 0: none.", unit="steps", ge=0)
+    ]
+    adapt_rate: Annotated[Number, setting("Learning rate of these steps.", only_with="adapt_steps", gt=0)]
+
+
+class Calibration(Group):
+    """Thresholds that are found on images of the target after the training."""
+
+    ratios: Annotated[
+        dict[Literal["tc", "et"], Annotated[Number, Field(gt=0, lt=1)]],
+        setting("Mean part of WT that a region shall have, by region (tc, et); none: no calibration."),
+    ]
+    target: Annotated[OrNone[tuple[Name, ...]], setting("Cohorts whose images are used; null: those of data.target.")]
+
+
+class Logger(Group):
+    """Where curves go beside metrics.csv."""
+
+    kind: Annotated[Literal["csv", "tensorboard", "wandb"], setting("What shows them; csv: nothing else.")]
+    project: Annotated[Text, setting("Project of Weights & Biases.")] = "pedseg"
+    entity: Annotated[OrNone[Text], setting("Its team; null: your own.")] = None
+    offline: Annotated[Flag, setting("Whether nothing leaves the machine, or PEDSEG_WANDB_OFFLINE.")] = False
+
+
+class Callbacks(Group):
+    """What happens beside the training."""
+
+    checkpoint_every: Annotated[
+        Whole,
+        setting("Epochs between writes of checkpoints/last.ckpt; the last is always.", unit="epochs", ge=1),
+    ]
+    images: Annotated[Flag, setting("Whether slices of validation patches, patient data, go to the logger.")]
+
+
+class Cluster(Group):
+    """What the jobs of a sweep ask of a machine or a scheduler."""
+
+    parallel: Annotated[OrNone[Whole], setting("Jobs that run at the same time.", unit="jobs", ge=1)] = None
+    hours: Annotated[OrNone[Number], setting("Time of a job, before it is queued again.", unit="h", gt=0)] = None
+    requeues: Annotated[OrNone[Whole], setting("Times that it may be queued again.", ge=0)] = None
+    warning_s: Annotated[OrNone[Whole], setting("Time before its end at which it is warned.", unit="s", ge=1)] = None
+    gpus: Annotated[OrNone[Whole], setting("GPUs on each node.", ge=0)] = None
+    nodes: Annotated[OrNone[Whole], setting("Nodes, as many as trainer.num_nodes.", ge=1)] = None
+    cores: Annotated[OrNone[Whole], setting("Cores for each GPU.", ge=1)] = None
+    memory_gb: Annotated[OrNone[Whole], setting("Memory on each node.", unit="GB", ge=1)] = None
+    partition: Annotated[OrNone[Text], setting("Partition of the scheduler.")] = None
+    account: Annotated[OrNone[Text], setting("Account of the scheduler.")] = None
+    setup: Annotated[OrNone[tuple[Text, ...]], setting("Shell commands that make the environment.")] = None
+
+
+class Machine(Group):
+    """What was decided for the machine that a run is on; written by the run itself."""
+
+    device: Annotated[Text, setting("Kind and size of the machine.")]
+    precision: Annotated[Text, setting("Why the training has its precision.")]
+    prediction: Annotated[Precision, setting("Precision of the run's own label maps.")]
+    cores: Annotated[Whole, setting("Cores that the process may use.", ge=1)]
+    threads: Annotated[Whole, setting("Threads that compute.", ge=1)]
+    workers: Annotated[Whole, setting("Processes that read patches.", ge=0)] = 0

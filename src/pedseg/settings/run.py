@@ -1,0 +1,177 @@
+"""The settings of a whole run and of a preparation: the schemas of conf/train.yaml and conf/prepare.yaml."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, ConfigDict, ValidationError, model_validator
+
+from pedseg.errors import PedsegError
+from pedseg.settings.cohorts import Data, Paths
+from pedseg.settings.faults import messages, near
+from pedseg.settings.fields import FOLD, INDIRECT, PLACE, RESULT, Group, refuse, setting
+from pedseg.settings.following import Calibration, Callbacks, Cluster, Logger, Machine, Prediction
+from pedseg.settings.training import (
+    Adaptation,
+    ClassifierSize,
+    Init,
+    Loss,
+    LrSchedule,
+    Model,
+    NetworkPart,
+    Optimizer,
+    Trainer,
+)
+from pedseg.settings.values import Count, Flag, Folder, Index, Means, OrNone, Text, Whole
+
+GROUPINGS = ("patient", "published")
+
+Fold = Annotated[Index | Literal["all"], Means("the number of a fold, from 0, or all")]
+
+
+def _known_grouping(value: str) -> str:
+    if value not in GROUPINGS and not value.endswith(".json"):
+        raise ValueError(f"give {', '.join(GROUPINGS)} or a .json file of nnU-Net's splits")
+    return value
+
+
+class Checked(Group):
+    """Settings that are read as a whole."""
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], *, where: str = "") -> Self:
+        """Read settings from plain values.
+
+        Args:
+            config: as composed from conf/, or as a config.json has it.
+            where: what to name in front of the faults, such as a file.
+
+        Raises:
+            PedsegError: something is wrong; a line for each fault.
+        """
+        try:
+            return cls.model_validate(dict(config))
+        except ValidationError as error:
+            lines = messages(error, model=cls)
+            raise PedsegError("\n".join([f"{where}:", *(f"  {line}" for line in lines)] if where else lines)) from None
+
+    @property
+    def title(self) -> str:
+        """What they are of."""
+        return "the preparation"
+
+
+class PrepareSettings(Checked):
+    """Settings of a preparation (conf/prepare.yaml); what a scale says for trainings beside them is left out."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    data: Annotated[Data, setting("Cohorts; what a run reads of them is nothing to the preparation.", RESULT)]
+    paths: Annotated[Paths, setting("Where cohorts lie and runs go.", PLACE)]
+    check: Annotated[Flag, setting("Only report problems.", PLACE)]
+    skip_bad: Annotated[Flag, setting("Leave out the cases with problems instead of stopping.")]
+    overwrite: Annotated[Flag, setting("Prepare again into a store that was made with other settings.", PLACE)]
+    workers: Annotated[
+        Annotated[Literal["auto"] | Count, Means("auto, or a whole number of 1 or more")],
+        setting("Processes that prepare.", PLACE, unit="processes"),
+    ]
+
+
+class RunSettings(Checked):
+    """Settings of a run (conf/train.yaml)."""
+
+    fold: Annotated[Fold, setting("Fold that is held out, from 0; all: none is.", FOLD)]
+    folds: Annotated[
+        Annotated[Text, AfterValidator(_known_grouping)],
+        setting("How folds are made: patient: no patient on both sides; published: the authors'; or a file of them.",
+                RESULT),
+    ]  # fmt: skip
+    seed: Annotated[Whole, setting("Of every random number.", RESULT, ge=0)]
+    trained_parts: Annotated[tuple[NetworkPart, ...], setting("Parts of the network that train.", RESULT, min_length=1)]
+    channels_last: Annotated[Flag, setting("Whether images lie in memory channels last, which is faster.", RESULT)]
+    domain_classifier: Annotated[
+        ClassifierSize, setting("Size that a scale gives to domain classifiers.", INDIRECT)
+    ] = ClassifierSize()
+    loss: Annotated[Loss, setting("The segmentation loss.", RESULT)]
+    prediction: Annotated[Prediction, setting("How whole cases are predicted.", RESULT)]
+    overwrite: Annotated[Flag, setting("Throw away what the run folder holds and begin again.", PLACE)]
+    cluster: Annotated[OrNone[Cluster], setting("What the jobs of a sweep ask for, with cluster=.", PLACE)] = None
+    experiment_name: Annotated[OrNone[Text], setting("The experiment that was chosen.", PLACE)] = None
+    run_fold: Annotated[Fold, setting("Fold in the name of the run's folder.", RESULT)]
+    run_name: Annotated[Text, setting("The experiment, and what was overridden beside it.", PLACE)]
+    run_dir: Annotated[Folder, setting("The run's folder.", PLACE)]
+    data: Annotated[Data, setting("Cohorts, and what a run reads of them.", RESULT)]
+    paths: Annotated[Paths, setting("Where cohorts lie and runs go.", PLACE)]
+    model: Annotated[Model, setting("The network.", RESULT)]
+    optimizer: Annotated[Optimizer, setting("The optimiser.", RESULT)]
+    lr_schedule: Annotated[LrSchedule, setting("The course of the learning rate.", RESULT)]
+    init: Annotated[Init, setting("The weights that the run starts from.", RESULT)]
+    adaptation: Annotated[Adaptation, setting("The adaptation methods.", RESULT)]
+    calibration: Annotated[Calibration, setting("Thresholds that are found after the training.", RESULT)]
+    trainer: Annotated[Trainer, setting("How it is trained.", RESULT)]
+    logger: Annotated[Logger, setting("Where curves go beside metrics.csv.", PLACE)]
+    callbacks: Annotated[Callbacks, setting("What happens beside the training.", PLACE)]
+    machine: Annotated[OrNone[Machine], setting("What was decided for this machine; written by the run.", PLACE)] = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        refuse([*_unknown_cohorts(self), *_misused_cohorts(self), *_cluster_faults(self)])
+        return self
+
+    @property
+    def title(self) -> str:
+        """Name of the run and its fold."""
+        return f"{self.run_name}/fold_{self.run_fold}"
+
+    @property
+    def calibration_target(self) -> tuple[str, ...]:
+        """Cohorts that the run is calibrated on; none if it is not."""
+        return (self.calibration.target or self.data.target) if self.calibration.ratios else ()
+
+
+def _unknown_cohorts(settings: RunSettings) -> Iterator[str]:
+    data = settings.data
+    named: Mapping[str, Iterable[str]] = {
+        "data.source": data.labelled_source,
+        "data.target": data.target,
+        "data.opposed": data.opposed,
+        "data.evaluation": [data.evaluation],
+        "calibration.target": settings.calibration.target or (),
+        "paths": settings.paths.model_extra or (),
+    }
+    for key, cohorts in named.items():
+        for cohort in cohorts:
+            if cohort not in data.cohorts:
+                yield f"{key}: {cohort} is not among data.cohorts; {near(cohort, data.cohorts)}"
+
+
+def _misused_cohorts(settings: RunSettings) -> Iterator[str]:
+    """Cohorts that cannot be what they are named for."""
+    data = settings.data
+    for cohort in data.labelled_source:
+        if cohort in data.cohorts and not data.cohorts[cohort].labelled:
+            yield f"data.source.{cohort}: trains with labels, and data.cohorts.{cohort}.labelled is false; give null"
+        if cohort in (*data.target, *settings.calibration_target):
+            yield f"data.target: {cohort} is both source and target; its labels cannot be used and not used"
+    for cohort in data.opposed:
+        if cohort not in data.labelled_source:
+            yield f"data.opposed: {cohort!r} is no labelled cohort of the run; give data.source.{cohort}=fold"
+    if not data.labelled_source:
+        yield "data.source: names no labelled cohort to train on; give data.source.adult=fold"
+    if settings.calibration.ratios and not settings.calibration_target:
+        yield "calibration needs images of an unlabelled cohort: calibration.target=[ped]"
+
+
+def _cluster_faults(settings: RunSettings) -> Iterator[str]:
+    """Jobs that ask for other processes than they train with: each would train the run by itself."""
+    if settings.cluster is None:
+        return
+    trainer = settings.trainer
+    for name, wanted, asked, given in (
+        ("gpus", settings.cluster.gpus, "devices", trainer.devices),
+        ("nodes", settings.cluster.nodes, "num_nodes", trainer.num_nodes),
+    ):
+        if wanted is not None and wanted > 1 and given not in (wanted, "auto"):
+            yield (
+                f"cluster.{name}={wanted} starts as many processes, and trainer.{asked}={given} trains with others; "
+                f"give trainer=ddp trainer.{asked}={wanted}"
+            )
