@@ -13,7 +13,7 @@ from pedseg.errors import PedsegError
 from pedseg.labels import Modality, Region
 from pedseg.phantom.anatomy import load_atlas
 from pedseg.phantom.cohort import CohortSettings, build_case, make_cohort, measure_cohort
-from pedseg.phantom.sizes import SIZE_MODELS, kolmogorov_smirnov
+from pedseg.phantom.sizes import kolmogorov_smirnov, size_model
 
 CASES = 60
 SPACING = 8.0
@@ -52,9 +52,9 @@ def test_volumes_have_the_published_distributions(cohorts: Path, settings: dict[
     for cohort, setting in settings.items():
         volumes = measure_cohort(cohorts / cohort, setting, cases=CASES)
         for region in (Region.WT, Region.TC):
-            assert kolmogorov_smirnov(volumes[region], SIZE_MODELS[cohort].published[region]) < 0.16, (cohort, region)
+            assert kolmogorov_smirnov(volumes[region], size_model(cohort).published[region]) < 0.16, (cohort, region)
         large = volumes[Region.ET] > 5000  # below it, voxels of half a millilitre are too coarse to compare
-        published = SIZE_MODELS[cohort].published[Region.ET].below(np.array([5000.0]))[0]
+        published = size_model(cohort).published[Region.ET].below(np.array([5000.0]))[0]
         assert large.mean() == pytest.approx(1 - published, abs=0.12)
     no_oedema = volumes[Region.WT] - volumes[Region.TC] < SPACING**3
     assert 0.55 < no_oedema.mean() < 0.85  # 42 % without any; 70 of 99 with less than half a millilitre

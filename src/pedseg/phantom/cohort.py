@@ -77,7 +77,7 @@ def build_case(atlas: anatomy.Atlas, settings: CohortSettings, index: int) -> Ph
         for purpose in ("shape", "tumour", "contrast")
     )
     draws = sizes.uniform_draws(cohort=cohort, seed=settings.seed, index=index)
-    drawn = sizes.draw_sizes(sizes.SIZE_MODELS[cohort], draws)
+    drawn = sizes.draw_sizes(sizes.size_model(cohort), draws)
     name, site = tumour.choose_site(cohort, float(draws[3]))
     centre = tumour.choose_centre(site, atlas, tumour_rng)
     grid = anatomy.brats_grid(settings.spacing)

@@ -16,7 +16,7 @@ from rich.table import Table
 from pedseg.files import atomic_path
 from pedseg.labels import Modality, Region
 from pedseg.phantom.cohort import CohortSettings, case_files, measure_cohort
-from pedseg.phantom.sizes import SIZE_MODELS, kolmogorov_smirnov
+from pedseg.phantom.sizes import kolmogorov_smirnov, size_model
 
 _PERCENTILES = (5, 25, 50, 75, 95)
 _SHOWN = 4  # cases of each cohort in the picture
@@ -42,7 +42,7 @@ def print_sizes(output: Path, cohorts: Cohorts, *, first: int = 0) -> None:
 
 
 def _add_sizes(table: Table, cohort: str, region: Region, volumes: NDArray[np.float64]) -> None:
-    published = SIZE_MODELS[cohort].published[region]
+    published = size_model(cohort).published[region]
     made = [f"{np.percentile(volumes, p) / 1000:.1f}" for p in _PERCENTILES]
     wanted = [f"{published.at(p / 100) / 1000:.1f}" for p in _PERCENTILES]
     distance = f"{kolmogorov_smirnov(volumes, published):.2f}"

@@ -1,12 +1,8 @@
-"""How large tumours are: joint draws whose quantiles are the published ones, and the distance to these.
-
-Paediatric: the region sizes of the 99 BraTS-PEDs 2023 training cases as published with Fu et al. 2024
-(arXiv:2406.16848). Adult: 24 public BraTS 2018/2021 training cases, and the fraction without enhancement over all 1251
-adults of BraTS 2021 (same paper).
-"""
+"""How large tumours are: joint draws whose quantiles are those published of a population, and the distance to these."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +10,7 @@ from scipy.special import ndtr, ndtri
 
 from pedseg.labels import Region
 from pedseg.phantom.noise import case_generator
+from pedseg.settings.population import load_population
 
 _STEPS = np.array([(5**0.5 - 1) / 2, 2**0.5, 3**0.5, 7**0.5])  # of the Kronecker sequence; first the golden ratio
 _LARGEST_CORE = 0.97  # enhancing part of the core, at most, where the draws would exceed it
@@ -75,37 +72,28 @@ class SizeModel:
     published: Mapping[Region, Quantiles]
 
 
-_P = (0.05, 0.25, 0.5, 0.75, 0.95)
-_Q = (0.0, *_P, 1.0)
+# Whose sizes the cases of a cohort have: conf/population.
+POPULATIONS: Mapping[str, str] = {"adult": "brats_adults", "ped": "brats_peds2023"}
 
-SIZE_MODELS: Mapping[str, SizeModel] = {
-    "adult": SizeModel(
-        whole=Quantiles(_Q, (18000, 27846, 48189, 86850, 162474, 225565, 260000)),
-        core=Quantiles(_Q, (0.02, 0.03, 0.12, 0.38, 0.50, 0.82, 0.92)),
-        core_is_oedema=False,
-        enhancing=Quantiles((0.026, *_P, 1.0), (2e-6, 2e-5, 0.005, 0.06, 0.16, 0.45, 0.6)),
-        correlation=(0.45, 0.2, 0.5),
-        published={
-            Region.WT: Quantiles(_Q, (18000, 27846, 48189, 86850, 162474, 225565, 260000)),
-            Region.TC: Quantiles(_Q, (500, 982, 8046, 30692, 63436, 166409, 220000)),
-            Region.ET: Quantiles((0.026, *_P, 1.0), (0.5, 2, 289, 2566, 22170, 31789, 60000)),
-        },
-    ),
-    "ped": SizeModel(
-        whole=Quantiles(_Q, (7800, 11604, 22904, 39908, 77847, 154841, 170000)),
-        core=Quantiles((0.424, 0.45, 0.5, 0.6, 0.75, 0.95, 1.0), (2e-6, 2.3e-5, 6.1e-5, 1.4e-4, 0.056, 0.513, 0.786)),
-        core_is_oedema=True,
-        enhancing=Quantiles(
-            (0.111, 0.15, 0.22, 0.25, 0.5, 0.75, 0.95, 1.0), (1e-5, 1e-4, 1.5e-3, 8e-3, 0.113, 0.255, 0.548, 0.8)
-        ),
-        correlation=(0.50, 0.12, 0.22),
-        published={
-            Region.WT: Quantiles(_Q, (7800, 11604, 22904, 39908, 77847, 154841, 170000)),
-            Region.TC: Quantiles(_Q, (7800, 11604, 22314, 36094, 63538, 120691, 161000)),
-            Region.ET: Quantiles((0.111, 0.222, 0.25, 0.5, 0.75, 0.95, 1.0), (1, 60, 291, 3757, 13217, 44402, 64000)),
-        },
-    ),
-}
+
+@cache
+def size_model(cohort: str) -> SizeModel:
+    """Sizes of a cohort, by the statistics published of its population."""
+    population = load_population(POPULATIONS[cohort])
+    parts, correlation = population.part_of_wt, population.correlation
+    assert correlation is not None  # noqa: S101  (both files say it)
+    return SizeModel(
+        whole=_quantiles(population.volume_mm3.wt),
+        core=_quantiles(parts.ed or parts.tc),
+        core_is_oedema=parts.ed is not None,
+        enhancing=_quantiles(parts.et),
+        correlation=(correlation.wt_core, correlation.wt_et, correlation.core_et),
+        published={Region(region): _quantiles(values) for region, values in population.volume_mm3},
+    )
+
+
+def _quantiles(published: Mapping[float, float]) -> Quantiles:
+    return Quantiles(tuple(published), tuple(published.values()))
 
 
 def uniform_draws(*, cohort: str, seed: int, index: int) -> NDArray[np.float64]:
