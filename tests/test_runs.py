@@ -34,7 +34,7 @@ def test_the_same_run_continues_elsewhere(tmp_path: Path) -> None:
     folder.metrics.write_text("epoch\n")
     folder.begin(changed(paths={"adult": "/b"}, trainer={"devices": 4}), overwrite=False)
     assert folder.metrics.exists()
-    assert read_settings(folder.path).paths.adult == Path("/b")
+    assert read_settings(folder.path).data.cohorts["adult"].folder == Path("/b")
 
 
 def test_a_run_of_before_test_time_adaptation_goes_on_without_it(tmp_path: Path) -> None:

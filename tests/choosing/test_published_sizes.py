@@ -1,25 +1,28 @@
 """The distance of predicted sizes to published ones, by hand, and the published ones themselves."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pedseg.choosing.published_sizes import (
-    ET_OF_WT,
-    PROBABILITIES,
-    TC_OF_WT,
-    WT_MM3,
-    Volumes,
-    nested_volumes,
-    published_sizes,
-)
+from pedseg.choosing.published_sizes import PROBABILITIES, Volumes, nested_volumes, quantiles
+from pedseg.choosing.published_sizes import published_sizes as sizes_of
 from pedseg.reporting.sizes import read_sizes
+from pedseg.settings.population import load_population
 from tests.exactness import Exact
+
+CHILDREN = load_population("brats_peds2023")
+WT_MM3 = quantiles(CHILDREN.volume_mm3.wt)
+TC_OF_WT, ET_OF_WT = quantiles(CHILDREN.part_of_wt.tc), quantiles(CHILDREN.part_of_wt.et)
 
 TC_GAP = (0.487 + 0.944 + 3) / 5  # of a ratio of 0 everywhere
 ET_GAP = (0.008 + 0.113 + 0.255 + 0.548) / 5
+
+
+def published_sizes(cases: Sequence[Volumes]) -> float:
+    return sizes_of(cases, CHILDREN)
 
 
 def far(mm3: float) -> float:

@@ -21,6 +21,7 @@ from pedseg.inference import load_network
 from pedseg.inference.calibration import write_thresholds
 from pedseg.labels import Region
 from pedseg.runs import RunFolder
+from pedseg.settings.population import load_population
 from pedseg.settings.stored import read_settings
 from tests.composed import IMPORTED
 
@@ -94,7 +95,7 @@ def masks_of(run: RunFolder) -> list[Any]:
 def sizes_by_hand(run: RunFolder, *, mm3: float) -> float:
     """Score of the masks beside the file."""
     volumes = [[mm3 * np.logical_or.reduce(masks[i:]).sum() for i in range(3)] for masks in masks_of(run)]
-    return published_sizes([(wt, tc, et) for wt, tc, et in volumes])
+    return published_sizes([(wt, tc, et) for wt, tc, et in volumes], load_population("brats_peds2023"))
 
 
 def test_every_validator_of_an_adapting_run(validated: Path, untouched: Path) -> None:

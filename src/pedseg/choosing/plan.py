@@ -12,6 +12,7 @@ from pedseg.files import read_json
 from pedseg.inference import Settings
 from pedseg.inference.checkpoint import sha256
 from pedseg.runs import RunFolder, trained_on_labels
+from pedseg.settings.population import Population
 from pedseg.settings.stored import ImportedSettings, read_settings, read_stored
 
 FORMAT = 2  # raised whenever scores of an older version do not compare
@@ -35,6 +36,7 @@ class Plan:
         seed: of the choice of cases and of the patches in them.
         target_labels: whether the run was trained on labels of the target's cohort; it has no say then.
         synthetic: whether the data are.
+        population: that the target is thought to be of; None if that is not known.
     """
 
     run: RunFolder
@@ -47,6 +49,7 @@ class Plan:
     seed: int
     target_labels: bool
     synthetic: bool
+    population: Population | None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -60,6 +63,7 @@ class Plan:
             **{name: value for name, value in self.prediction.deciding.items() if name not in UNDECIDED},
             "source": [list(case) for case in self.source],
             "target": [list(case) for case in self.target],
+            "population": self.population and self.population.as_json(),
         }
 
     def is_current(self) -> bool:
@@ -107,6 +111,7 @@ def make_plan(
     prediction: Settings,
     cases: int,
     seed: int,
+    population: Population | None = None,
 ) -> Plan:
     """Choose the cases of a run.
 
@@ -117,6 +122,7 @@ def make_plan(
         prediction: how the run predicts; nothing is mirrored here.
         cases: most cases of each domain.
         seed: of the choice.
+        population: that the target is thought to be of, in place of the run's.
 
     Raises:
         PedsegError: there is no target case, or a cohort is on both sides.
@@ -139,6 +145,7 @@ def make_plan(
         seed=seed,
         target_labels=any(trained_on_labels(settings, cohort) for cohort in target),
         synthetic=settings.data.synthetic,
+        population=population or settings.population,
     )
 
 

@@ -1,9 +1,10 @@
 """How far predicted tumour sizes are from those published of a population: a validator that reads no label.
 
-The statistics (conf/population) say as much of a target cohort as its patients resemble those that were published. Where
-they are these, as in BraTS-PEDs itself or in synthetic children drawn to the same quantiles (`pedseg.phantom.sizes`), the
-statistics sum up labels of the target, and the validator looks better than it is elsewhere. Nor is it independent of a
-network that was trained towards the same statistics (`prior.bounds`, `mean_teacher.shares`).
+The statistics (conf/population) say as much of a target cohort as its patients resemble those that were published.
+Where they are these, as in BraTS-PEDs itself or in synthetic children drawn to the same quantiles
+(`pedseg.phantom.sizes`), the statistics sum up labels of the target, and the validator looks better than it is
+elsewhere. Nor is it independent of a network that was trained towards the same statistics (`prior.bounds`,
+`mean_teacher.shares`).
 """
 
 import math

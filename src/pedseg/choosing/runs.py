@@ -33,6 +33,7 @@ from pedseg.data import CohortStore, StoredCase
 from pedseg.errors import PedsegError
 from pedseg.files import atomic_path, read_json, write_json
 from pedseg.inference import Predictor
+from pedseg.settings.population import Population
 
 FEWEST_RUNS = 2  # that a run is compared with another
 Scores = dict[str, float | None]
@@ -50,7 +51,7 @@ def validate_run(plan: Plan, *, device: torch.device) -> None:
     predictor = Predictor([plan.run.checkpoint], device=device, settings=plan.prediction)
     source = [measure_source(predictor, case, seed=plan.seed) for case in _track(plan, plan.source, "source")]
     target = [measure_target(predictor, case, seed=plan.seed) for case in _track(plan, plan.target, "target")]
-    scores, details = score(source, target)
+    scores, details = score(source, target, plan.population)
     plan.run.validators.unlink(missing_ok=True)  # it belongs to the masks that are replaced
     _write_masks(plan, [case.masks for case in target])
     write_json(
@@ -66,12 +67,15 @@ def validate_run(plan: Plan, *, device: torch.device) -> None:
     )
 
 
-def score(source: Sequence[SourceCase], target: Sequence[TargetCase]) -> tuple[Scores, dict[str, Any]]:
+def score(
+    source: Sequence[SourceCase], target: Sequence[TargetCase], population: Population | None
+) -> tuple[Scores, dict[str, Any]]:
     """Every validator that one run has by itself, and what it rests on.
 
     Args:
         source: held-out labelled cases; may be empty.
         target: at least one case.
+        population: that the target is thought to be of; None if that is not known.
 
     Returns:
         A value for each of `VALIDATORS`, higher is better, None where it cannot be had; and the numbers of samples.
@@ -84,7 +88,8 @@ def score(source: Sequence[SourceCase], target: Sequence[TargetCase]) -> tuple[S
     scores["infomax"] = infomax(confidences)
     scores["snd"] = soft_neighbourhood_density(voxels)
     scores["flip_agreement"] = float(np.mean(flips)) if flips else None
-    scores["sizes"] = published_sizes([case.volumes_mm3 for case in target])
+    if population is not None:
+        scores["sizes"] = published_sizes([case.volumes_mm3 for case in target], population)
     details: dict[str, Any] = {"snd_voxels": len(voxels), "compared_with": []}
     if source:
         dice = np.array([case.dice for case in source])

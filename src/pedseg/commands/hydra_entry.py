@@ -86,7 +86,9 @@ def run_hydra(
 
     from pedseg.commands.hydra_run import run
     from pedseg.commands.jobs import Job
+    from pedseg.commands.overrides import with_new_names
 
+    sys.argv[1:] = with_new_names(sys.argv[1:])
     flags = get_args_parser().parse_args()
     job = Job(task, model(), swept=flags.multirun or MULTIRUN in flags.overrides)
     overrides = [*flags.overrides, *([f"hydra.searchpath=[file://{flags.config_dir}]"] if flags.config_dir else [])]

@@ -4,17 +4,21 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pedseg.commands.jobs import Job, Outcome, Settings, State, show
-from pedseg.commands.overrides import faults_of
+from pedseg.commands.overrides import faults_of, with_new_names
 from pedseg.errors import PedsegError
 from pedseg.hardware import cores
 from pedseg.settings.conf import conf_dir, default_options
 from pedseg.settings.names import run_name
+from pedseg.settings.pair import population_of
+from pedseg.settings.population import load_population
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
+    from omegaconf import DictConfig
 
 
 TWICE = re.compile(r"Multiple values for (\S+)\. To override")  # what Hydra says of +group=option
@@ -30,7 +34,26 @@ def tasks(gpus: int) -> int:
     return max(1, int(gpus))
 
 
-RESOLVERS: dict[str, Callable[..., Any]] = {"run_name": run_name, "cores": cores, "minutes": minutes, "tasks": tasks}
+def population(data: Any) -> "DictConfig | None":  # noqa: ANN401  (a node of the configuration)
+    """Statistics of the patients of the target's cohorts, looked for in conf/ and in folders of hydra.searchpath."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    name = population_of(OmegaConf.to_container(data, resolve=True))
+    if name is None:
+        return None
+    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else ()
+    folders = tuple(Path(source.path) for source in sources if source.schema == "file")
+    return OmegaConf.create(load_population(name, folders).as_json())
+
+
+RESOLVERS: dict[str, Callable[..., Any]] = {
+    "run_name": run_name,
+    "cores": cores,
+    "minutes": minutes,
+    "tasks": tasks,
+    "population": population,
+}
 
 
 def run(job: Job[Any], overrides: Sequence[str], *, config_name: str, table: bool) -> int:
@@ -61,7 +84,9 @@ def compose(model: "type[Settings]", overrides: Sequence[str], *, config_name: s
     job = Job(_nothing, model, swept=False)
     with understandable_errors(), opened(config_name) as hydra:
         check(hydra, overrides, job, config_name=config_name)
-        cfg = hydra.compose_config(config_name, list(overrides), run_mode=RunMode.RUN, with_log_configuration=False)
+        cfg = hydra.compose_config(
+            config_name, with_new_names(overrides), run_mode=RunMode.RUN, with_log_configuration=False
+        )
         return job.settings_of_all(cfg)
 
 

@@ -1,5 +1,6 @@
 """Jobs that Hydra starts: from what was composed to typed settings, and what became of each."""
 
+import re
 import sys
 import traceback
 from collections import Counter
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 STOPPED_EARLY = 3
+RAISED = re.compile(r"^\w*Error raised while resolving interpolation: ")
+OF_POPULATION = "population."
+NO_STATISTICS = (
+    "refers to statistics of the target's population that are not known; give data.cohorts.<target>.population=NAME or "
+    "FILE.yaml, or population=NAME, of one that has them, or a value"
+)
 Settings = TypeVar("Settings", bound=Checked)
 
 
@@ -121,7 +128,8 @@ def resolved(cfg: "DictConfig") -> Mapping[str, Any]:
     except MissingMandatoryValue as error:
         raise PedsegError(f"{error.full_key} is missing; give {error.full_key}=...") from error
     except OmegaConfBaseException as error:
-        raise PedsegError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+        first = RAISED.sub("", str(error).splitlines()[0])
+        raise PedsegError(f"{error.full_key}: {NO_STATISTICS if OF_POPULATION in first else first}") from error
     return {str(key): value for key, value in plain.items()}
 
 

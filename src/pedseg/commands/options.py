@@ -15,6 +15,8 @@ from pedseg.signals import Stopped, is_helper_process, stoppable
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     import torch
 
+    from pedseg.settings.population import Population
+
 SOME_FAILED = 1
 USAGE_ERROR = 2
 
@@ -54,6 +56,22 @@ def add_validator(p: argparse.ArgumentParser, what: str) -> None:
     """Add ``--validator``."""
     names = f"{', '.join(VALIDATORS)} (default: %(default)s)"
     p.add_argument("--validator", choices=tuple(VALIDATORS), default=DEFAULT, metavar="NAME", help=f"{what}: {names}")
+
+
+def add_population(p: argparse.ArgumentParser, what: str) -> None:
+    """Add ``--population``, which `population_of` reads."""
+    p.add_argument("--population", metavar="NAME", help=f"{what}: a file of conf/population or of your own (.yaml)")
+
+
+def population_of(arguments: argparse.Namespace) -> "Population | None":
+    """The population that was asked for; None if none was.
+
+    Raises:
+        PedsegError: there is none such.
+    """
+    from pedseg.settings.population import load_population
+
+    return load_population(arguments.population) if arguments.population else None
 
 
 def positive(text: str) -> int:

@@ -1,5 +1,6 @@
 """Overrides of the command line, each checked by itself against the settings, before anything is composed."""
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_origin
 
@@ -13,7 +14,13 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 Options = Callable[[str], Collection[str]]  # group → options that it has
+NAMING = re.compile(r"(paths|data\.source)\.[^.=]+=")  # keys that take the name of any cohort
 OUTSIDE = ("hydra", "machine")  # Hydra's own; and what a run writes itself
+
+
+def with_new_names(overrides: Sequence[str]) -> list[str]:
+    """Overrides, in which keys that take the name of any cohort are also added where no file of conf/ has them."""
+    return [f"++{override}" if NAMING.match(override) else override for override in overrides]
 
 
 def faults_of(

@@ -93,8 +93,10 @@ def _finish(
 
 
 def _folder(name: str, cohort: "Cohort") -> Path:
+    from pedseg.settings.pair import where_to_say
+
     if cohort.folder is None:
-        raise PedsegError(f"paths.{name} is not set; give paths.{name}=FOLDER or export PEDSEG_{name.upper()}=FOLDER")
+        raise PedsegError(where_to_say(name))
     return cohort.folder
 
 

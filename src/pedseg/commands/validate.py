@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from pedseg.commands.options import (
     add_device,
+    add_population,
     add_runs,
     command,
     device_of,
     left_out,
     natural,
+    population_of,
     positive,
     run,
 )
@@ -33,9 +35,9 @@ def parser() -> argparse.ArgumentParser:
         epilog="source Dice (the baseline), entropy (Morerio 2018), InfoMax, SND: soft neighbourhood density (Saito "
         "2021), DEV: importance-weighted source risk (You 2019), flip agreement, checkpoint agreement: with the "
         "majority of the other runs given that were validated on the same cases, published sizes: closeness of the "
-        "predicted ones to those of 99 children of BraTS-PEDs 2023 (Fu 2024), worth as much as the target resembles "
-        "them and flattered where they are the target, and a fresh linear probe of the domains. All are the higher the "
-        "better. No label of the target is opened.",
+        "predicted ones to those of a population, such as 99 children of BraTS-PEDs 2023 (Fu 2024), worth as much as "
+        "the target resembles them and flattered where they are the target, and a fresh linear probe of the domains. "
+        "All are the higher the better. No label of the target is opened.",
     )
     add_runs(p)
     p.add_argument(
@@ -45,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--cases", type=positive, default=20, metavar="N", help="most of each domain (default: %(default)s)")
     p.add_argument("--seed", type=natural, default=0, help="of the choice of cases and patches (default: %(default)s)")
+    add_population(p, "what predicted sizes are compared with (default: what each run says of its target's patients)")
     add_device(p)
     return p
 
@@ -117,11 +120,14 @@ def plan_of(
         prediction=settings_of_run(settings, device),
         cases=arguments.cases,
         seed=arguments.seed,
+        population=population_of(arguments),
     )
 
 
 def _sizes(plan: "Plan") -> str:
     images = f" on {len(plan.target)} images of the target"
+    if plan.population is None:
+        images += "; no statistics of its patients are known, and sizes are left open without --population"
     if not plan.source:
         return f"{images}; no source case is held out, so what needs one is left open"
     return f"{images} and {len(plan.source)} held-out source cases"

@@ -7,6 +7,7 @@ from pedseg.cases import Case, find_cases
 from pedseg.data.store import CohortStore
 from pedseg.errors import PedsegError
 from pedseg.labels import LabelConvention, get_convention
+from pedseg.settings.pair import where_to_say
 
 
 def cases_of(folder: Path | str | None, wanted: Collection[str], *, cohort: str, labelled: bool = False) -> list[Case]:
@@ -24,9 +25,7 @@ def cases_of(folder: Path | str | None, wanted: Collection[str], *, cohort: str,
     if not wanted:
         return []
     if folder is None:
-        raise PedsegError(
-            f"paths.{cohort} is not set; give paths.{cohort}=FOLDER or export PEDSEG_{cohort.upper()}=FOLDER"
-        )
+        raise PedsegError(where_to_say(cohort))
     found = {case.id: case for case in find_cases(Path(folder), cohort=cohort, labelled=labelled).cases}
     missing = sorted(set(wanted) - set(found))
     if missing:

@@ -1,13 +1,15 @@
 """Settings of cohorts and of what a run reads of them: the groups `data` and `paths`."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict
 
 from pedseg.errors import PedsegError
 from pedseg.labels import CONVENTIONS, get_convention
-from pedseg.settings.fields import PLACE, Group, setting
+from pedseg.settings.fields import INDIRECT, PLACE, Group, setting
+from pedseg.settings.pair import ROLES
 from pedseg.settings.values import Count, Flag, Folder, Index, Means, Name, Number, OrNone, Positive, Text, Whole
 
 AUTO = "auto"
@@ -33,14 +35,42 @@ Convention = Annotated[
 ]
 
 
+def _no_role(value: str) -> str:
+    if value in ROLES:
+        raise ValueError("stands for a cohort of data.pair; give the cohort another name")
+    return value
+
+
+CohortName = Annotated[Name, AfterValidator(_no_role)]
+
+
 class Cohort(Group):
     """A cohort of cases."""
 
     folder: Annotated[
-        OrNone[Folder], setting("Folder of its cases, in a BraTS, Decathlon or nnU-Net layout; null: none.", PLACE)
+        OrNone[Folder],
+        setting(
+            "Folder of its cases, in a BraTS, Decathlon or nnU-Net layout; null: paths.<name>, or PEDSEG_<NAME>.",
+            PLACE,
+        ),
+    ] = None
+    labelled: Annotated[Flag, setting("Whether it has labels; without, none is looked for, prepared or read.")] = True
+    convention: Annotated[
+        Convention, setting("Which voxel label stands for which tissue; auto: told from the labels.")
+    ] = AUTO
+    population: Annotated[
+        OrNone[Text],
+        setting("Statistics published of such patients: an option of population, a .yaml file; null: none.", INDIRECT),
+    ] = None
+
+
+class Pair(Group):
+    """The cohorts that experiments speak of."""
+
+    source: Annotated[Name, setting("Cohort that `source` stands for in data.source, .opposed and .evaluation.")]
+    target: Annotated[
+        OrNone[Name], setting("Cohort that `target` stands for there and in data.target; null: there is none.")
     ]
-    labelled: Annotated[Flag, setting("Whether it has labels; without, none is looked for, prepared or read.")]
-    convention: Annotated[Convention, setting("Which voxel label stands for which tissue; auto: told from the labels.")]
 
 
 class Data(Group):
@@ -52,7 +82,8 @@ class Data(Group):
         OrNone[tuple[Positive, Positive, Positive]],
         setting("Voxel size (z, y, x) that cases are resampled to; null: that of each cohort.", unit="mm"),
     ]
-    cohorts: Annotated[dict[Name, Cohort], setting("Cohorts by name.", min_length=1)]
+    cohorts: Annotated[dict[CohortName, Cohort], setting("Cohorts by name.", min_length=1)]
+    pair: Annotated[Pair, setting("The cohorts that experiments speak of.")]
     source: Annotated[
         dict[Name, OrNone[Part]],
         setting("Cohorts that train with labels: the training part of the fold, or all of it; null: it does not."),
@@ -88,11 +119,10 @@ class Data(Group):
 class Paths(Group):
     """Where cohorts lie and runs go."""
 
-    OTHERS = "Folder of the cohort of that name."
+    OTHERS = "Folder of the cohort of that name, or PEDSEG_<NAME>."
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[Name, OrNone[Folder]]
 
-    adult: Annotated[OrNone[Folder], setting("Folder of the adults, or PEDSEG_ADULT.")]
-    ped: Annotated[OrNone[Folder], setting("Folder of the children, or PEDSEG_PED.")]
+    synthetic: Annotated[Folder, setting("Folder in which data/adult and data/ped of `pedseg phantom` lie.")] = Path()
     store: Annotated[Folder, setting("Folder of the prepared cohorts, or PEDSEG_STORE.")]
     runs: Annotated[Folder, setting("Folder of the runs, or PEDSEG_RUNS.")]

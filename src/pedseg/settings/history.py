@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pedseg.settings.population import load_population
 from pedseg.settings.targets import TARGET
 
 Config = Mapping[str, Any]
@@ -26,6 +27,8 @@ CLASSES = {
 }
 OVERRIDE = re.compile(r"(?P<sign>[+~]*)(?P<key>[\w./@]+)(?P<value>=.*)?", re.DOTALL)
 
+ONLY_PAIR = {"source": "adult", "target": "ped"}  # before cohorts were declared one by one
+ONLY_POPULATION = "brats_peds2023"
 
 # Groups and keys that came later, with what they are where they are not: as it was before they came.
 LATER: Mapping[str, Mapping[str, Any]] = {
@@ -44,10 +47,26 @@ GONE: Mapping[str, tuple[str, ...]] = {
 
 def lifted(config: Config) -> dict[str, Any]:
     """The configuration of a run in the present shape; one that has it stays as it is."""
-    lifts = (_with_what_came_later, _without_what_is_gone, _with_switches, _with_methods_by_name)
+    lifts = (
+        _with_declared_cohorts,
+        _with_what_came_later,
+        _without_what_is_gone,
+        _with_switches,
+        _with_methods_by_name,
+    )
     for lift in lifts:
         config = lift(config)
     return dict(config)
+
+
+def _with_declared_cohorts(config: Config) -> Config:
+    """Cohorts say of which population they are; there was one."""
+    data = config.get("data")
+    if "population" in config or not isinstance(data, Mapping):
+        return config
+    cohorts = {name: {**cohort, "population": ONLY_POPULATION} for name, cohort in (data.get("cohorts") or {}).items()}
+    population = load_population(ONLY_POPULATION).as_json()
+    return {**config, "data": {"pair": ONLY_PAIR, **data, "cohorts": cohorts}, "population": population}
 
 
 def _with_what_came_later(config: Config) -> Config:

@@ -11,8 +11,9 @@ from pedseg.settings.keys import Key, only_with, root
 from pedseg.settings.run import RunSettings
 
 LONGEST_NAME = 150
-# Groups that only set keys of others: an experiment is the name itself, a scale or a sweep chooses paths.runs.
-CHOICES = ("experiment", "scale", "sweep", "hydra")
+# Groups that only set keys of others: an experiment is the name itself, a scale or a sweep chooses paths.runs, and
+# declared cohorts are nothing to a run that does not name them.
+CHOICES = ("experiment", "scale", "sweep", "cohort", "hydra")
 SIGNS = "+~"
 PARTS = re.compile(r"[./@]")
 

@@ -60,9 +60,9 @@ class Population(Group):
     batch_part_of_wt: Annotated[
         dict[Text, Range], setting("Where the mean part of a region over a few patients may lie.")
     ] = Field(default_factory=dict)
-    patch_part_of_wt: Annotated[
-        dict[Text, Range], setting("Where the part of a region in a patch may lie.")
-    ] = Field(default_factory=dict)
+    patch_part_of_wt: Annotated[dict[Text, Range], setting("Where the part of a region in a patch may lie.")] = Field(
+        default_factory=dict
+    )
 
     @model_validator(mode="after")
     def _ascends(self) -> Self:
@@ -90,7 +90,7 @@ def load_population(name: str, folders: Sequence[Path] = ()) -> Population:
     places = [Path(name)] if name.endswith(".yaml") else [f / GROUP / f"{name}.yaml" for f in (*folders, conf_dir())]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
-        raise PedsegError(f"population {name} is unknown; {near(name, groups()[GROUP])} Or give the path of a .yaml file")
+        raise PedsegError(f"population {name} is unknown; {near(name, groups()[GROUP])} Or give a .yaml file")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(content, Mapping):

@@ -7,9 +7,11 @@ from pydantic import AfterValidator, ConfigDict, ValidationError, model_validato
 
 from pedseg.errors import PedsegError
 from pedseg.settings.cohorts import Data, Paths
-from pedseg.settings.faults import messages, near
+from pedseg.settings.faults import messages
 from pedseg.settings.fields import FOLD, INDIRECT, PLACE, RESULT, Group, refuse, setting
 from pedseg.settings.following import Calibration, Callbacks, Cluster, Logger, Machine, Prediction
+from pedseg.settings.pair import how_to_declare, with_folders, with_pair
+from pedseg.settings.population import Population
 from pedseg.settings.training import (
     Adaptation,
     ClassifierSize,
@@ -60,13 +62,32 @@ class Checked(Group):
         return "the preparation"
 
 
-class PrepareSettings(Checked):
+class WithCohorts(Checked):
+    """Settings that name cohorts."""
+
+    data: Annotated[Data, setting("Cohorts, and what a run reads of them.", RESULT)]
+    paths: Annotated[Paths, setting("Where cohorts lie and runs go.", PLACE)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settle_cohorts(cls, config: Any) -> Any:  # noqa: ANN401  (whatever was given)
+        data, paths = config.get("data"), config.get("paths")
+        if not isinstance(data, Mapping) or not isinstance(paths, Mapping):
+            return config
+        return {**config, "data": with_folders(with_pair(data), paths)}
+
+    @model_validator(mode="after")
+    def _knows_its_folders(self) -> Self:
+        given = (name for name, folder in (self.paths.model_extra or {}).items() if folder is not None)
+        refuse(_unknown("paths", given, self.data))
+        return self
+
+
+class PrepareSettings(WithCohorts):
     """Settings of a preparation (conf/prepare.yaml); what a scale says for trainings beside them is left out."""
 
     model_config = ConfigDict(extra="ignore")
 
-    data: Annotated[Data, setting("Cohorts; what a run reads of them is nothing to the preparation.", RESULT)]
-    paths: Annotated[Paths, setting("Where cohorts lie and runs go.", PLACE)]
     check: Annotated[Flag, setting("Only report problems.", PLACE)]
     skip_bad: Annotated[Flag, setting("Leave out the cases with problems instead of stopping.")]
     overwrite: Annotated[Flag, setting("Prepare again into a store that was made with other settings.", PLACE)]
@@ -76,7 +97,7 @@ class PrepareSettings(Checked):
     ]
 
 
-class RunSettings(Checked):
+class RunSettings(WithCohorts):
     """Settings of a run (conf/train.yaml)."""
 
     fold: Annotated[Fold, setting("Fold that is held out, from 0; all: none is.", FOLD)]
@@ -99,8 +120,9 @@ class RunSettings(Checked):
     run_fold: Annotated[Fold, setting("Fold in the name of the run's folder.", RESULT)]
     run_name: Annotated[Text, setting("The experiment, and what was overridden beside it.", PLACE)]
     run_dir: Annotated[Folder, setting("The run's folder.", PLACE)]
-    data: Annotated[Data, setting("Cohorts, and what a run reads of them.", RESULT)]
-    paths: Annotated[Paths, setting("Where cohorts lie and runs go.", PLACE)]
+    population: Annotated[
+        OrNone[Population], setting("Statistics that settings refer to; null: those of the target's cohorts.", INDIRECT)
+    ] = None
     model: Annotated[Model, setting("The network.", RESULT)]
     optimizer: Annotated[Optimizer, setting("The optimiser.", RESULT)]
     lr_schedule: Annotated[LrSchedule, setting("The course of the learning rate.", RESULT)]
@@ -136,12 +158,15 @@ def _unknown_cohorts(settings: RunSettings) -> Iterator[str]:
         "data.opposed": data.opposed,
         "data.evaluation": [data.evaluation],
         "calibration.target": settings.calibration.target or (),
-        "paths": settings.paths.model_extra or (),
     }
     for key, cohorts in named.items():
-        for cohort in cohorts:
-            if cohort not in data.cohorts:
-                yield f"{key}: {cohort} is not among data.cohorts; {near(cohort, data.cohorts)}"
+        yield from _unknown(key, cohorts, data)
+
+
+def _unknown(key: str, cohorts: Iterable[str], data: Data) -> Iterator[str]:
+    for cohort in cohorts:
+        if cohort not in data.cohorts:
+            yield f"{key}: {cohort} is not among data.cohorts; {how_to_declare(cohort, data.cohorts)}"
 
 
 def _misused_cohorts(settings: RunSettings) -> Iterator[str]:
@@ -156,9 +181,9 @@ def _misused_cohorts(settings: RunSettings) -> Iterator[str]:
         if cohort not in data.labelled_source:
             yield f"data.opposed: {cohort!r} is no labelled cohort of the run; give data.source.{cohort}=fold"
     if not data.labelled_source:
-        yield "data.source: names no labelled cohort to train on; give data.source.adult=fold"
+        yield "data.source: names no labelled cohort to train on; give data.source.source=fold"
     if settings.calibration.ratios and not settings.calibration_target:
-        yield "calibration needs images of an unlabelled cohort: calibration.target=[ped]"
+        yield "calibration needs images of an unlabelled cohort: calibration.target=[...]"
 
 
 def _cluster_faults(settings: RunSettings) -> Iterator[str]:

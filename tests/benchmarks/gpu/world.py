@@ -42,7 +42,7 @@ SIZES = {
     "full": Size(
         spacing=1,
         cases=4,
-        overrides=("data=phantom", "data.batch_size=4"),
+        overrides=("data=phantom", "cohort=synthetic", "data.batch_size=4"),
         patch=128,
         features=(32, 320),
         steps=100,
@@ -74,7 +74,7 @@ def make_world(folder: Path, size: Size, *, seed: int) -> None:
     settings |= {"workers": workers, "seed": str(seed)}
     with redirect_stdout(sys.stderr):  # stdout is for the table
         made = make([text for name, value in settings.items() for text in (f"--{name}", value)])
-        prepared = prepare(["data=phantom", UNLABELLED, *paths_of(folder), f"workers={workers}"])
+        prepared = prepare(["data=phantom", "cohort=synthetic", UNLABELLED, *paths_of(folder), f"workers={workers}"])
     if made or prepared:
         raise PedsegError(f"the synthetic cohorts in {folder} could not be prepared; see above")
 
