@@ -67,7 +67,7 @@ def test_modules_of_experiments(experiment: str, kind: type[SegmentationModule])
     assert type(module) is kind
 
 
-@pytest.mark.parametrize("source", ["data.source.ped=null", "~data.source.ped"])
+@pytest.mark.parametrize("source", ["data.source.ped=null", "~data.source.target"])
 def test_opposed_cohorts_have_labels(source: str) -> None:
     """Refused before a store is opened, in the words of the command line."""
     wanted = r"data\.opposed: 'ped' is no labelled cohort of the run; give data\.source\.ped=fold"

@@ -38,7 +38,7 @@ def test_cases_come_in_the_order_wanted(toy_world: Path) -> None:
 
 
 def test_what_is_missing_is_named(toy_world: Path, tmp_path: Path) -> None:
-    with pytest.raises(PedsegError, match=r"paths\.ped is not set"):
+    with pytest.raises(PedsegError, match=r"cohort ped has no folder; give paths\.ped=.* PEDSEG_PED="):
         cases_of(None, ["a"], cohort="ped")
     some = [p.name for p in sorted((toy_world / "ped").iterdir()) if p.is_dir()][:2]
     with pytest.raises(PedsegError, match="1 of 3 cases to evaluate are not there"):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 Options = Callable[[str], Collection[str]]  # group → options that it has
-NAMING = re.compile(r"(paths|data\.source)\.[^.=]+=")  # keys that take the name of any cohort
+NAMING = re.compile(r"(paths\.[^.=]+|data\.source(\.[^.=]+)?)=")  # keys that take the name of any cohort
 OUTSIDE = ("hydra", "machine")  # Hydra's own; and what a run writes itself
 
 
