@@ -79,14 +79,19 @@ gpu: $(STAMP)  ## Measure on a GPU against nnU-Net (make peers first), and run t
 		"$(BIN)/python" -m pytest -m gpu tests && exit $$measured
 
 SEEDS ?= 0
-benchmark: $(STAMP)  ## Bounds, controls and adaptation methods on synthetic cohorts; SEEDS=0,1,2 for the README's table
+SCALE ?= benchmark
+RUNS ?= benchmark/runs
+CONF ?=
+OWN = $(if $(CONF),--config-dir "$(CONF)") scale=$(SCALE)
+benchmark: $(STAMP)  ## Bounds, controls and methods on synthetic cohorts; SEEDS=0,1,2 for the README's table; SCALE= for others
+ifeq ($(SCALE),benchmark)
 	"$(BIN)/pedseg" phantom --output benchmark/data --adults 75 --children 50 --spacing 4 --seed 0
 	"$(BIN)/pedseg" phantom --output benchmark/test --adults 0 --children 40 --first 50 --spacing 4 --seed 0
-	"$(BIN)/pedseg" prepare scale=benchmark
-	"$(BIN)/pedseg" train -m scale=benchmark sweep=benchmark seed=$(SEEDS) \
-		cluster=local cluster.parallel=$(JOBS)
-	"$(BIN)/pedseg" validate benchmark/runs --cases 40
-	"$(BIN)/pedseg" benchmark benchmark/runs --output benchmark/report --overwrite
+endif
+	"$(BIN)/pedseg" prepare $(OWN)
+	"$(BIN)/pedseg" train $(OWN) -m sweep=benchmark seed=$(SEEDS) cluster=local cluster.parallel=$(JOBS)
+	"$(BIN)/pedseg" validate "$(RUNS)" --cases 40
+	"$(BIN)/pedseg" benchmark "$(RUNS)" --output "$(RUNS)/../report" --overwrite
 
 confirmation: $(STAMP)  ## Bounds, the paper's method and the chosen one on shift B, synthetic cohorts held for this alone
 	"$(BIN)/pedseg" phantom --output benchmark/shift_b/data --adults 75 --children 50 --spacing 4 --seed 1 --shift 1.25
