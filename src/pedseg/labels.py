@@ -124,6 +124,10 @@ def labels_from_regions(regions: NDArray[np.bool_], convention: LabelConvention)
     return label
 
 
+EXPECTED = (
+    "Regions here are WT (ET + NC + ED), TC (ET + NC) and ET: labels of further tissues join one of the three, as in "
+    "{et: 1, nc: [2, 3], ed: 4}, and a cohort whose labels do not tell them apart can be a target, with labelled=false."
+)
 _CLEAR = 0.5  # z-scores by which the enhancing tumour must lead for a convention to be chosen
 _CONTRADICTION = 1.0  # z-scores by which another tissue must lead for a convention to be refused; adults differ by 2
 
@@ -241,8 +245,8 @@ def _refusal(evidence: LabelEvidence, what: str) -> PedsegError:
     names = ", ".join(map(str, fitting)) or f"none of {', '.join(CONVENTIONS)}"
     example = fitting[0].name if fitting else "{et: 3, nc: [1], ed: [2]}"
     return PedsegError(
-        f"cohort {evidence.cohort!r}: {what}\n{evidence}\n  conventions that fit: {names}\nSee the description of the "
-        f"data, then set the cohort's convention, for example data.cohorts.{evidence.cohort}.convention={example}"
+        f"cohort {evidence.cohort!r}: {what}\n{evidence}\n  conventions that fit: {names}\n{EXPECTED}\nSee the "
+        f"description of the data, then set the cohort's convention, for example data.cohorts.{evidence.cohort}.convention={example}"
     )
 
 

@@ -216,7 +216,8 @@ def test_incomplete_cases_are_problems_with_file_and_fix(tmp_path: Path) -> None
         ("B_1", "B/B_1_seg.nii.gz", "no label"),
         ("D-1", "D/D-1-seg.nii.gz", "a label without images"),
     ]
-    assert found.problems[0].fix == "add the file or remove the case"
+    assert found.problems[0].fix == "add the file or remove the case; `pedseg predict --allow-missing` does without it"
+    assert "--allow-missing" not in found.problems[1].fix
     assert "W39_1998.09.19.nii" in found.problems[1].fix
     assert [(p.case, p.what) for p in find(tmp_path, labelled=False).problems] == [("A-1", "no t1c image")]
 
@@ -325,3 +326,47 @@ def test_nothing_recognised(tmp_path: Path, names: list[str]) -> None:
     assert "<case>-t1n" in text
     assert "<case>_t1ce" in text
     assert ("other.nii, scan.nii.gz" if "scan.nii.gz" in names else "no NIfTI file") in text
+
+
+def find_lacking(folder: Path) -> Discovery:
+    return find_cases(folder, cohort="adult", labelled=False, allow_missing=True)
+
+
+def test_cases_may_lack_sequences_where_that_is_asked_for(tmp_path: Path) -> None:
+    make_case(tmp_path / "A", "A-1", ("t1c", "t2f"))
+    make_case(tmp_path / "B", "B-1")
+    make_case(tmp_path / "C", "C-1", ["seg"])
+    found = find_lacking(tmp_path)
+    first, second = found.cases
+    assert (first.missing, second.missing) == (("t1n", "t2w"), ())
+    assert [image.path.name for image in first.images if not image.absent] == ["A-1-t1c.nii.gz", "A-1-t2f.nii.gz"]
+    assert found.problems == ()
+    assert [case.id for case in find(tmp_path, labelled=False).cases] == ["B-1"]
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_data_sets_of_fewer_channels(tmp_path: Path, *, numbered: bool) -> None:
+    names = {"0": "FLAIR", "1": "T1w", "2": "t1gd"}
+    write_dataset(tmp_path, "channel_names", names)
+    if numbered:
+        make_numbered(tmp_path / "imagesTr", "a", (0, 1, 2))
+    else:
+        touch(tmp_path / "imagesTr" / "a.nii.gz")
+    case = only(find_lacking(tmp_path))
+    assert case.missing == ("t2w",)
+    with pytest.raises(PedsegError, match="each modality exactly once"):
+        find(tmp_path)
+    write_dataset(tmp_path, "channel_names", {**names, "3": "T1"})
+    with pytest.raises(PedsegError, match="each modality exactly once"):
+        find_lacking(tmp_path)
+
+
+def test_a_cohort_of_other_sequences_is_refused_as_a_whole(tmp_path: Path) -> None:
+    make_case(tmp_path / "A", "A-1", ("t1n", "t1c", "t2f", "seg"))
+    make_case(tmp_path / "B", "B-1", ("t1c", "t2f", "seg"))
+    found = find(tmp_path)
+    assert found.lacking == ("t2w",)
+    with pytest.raises(PedsegError, match=r"no case has t2w; found are t1n, t1c, t2f.* data\.drop_modality=.*--allow"):
+        found.check_sequences(tmp_path, cohort="adult")
+    make_case(tmp_path / "C", "C-1", NEW)
+    find(tmp_path).check_sequences(tmp_path, cohort="adult")

@@ -4,10 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from pedseg.commands.predict import main
 from pedseg.errors import PedsegError
+from pedseg.files import read_json
 from pedseg.runs import checkpoints_of
 from tests.builders import write_case, write_checkpoint
 
@@ -79,3 +82,34 @@ def test_truncated_file_among_good_ones(tmp_path: Path, capsys: pytest.CaptureFi
     assert "download or copy it again" in said.err
     assert "2 label maps" in said.out
     assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 2
+
+
+def test_a_case_without_a_sequence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Refused unless it is asked for; then it is as if the file were there and held zeros."""
+    case, name = write_case(tmp_path / "in", "BraTS-PED-90001-000"), "BraTS-PED-90001-000"
+    path = case / f"{name}-t2w.nii.gz"
+    image, original = nib.load(path), path.read_bytes()
+    arguments = ["--checkpoint", str(write_checkpoint(tmp_path / "last.ckpt")), "--no-mirror", "--input", str(case)]
+
+    def label_map(folder: str, *options: str) -> bytes:
+        assert main([*arguments, "--output", str(tmp_path / folder), *options]) == 0
+        return np.asarray(nib.load(tmp_path / folder / f"{name}.nii.gz").dataobj).tobytes()
+
+    whole = label_map("out")
+    nib.save(nib.Nifti1Image(np.zeros(image.shape, dtype=np.int16), image.affine), path)
+    zeros = label_map("zeros")
+    assert zeros != whole
+    path.unlink()
+    assert main([*arguments, "--output", str(tmp_path / "none")]) == 2
+    assert "no case has t2w" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+    assert label_map("missing", "--allow-missing") == zeros
+    record = tmp_path / "missing" / "predictions.json"
+    assert read_json(record)["missing_sequences"] == {name: ["t2w"]}
+    assert f"{name} has no t2w" in caplog.text
+    assert label_map("out", "--allow-missing") == zeros  # what was made of other images is made again
+    path.write_bytes(original)
+    assert label_map("missing") == whole
+    assert "missing_sequences" not in read_json(record)

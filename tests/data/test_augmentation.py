@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pedseg.data import spatial
-from pedseg.data.augmentation import Augmentation, Collate, Sample, augment_sides, draw_intensity
+from pedseg.data.augmentation import Augmentation, Collate, Sample, augment_sides, draw_dropped, draw_intensity
 from pedseg.data.sampling import SampleKey, Stream, random_stream
 from pedseg.labels import Domain
 
@@ -137,3 +137,33 @@ def test_collate_groups_by_domain_and_leaves_an_empty_side_out() -> None:
     later = augment_sides(packed, chain)
     for side, tensors in batch.items():
         assert all(torch.equal(value, later[side][name]) for name, value in tensors.items())
+
+
+def test_sequences_are_dropped_as_often_as_asked_and_never_all() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [draw_dropped(rng, probability=0.2) for _ in range(4000)]
+    for channel in range(4):
+        assert np.mean([channel in dropped for dropped in drawn]) == pytest.approx(0.2, abs=0.02)
+    assert {len(draw_dropped(rng, probability=1.0)) for _ in range(50)} == {3}
+    assert {channel for _ in range(50) for channel in draw_dropped(rng, probability=1.0)} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_dropping_zeroes_channels_and_changes_nothing_else(*, enabled: bool) -> None:
+    """What a sample loses follows from its key alone, and no other random number moves."""
+    samples = [make_sample(position, turned=position % 2 == 0) for position in range(12)]
+    plain = Augmentation(patch_size=PATCH, seed=1, enabled=enabled)([*map(copied, samples)])
+    chain = Augmentation(patch_size=PATCH, seed=1, enabled=enabled, drop_modality=0.4)
+    dropping = chain([*map(copied, samples)])
+    gone = dropping["image"].flatten(2).abs().amax(-1) == 0
+    assert 0 < gone.float().mean() < 1
+    assert not gone.all(dim=1).any()
+    assert torch.equal(dropping["image"][~gone], plain["image"][~gone])
+    assert torch.equal(dropping["label"], plain["label"])
+    alone = chain([copied(samples[7])])
+    assert torch.equal(alone["image"][0], dropping["image"][7])
+
+
+def copied(sample: Sample) -> Sample:
+    """The chain changes images in place."""
+    return sample._replace(image=sample.image.clone())

@@ -12,8 +12,10 @@ import pytest
 from pedseg.commands import prepare as entry
 from pedseg.data import store as layout
 from pedseg.data.parallel import default_workers, run_parallel, shared_processes
+from pedseg.data.preparation import CohortSettings, settle_convention
 from pedseg.data.store import CohortStore
 from pedseg.errors import PedsegError
+from pedseg.labels import CONVENTIONS, CaseEvidence
 
 KILL_IN_THIRD_CASE = """
 import os, signal, sys
@@ -115,3 +117,14 @@ def test_what_prepares_a_case_loads_no_framework() -> None:
     program = "import sys, pedseg.data.preparation; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
     assert {"torch", "lightning", "monai", "sklearn", "pandas"}.isdisjoint(loaded)
+
+
+def test_a_label_that_stands_alone_is_said_to_be_no_whole_tumour(caplog: pytest.LogCaptureFixture) -> None:
+    """A cohort in which the whole tumour is outlined as label 1 would be taken for one of cores."""
+    settings = CohortSettings("clinic", labelled=True, convention=CONVENTIONS["brats2023"], spacing_mm=None)
+    alone, other = (CaseEvidence({label: 9}, {label: 0.0}) for label in (1, 2))
+    assert settle_convention(settings, [alone, other]) == settle_convention(settings, [alone]) == settings.convention
+    assert not caplog.text
+    settle_convention(settings, [alone, alone])
+    assert "cohort clinic: no other label than 1 occurs in 2 cases" in caplog.text
+    assert "labelled=false" in caplog.text

@@ -77,6 +77,7 @@ def build_data(settings: RunSettings, selection: Selection, *, workers: int) -> 
         seed=settings.seed,
         augmentation=data.augmentation,
         foreground_fraction=data.foreground_fraction,
+        drop_modality=data.drop_modality,
         num_workers=workers,
     )
 

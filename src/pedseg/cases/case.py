@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pedseg.errors import Problem
+from pedseg.errors import PedsegError, Problem
+from pedseg.labels import Modality
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,10 +15,12 @@ class ImageFile:
     Attributes:
         path: the NIfTI file.
         volume: index along the fourth axis; None for a 3-D file.
+        absent: whether the sequence is missing, and stands as zeros on the grid of this file of the same case.
     """
 
     path: Path
     volume: int | None = None
+    absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,39 @@ class Case:
     images: tuple[ImageFile, ...]
     label: Path | None
 
+    @property
+    def missing(self) -> tuple[Modality, ...]:
+        """Sequences that it lacks."""
+        return tuple(modality for modality, image in zip(Modality, self.images, strict=True) if image.absent)
+
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What a folder holds: the complete cases and what is wrong with the others, both in the order of case ids."""
+    """What a folder holds.
+
+    Attributes:
+        cases: the complete ones, in the order of their ids.
+        problems: what is wrong with the others, likewise.
+        lacking: sequences that none of them has.
+    """
 
     cases: tuple[Case, ...]
     problems: tuple[Problem, ...]
+    lacking: tuple[Modality, ...] = ()
+
+    def check_sequences(self, folder: Path, *, cohort: str) -> None:
+        """Refuse a cohort of other sequences as a whole, before each of its cases is refused by itself.
+
+        Raises:
+            PedsegError: no case has a sequence that networks here read.
+        """
+        if self.lacking and not self.cases:
+            found = [modality for modality in Modality if modality not in self.lacking]
+            raise PedsegError(
+                f"cohort {cohort!r} in {folder}: no case has {' or '.join(self.lacking)}; found are {', '.join(found)}"
+                f", and networks here read {', '.join(Modality)}. Add the sequence; or train on cohorts that have all "
+                "of them with data.drop_modality=0.2, and predict these cases with `pedseg predict --allow-missing`"
+            )
 
 
 _PATIENT = re.compile(  # everything before the number of the session, in the collections that have one

@@ -3,7 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pedseg.cases import naming
@@ -13,11 +13,12 @@ from pedseg.errors import PedsegError, Problem
 from pedseg.files import safe_name
 from pedseg.labels import Modality
 
+WITHOUT = "; `pedseg predict --allow-missing` does without it"
 _DEPTH = 3  # folders below the given one: release / grade (HGG, LGG) / case
 _Stems = Mapping[str, Sequence[str]]  # NIfTI stem → file names (two where both .nii and .nii.gz are there)
 
 
-def find_cases(folder: Path, *, cohort: str, labelled: bool) -> Discovery:
+def find_cases(folder: Path, *, cohort: str, labelled: bool, allow_missing: bool = False) -> Discovery:
     """Find the cases in `folder` and up to three folders deeper, whatever mixture of layouts they are in.
 
     Hidden files and files of unknown form are passed over, links are followed. Of an nnU-Net or Decathlon data set
@@ -27,6 +28,7 @@ def find_cases(folder: Path, *, cohort: str, labelled: bool) -> Discovery:
         folder: the cohort; or, of an nnU-Net data set, a folder of images in or above which dataset.json lies.
         cohort: name given to the cases.
         labelled: whether each case must have a label. If not, whatever is named as a label is skipped unread.
+        allow_missing: whether a case may lack sequences, as long as it has one.
 
     Returns:
         The complete cases. Every incomplete or ambiguous one is a row of `problems` instead.
@@ -38,7 +40,7 @@ def find_cases(folder: Path, *, cohort: str, labelled: bool) -> Discovery:
     if not folder.is_dir():
         raise PedsegError(f"{folder}: no such folder; give the folder that holds the cases of cohort {cohort!r}")
     root = Path(os.path.abspath(folder))  # noqa: PTH100  (resolve() would follow links, absolute() keeps '..')
-    finder = _Finder(root=root, labelled=labelled)
+    finder = _Finder(root=root, labelled=labelled, allow_missing=allow_missing)
     finder.walk(root, _DEPTH)
     if not finder.found:
         seen = ", ".join(name for names in finder.strays.values() for name in names[:3])[:200] or "no NIfTI file"
@@ -52,6 +54,7 @@ class _Finder:
 
     root: Path
     labelled: bool
+    allow_missing: bool = False
     found: dict[str, dict[str, list[ImageFile]]] = field(default_factory=dict)  # case → role → files
     strays: dict[Path, list[str]] = field(default_factory=lambda: defaultdict(list))  # NIfTI files of unknown form
     broken: dict[Path, bool] = field(default_factory=dict)  # links to nowhere → whether named as NIfTI files
@@ -112,7 +115,7 @@ class _Finder:
                 f"{folder}: no dataset.json here or in the folder above says which channel is which modality; copy the "
                 f"one of the data set to {dataset}"
             )
-        channels = self.channels[folder] = naming.read_channels(dataset)
+        channels = self.channels[folder] = naming.read_channels(dataset, allow_missing=self.allow_missing)
         numbered = any(stem.endswith("_0000") for stem in stems)
         for stem, names in stems.items():
             parts = naming.split_numbered_name(stem) if numbered else None
@@ -142,10 +145,13 @@ class _Finder:
             found = list(self._problems(case, files))
             problems += found
             if not found:
-                images = tuple(files[modality][0] for modality in Modality)
+                stand_in = replace(next(files[m][0] for m in Modality if m in files), absent=True)
+                images = tuple(files[modality][0] if modality in files else stand_in for modality in Modality)
                 label = files[LABEL][0].path if self.labelled else None
                 cases.append(Case(case, patient_of(case), cohort, images, label))
-        return Discovery(tuple(cases), tuple(sorted(problems, key=lambda problem: problem.case)))
+        seen = {role for files in self.found.values() for role in files}
+        lacking = tuple(modality for modality in Modality if modality not in seen)
+        return Discovery(tuple(cases), tuple(sorted(problems, key=lambda problem: problem.case)), lacking)
 
     def _problems(self, case: str, files: Mapping[str, Sequence[ImageFile]]) -> Iterator[Problem]:
         """Say what keeps `case` from being one."""
@@ -165,10 +171,12 @@ class _Finder:
         sibling = next(found[0].path for role, found in files.items() if role != LABEL)
         unknown = self.strays.get(sibling.parent, [])
         hint = f" (perhaps {', '.join(unknown)}, renamed)" if 0 < len(unknown) <= len(files) else ""
-        for role in (*Modality, *([LABEL] if self.labelled else [])):
+        needed = [] if self.allow_missing else list(Modality)
+        for role in (*needed, *([LABEL] if self.labelled else [])):
             if role not in files:
                 what = "no label" if role == LABEL else f"no {role} image"
-                yield Problem(case, self._expected(case, role, sibling), what, f"add the file{hint} or remove the case")
+                fix = f"add the file{hint} or remove the case{'' if role == LABEL else WITHOUT}"
+                yield Problem(case, self._expected(case, role, sibling), what, fix)
 
     def _duplicates(self, case: str, files: Mapping[str, Sequence[ImageFile]]) -> Iterator[Problem]:
         """Report several files for one thing once, whether for one role or for whole folders."""

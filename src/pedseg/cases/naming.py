@@ -74,8 +74,12 @@ def is_label_name(name: str, stem: str | None) -> bool:
     return name in LABEL_FOLDERS.values() or (parts is not None and parts[1] == LABEL)
 
 
-def read_channels(path: Path) -> dict[Modality, int]:
+def read_channels(path: Path, *, allow_missing: bool = False) -> dict[Modality, int]:
     """Read from a dataset.json which channel each modality is; further channels are allowed.
+
+    Args:
+        path: the file.
+        allow_missing: whether modalities may be absent, as long as one is there.
 
     Raises:
         PedsegError: the file is unreadable or does not name each modality exactly once.
@@ -88,7 +92,9 @@ def read_channels(path: Path) -> dict[Modality, int]:
         )
     roles = {key: _ROLE_OF.get(re.sub("[^a-z0-9]", "", str(name).lower())) for key, name in names.items()}
     channels = {m: [int(key) for key, role in roles.items() if role == m and key.isdigit()] for m in Modality}
-    if any(len(found) != 1 for found in channels.values()):
+    if allow_missing:
+        channels = {modality: found for modality, found in channels.items() if found}
+    if not channels or any(len(found) != 1 for found in channels.values()):
         accepted = "; ".join(f"{modality} {', '.join(SPELLINGS[modality])}" for modality in Modality)
         raise PedsegError(
             f"{path}: the channels {names} do not name each modality exactly once, so no image can be told; name them "

@@ -31,6 +31,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--convention", default="brats2023", help="voxel labels to write (default: %(default)s)")
     p.add_argument("--step", type=float, default=0.5, help="distance of windows in patches (default: %(default)s)")
     p.add_argument("--no-mirror", action="store_true", help="do not average over mirrored windows (8 times faster)")
+    p.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="predict cases that lack sequences, by zeros in their place: for networks trained with data.drop_modality",
+    )
     add_device(p)
     p.add_argument("--precision", default="auto", choices=("auto", "32", "bf16", "16"), help="auto: what is fast here")
     p.add_argument(
@@ -63,7 +68,8 @@ def predict(arguments: argparse.Namespace) -> int:
         adapt_steps=arguments.adapt_steps,
         adapt_rate=arguments.adapt_rate,
     )
-    found = find_cases(arguments.input, cohort="input", labelled=False)
+    found = find_cases(arguments.input, cohort="input", labelled=False, allow_missing=arguments.allow_missing)
+    found.check_sequences(arguments.input, cohort="input")
 
     from pedseg.hardware import fast_precision
     from pedseg.inference import Predictor, predict_cases

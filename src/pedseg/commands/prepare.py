@@ -48,6 +48,7 @@ def _prepare_all(settings: "PrepareSettings", *, workers: int) -> None:
         source = _folder(name, cohort)
         how = _settings(name, cohort, settings.data.spacing_mm)
         found: Discovery = find_cases(source, cohort=name, labelled=how.labelled)
+        found.check_sequences(source, cohort=name)
         store = settings.data.store / name
         plans.append((source, store, how, check_cohort(store, found, how, workers=workers)))
     problems = [problem for *_, check in plans for problem in check.problems]

@@ -107,6 +107,17 @@ def _factors(rng: np.random.Generator, limits: tuple[float, float], count: int) 
     return [rng.uniform(low, 1.0) if below else rng.uniform(1.0, high) for below in rng.integers(2, size=count)]
 
 
+def draw_dropped(rng: np.random.Generator, *, probability: float, channels: int = 4) -> list[int]:
+    """Draw the channels of a sample that are left out: each with the given probability, and never all of them.
+
+    A channel that is left out is 0 everywhere, which no sequence is inside the brain: that tells a network so.
+    """
+    dropped = rng.random(channels) < probability
+    if dropped.all():
+        dropped[rng.integers(channels)] = False
+    return [int(channel) for channel in np.flatnonzero(dropped)]
+
+
 def apply_intensity(image: Tensor, drawn: IntensityParameters) -> None:
     """Run steps 2 to 8 of the chain on an image (4, D, H, W), in place."""
     if drawn.noise is not None:
@@ -130,12 +141,16 @@ class Augmentation:
         patch_size: voxels per axis of the batch.
         seed: of the run.
         enabled: False passes the patches through (validation, ``augmentation=none``).
+        drop_modality: probability that a sequence of a sample is left out, see `draw_dropped`.
     """
 
-    def __init__(self, *, patch_size: Sequence[int], seed: int, enabled: bool = True) -> None:
+    def __init__(
+        self, *, patch_size: Sequence[int], seed: int, enabled: bool = True, drop_modality: float = 0.0
+    ) -> None:
         self.patch_size = tuple(patch_size)
         self.seed = seed
         self.enabled = enabled
+        self.drop_modality = drop_modality
 
     @torch.no_grad()
     def __call__(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
@@ -168,6 +183,9 @@ class Augmentation:
             drawn = draw_intensity(random_stream(self.seed, sample.key, Stream.INTENSITY), channels=image.shape[0])
             apply_intensity(image, drawn)
             image.mul_(brain)
+        if self.drop_modality:
+            rng = random_stream(self.seed, sample.key, Stream.MODALITY)
+            image[draw_dropped(rng, probability=self.drop_modality, channels=image.shape[0])] = 0
         return image, label, drawn.mirror
 
 

@@ -61,6 +61,7 @@ class PatchDataModule(lightning.LightningDataModule):
         foreground_fraction: share of labelled patches forced onto tumour (rounded as nnU-Net does).
         multiprocessing_context: how workers start; None is the platform's default.
         opposed: cohort → ids of labelled training cases that fill the second side in place of a target.
+        drop_modality: probability that a sequence of a training sample is left out (0 in its channel).
 
     Raises:
         PedsegError: an empty source, opposed cases beside a target, an unknown case, a source cohort without labels,
@@ -84,6 +85,7 @@ class PatchDataModule(lightning.LightningDataModule):
         foreground_fraction: float = 0.33,
         multiprocessing_context: Literal["fork", "spawn", "forkserver"] | None = None,
         opposed: Mapping[str, Sequence[str]] | None = None,
+        drop_modality: float = 0.0,
     ) -> None:
         super().__init__()
         self.patch_size = tuple(patch_size)
@@ -94,6 +96,7 @@ class PatchDataModule(lightning.LightningDataModule):
         self.augmentation = augmentation
         self.num_workers = num_workers
         self.foreground_fraction = foreground_fraction
+        self.drop_modality = drop_modality
         self.multiprocessing_context = multiprocessing_context
         self._check_values()
         stores: dict[str, CohortStore] = {}
@@ -117,8 +120,9 @@ class PatchDataModule(lightning.LightningDataModule):
         for name in ("validation_steps", "seed", "num_workers"):
             if getattr(self, name) < 0:
                 raise PedsegError(f"{name} {getattr(self, name)} must not be negative")
-        if not 0.0 <= self.foreground_fraction <= 1.0:
-            raise PedsegError(f"foreground_fraction {self.foreground_fraction} must lie in 0-1")
+        for name in ("foreground_fraction", "drop_modality"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise PedsegError(f"{name} {getattr(self, name)} must lie in 0-1")
         if self.augmentation not in {"nnunet", "none"}:
             raise PedsegError(f"augmentation {self.augmentation!r} is unknown; use nnunet or none")
 
@@ -183,7 +187,8 @@ class PatchDataModule(lightning.LightningDataModule):
 
     def _chain(self, *, training: bool) -> Augmentation:
         enabled = training and self.augmentation != "none"
-        return Augmentation(patch_size=self.patch_size, seed=self.seed, enabled=enabled)
+        dropping = self.drop_modality if training else 0.0
+        return Augmentation(patch_size=self.patch_size, seed=self.seed, enabled=enabled, drop_modality=dropping)
 
     def _sampler(self, *, steps: int, adapt: bool, labelled: Sequence[Domain] = (Domain.SOURCE,)) -> PatchSampler:
         return PatchSampler(

@@ -27,6 +27,7 @@ from pedseg.files import read_json, safe_name, write_json
 from pedseg.imaging import prepare_image, prepare_label, read_images, read_label
 from pedseg.imaging.integrity import CaseCheck, check_case, find_copies
 from pedseg.labels import (
+    EXPECTED,
     CaseEvidence,
     LabelConvention,
     check_convention,
@@ -118,10 +119,14 @@ def settle_convention(settings: CohortSettings, evidence: Sequence[CaseEvidence]
     if not settings.labelled or not evidence:
         return settings.convention
     gathered = gather_evidence(settings.cohort, evidence)
-    if settings.convention is None:
-        return detect_convention(gathered)
-    check_convention(gathered, settings.convention)
-    return settings.convention
+    convention = settings.convention or detect_convention(gathered)
+    check_convention(gathered, convention)
+    if len(evidence) > 1 and len(gathered.values) == 1:
+        logger.warning(
+            "cohort %s: no other label than %d occurs in %d cases; it is read as in %s, not as the whole tumour. %s",
+            settings.cohort, *gathered.values, len(evidence), convention, EXPECTED,
+        )  # fmt: skip
+    return convention
 
 
 def claim_store(folder: Path, settings: CohortSettings, *, overwrite: bool) -> bool:

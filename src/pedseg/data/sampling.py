@@ -24,6 +24,7 @@ class Stream(IntEnum):
     PATCH = 0
     INTENSITY = 1
     VALIDATION_PATCH = 2
+    MODALITY = 3
 
 
 class SampleKey(NamedTuple):

@@ -96,7 +96,7 @@ def read_images(files: Sequence[ImageFile]) -> tuple[Volume, ...]:
 
 
 def extract_volume(image: Any, file: ImageFile) -> Volume:  # noqa: ANN401
-    """Take the volume that `file` names out of a decoded image.
+    """Take the volume that `file` names out of a decoded image; zeros on its grid for a sequence that is absent.
 
     Raises:
         PedsegError: the image is not 3-D, or the file has no such volume, or its voxels are no plain numbers.
@@ -114,6 +114,8 @@ def extract_volume(image: Any, file: ImageFile) -> Volume:  # noqa: ANN401
         raise PedsegError(f"{file.path}: has shape {data.shape}; a 3-D image is needed, so split or squeeze it")
     if data.dtype.kind == "f":
         data = data.astype(np.float32, copy=False)
+    if file.absent:
+        data = np.zeros(data.shape, dtype=np.int16)
     x, y, z = (float(zoom) for zoom in image.header.get_zooms()[:VOLUME_AXES])
     return Volume(np.ascontiguousarray(data.T), np.asarray(image.affine, dtype=np.float64), (z, y, x))
 

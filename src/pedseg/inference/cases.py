@@ -1,7 +1,7 @@
 """A folder of cases in, a folder of label maps out."""
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from pedseg.inference.predictor import Predictor
 from pedseg.inference.settings import RECORD
 from pedseg.labels import LabelConvention, labels_from_regions
 
+MISSING = "missing_sequences"  # key of the record: case → sequences
 log = logging.getLogger(__name__)
 
 # What may go wrong with one case and leave the others as they are.
@@ -49,7 +50,9 @@ def predict_cases(
     """
     paths = {case.id: output / f"{safe_name(case.id)}.nii.gz" for case in cases}
     _protect_images(cases, set(paths.values()))
-    claim(output, predictor.record(convention), replaced=set(paths.values()) if overwrite else set())
+    record = predictor.record(convention)
+    claim(output, record, replaced=set(paths.values()) if overwrite else _of_other_images(cases, paths, output, record))
+    _note_missing(cases, output)
     waiting = [case for case in cases if not paths[case.id].exists()]
     before = len(predictor.adaptations_kept)
     reading = track(_prefetch(predictor, waiting), description="predicting", total=len(waiting))
@@ -120,7 +123,9 @@ def claim(output: Path, record: dict[str, Any], *, replaced: Collection[Path] = 
     note = output / RECORD
     present = sorted(output.glob("*.nii.gz"))
     staying = [path for path in present if path not in replaced]
-    if staying and (not note.exists() or read_json(note) != record):
+    before = read_json(note) if note.exists() else {}
+    missing = before.pop(MISSING, None)
+    if staying and before != record:
         raise PedsegError(
             f"{output} holds {len(staying)} label maps made by other checkpoints or settings ({staying[0].name} …); "
             "give another output folder, move them away, or overwrite (which replaces those of the same cases only)"
@@ -128,7 +133,29 @@ def claim(output: Path, record: dict[str, Any], *, replaced: Collection[Path] = 
     for path in present:
         if path in replaced:
             path.unlink()
-    write_json(note, record)
+    write_json(note, record | ({MISSING: missing} if missing and staying else {}))
+
+
+def _of_other_images(
+    cases: Sequence[Case], paths: Mapping[str, Path], output: Path, record: Mapping[str, Any]
+) -> set[Path]:
+    """Label maps that were made in the same way, of cases that lacked other sequences then than they do now."""
+    note = read_json(output / RECORD) if (output / RECORD).exists() else {}
+    lacked = note.pop(MISSING, {})
+    if note != record:
+        return set()
+    return {paths[case.id] for case in cases if list(case.missing) != lacked.get(case.id, [])}
+
+
+def _note_missing(cases: Sequence[Case], output: Path) -> None:
+    """Say in the log and beside the label maps which cases lack sequences."""
+    note = read_json(output / RECORD)
+    now = {case.id: [str(modality) for modality in case.missing] for case in cases}
+    lacking = {case: modalities for case, modalities in {**note.get(MISSING, {}), **now}.items() if modalities}
+    for case in sorted(lacking.keys() & now.keys()):
+        log.warning("%s has no %s: predicted without, by zeros in its place", case, " and no ".join(lacking[case]))
+    if lacking != note.pop(MISSING, {}):
+        write_json(output / RECORD, note | ({MISSING: lacking} if lacking else {}))
 
 
 def _prefetch(predictor: Predictor, cases: Sequence[Case]) -> Iterator[tuple[Case, "Future[PreparedImage]"]]:

@@ -105,6 +105,15 @@ class Data(Group):
     foreground_fraction: Annotated[
         Number, setting("Share of the labelled patches that are placed on tumour.", ge=0, le=1)
     ]
+    drop_modality: Annotated[
+        Number,
+        setting(
+            "Probability that a sequence of a training patch is left out, 0 in its channel, and never all of them: for "
+            "networks that shall do without one.",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.0
     num_workers: Annotated[
         Annotated[Literal["auto"] | Index, Means("auto, or a whole number of 0 or more")],
         setting("Processes that read patches; 0: the training process does.", PLACE, unit="processes"),
