@@ -246,7 +246,8 @@ def _refusal(evidence: LabelEvidence, what: str) -> PedsegError:
     example = fitting[0].name if fitting else "{et: 3, nc: [1], ed: [2]}"
     return PedsegError(
         f"cohort {evidence.cohort!r}: {what}\n{evidence}\n  conventions that fit: {names}\n{EXPECTED}\nSee the "
-        f"description of the data, then set the cohort's convention, for example data.cohorts.{evidence.cohort}.convention={example}"
+        f"description of the data, then set the cohort's convention, for example "
+        f"data.cohorts.{evidence.cohort}.convention={example}"
     )
 
 
