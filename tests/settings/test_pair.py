@@ -8,7 +8,7 @@ import pytest
 from pedseg.errors import PedsegError
 from pedseg.settings.pair import variable
 from pedseg.settings.run import RunSettings
-from tests.run_settings import config, settings
+from tests.composed import plain, settings
 
 AFRICANS = ("cohort=[adult,africa]", "data.pair.target=africa")
 
@@ -87,7 +87,7 @@ def test_runs_of_before_name_their_pair() -> None:
     """They have no pair and no population: adults and children of BraTS, as it was."""
     from pedseg.settings.history import lifted
 
-    old = config("experiment=uda")
+    old = plain("experiment=uda")
     new = RunSettings.of(old)
     del old["population"], old["data"]["pair"]
     for cohort in old["data"]["cohorts"].values():

@@ -10,7 +10,7 @@ from pedseg.errors import PedsegError
 from pedseg.reporting.sizes import read_sizes
 from pedseg.settings.conf import conf_dir, groups, values_of
 from pedseg.settings.population import load_population
-from tests.run_settings import settings
+from tests.composed import settings
 
 CHILDREN = "brats_peds2023"
 OTHER = {  # a population that is none of those here

@@ -1,6 +1,7 @@
 """The settings of runs and preparations: every file of conf/ fits them, and what cannot be used is named."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def test_every_scale_fits_and_is_read_back_as_it_was(scale: str) -> None:
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_of_every_group_fits(option: str) -> None:
     more = ["model.norm=batch"] if option == "adaptation=norm" else []
-    run = settings("experiment=uda", option, *more)
+    run = settings("experiment=uda", re.sub("^cohort=(.*)", r"cohort=[adult,ped,\1]", option), *more)
     assert RunSettings.of(run.as_json()) == run
 
 
@@ -53,11 +54,11 @@ def test_every_fault_is_told_at_once_and_by_its_key() -> None:
         calibration={"ratios": {"wt": 0.5}},
     )
     assert said.splitlines() == [
-        "fold=True: give the number of a fold, from 0, or all",
-        "seed=-1: should be greater than or equal to 0",
         "data.cohorts.ped.labelled='maybe': give true or false",
         "data.patch_size.1=0: should be greater than or equal to 1",
         "data.augmentation='strong': should be 'nnunet' or 'none'",
+        "fold=True: give the number of a fold, from 0, or all",
+        "seed=-1: should be greater than or equal to 0",
         "optimizer.lr=0: should be greater than 0",
         "calibration.ratios.wt='wt': should be 'tc' or 'et'",
         "trainer.devices='many': give auto, a number of 1 or more, or a list of indices such as [0,1]",

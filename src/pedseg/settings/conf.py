@@ -27,8 +27,8 @@ def values_of(name: str) -> Values:
     return content
 
 
-def default_options(name: str) -> dict[str, str | None]:
-    """The option of each group that ``train`` or ``prepare`` chooses where nobody else does."""
+def default_options(name: str) -> dict[str, str | list[str] | None]:
+    """The option of each group that ``train`` or ``prepare`` chooses where nobody else does, several of a list."""
     entries = values_of(name)["defaults"]
     chosen = {group: option for entry in entries if isinstance(entry, dict) for group, option in entry.items()}
     return {group: option for group, option in chosen.items() if group in groups()}
@@ -37,5 +37,6 @@ def default_options(name: str) -> dict[str, str | None]:
 def defaults(name: str) -> Values:
     """What ``train`` or ``prepare`` and the options that it chooses say, with nothing resolved."""
     own = {key: value for key, value in values_of(name).items() if key not in ("defaults", "hydra")}
-    chosen = {group: values_of(f"{group}/{option}") for group, option in default_options(name).items() if option}
+    options = {group: option for group, option in default_options(name).items() if isinstance(option, str)}
+    chosen = {group: values_of(f"{group}/{option}") for group, option in options.items()}
     return {**own, **chosen}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -52,17 +52,18 @@ class Population(Group):
     part_of_wt: Annotated[Parts, setting("Quantiles of parts of the whole tumour, likewise.")]
     correlation: Annotated[OrNone[Correlation], setting("Of size and parts, for synthetic cases.")] = None
     mean_part_of_wt: Annotated[
-        dict[Text, Positive], setting("Mean over patients of what a region (tc, et) is of the whole tumour.")
+        dict[Literal["tc", "et"], Positive],
+        setting("Mean over patients of what a region (tc, et) is of the whole tumour."),
     ] = Field(default_factory=dict)
-    share_of_brain: Annotated[dict[Text, Positive], setting("Mean size of a region, as a part of the brain.")] = Field(
-        default_factory=dict
-    )
+    share_of_brain: Annotated[
+        dict[Literal["wt", "tc", "et"], Positive], setting("Mean size of a region, as a part of the brain.")
+    ] = Field(default_factory=dict)
     batch_part_of_wt: Annotated[
-        dict[Text, Range], setting("Where the mean part of a region over a few patients may lie.")
+        dict[Literal["tc", "et"], Range], setting("Where the mean part of a region over a few patients may lie.")
     ] = Field(default_factory=dict)
-    patch_part_of_wt: Annotated[dict[Text, Range], setting("Where the part of a region in a patch may lie.")] = Field(
-        default_factory=dict
-    )
+    patch_part_of_wt: Annotated[
+        dict[Literal["tc", "et"], Range], setting("Where the part of a region in a patch may lie.")
+    ] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _ascends(self) -> Self:

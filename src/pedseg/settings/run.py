@@ -183,7 +183,7 @@ def _misused_cohorts(settings: RunSettings) -> Iterator[str]:
     if not data.labelled_source:
         yield "data.source: names no labelled cohort to train on; give data.source.source=fold"
     if settings.calibration.ratios and not settings.calibration_target:
-        yield "calibration needs images of an unlabelled cohort: calibration.target=[...]"
+        yield "calibration needs images of an unlabelled cohort: calibration.target=[ped]"
 
 
 def _cluster_faults(settings: RunSettings) -> Iterator[str]:
