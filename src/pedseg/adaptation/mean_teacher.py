@@ -64,7 +64,7 @@ class MeanTeacher(Method):
         strength: of the student's augmentation (`StrongAugmentation`).
         masked: share of the blocks that the student does not see.
         block: edge of a block in voxels.
-        plausible: bounds of the volume of TC and ET over that of WT (literature figures).
+        plausible: bounds of the volume of TC and ET over that of WT (literature figures); None: any.
         shares: mean volume of regions over that of the brain (literature figures).
 
     Raises:
@@ -88,7 +88,7 @@ class MeanTeacher(Method):
         strength: Share = 0.5,
         masked: Share = 0.3,
         block: Count = 8,
-        plausible: dict[Part, Interval] | None = None,
+        plausible: dict[Part, Interval | None] | None = None,
         shares: Shares | None = None,
     ) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class MeanTeacher(Method):
         self.strength = strength
         self.masked = masked
         self.block = block
-        self.plausible = {Region(region): interval for region, interval in (plausible or {}).items()}
+        self.plausible = {Region(region): interval for region, interval in (plausible or {}).items() if interval}
         self.shares = ShareThresholds(shares, decay=decay) if shares else None
         self.weight = 0.0
         self.teacher: SegmentationNetwork | None = None
