@@ -88,7 +88,7 @@ def test_what_a_run_starts_from_must_be_there(
         (["experiment=m3_mixed_nods", "calibration=published", "calibration.target=[ped]"], "both source and target"),
         (["experiment=m2_ped", "folds=/nowhere/splits.json"], "/nowhere/splits.json"),
         (["experiment=m2_ped", "paths.store=/nowhere"], "pedseg prepare"),
-        (["experiment=m2_ped", "paths.ped=null"], "paths.ped"),
+        (["experiment=m2_ped", "paths.ped=null", "data.cohorts.ped.folder=null"], "paths.ped"),
     ],
 )
 def test_mistakes_end_before_training(
