@@ -70,7 +70,7 @@ exactness: $(STAMP)  ## Compare with every peer and write docs/exactness.md (mak
 memory: $(STAMP)  ## Write docs/memory.md: memory of a step and a prediction, computed and measured
 	"$(BIN)/python" -m tests.memory_page
 
-tables: $(STAMP)  ## Write the tables of experiments and methods in README.md and docs/, and docs/configuration.md, from conf/
+tables: $(STAMP)  ## Write the tables of experiments, methods and models in README.md and docs/, and docs/configuration.md, from conf/
 	"$(BIN)/python" -m tests.config_tables
 	"$(BIN)/python" -m pedseg.settings > docs/configuration.md
 

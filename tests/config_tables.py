@@ -1,4 +1,4 @@
-"""Tables of pages that are made from conf/: each experiment and each method is described by its file's first comment.
+"""Tables of pages that are made from conf/: an experiment, a method, a model is described by its file's first comment.
 
 Run ``python -m tests.config_tables`` (`make tables`). It rewrites what stands between the markers of a table in
 README.md and in the pages of docs/; a test fails where that is stale.
@@ -13,9 +13,10 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from pedseg.adaptation import methods_of
+from pedseg.networks import KINDS
 from pedseg.reporting.paper import EXPERIMENTS as OF_THE_PAPER
 from pedseg.settings.conf import conf_dir
-from tests.composed import experiments
+from tests.composed import experiments, files, plain
 from tests.methods import EVERY, settings_of
 
 ROOT = Path(__file__).parents[1]
@@ -83,7 +84,20 @@ def method_table() -> list[str]:
     return rows
 
 
-TABLES: Mapping[str, Callable[[], list[str]]] = {"experiments": experiment_table, "methods": method_table}
+def model_table() -> list[str]:
+    """A row for each file of a network."""
+    rows = ["| `model=` | what it is | published |", "|---|---|---|"]
+    for name in files("model"):
+        kind = KINDS[plain(f"model={name}")["model"]["name"]]
+        rows.append(f"| `{name}` | {first_comment('model', name)} | {kind.reference} |")
+    return rows
+
+
+TABLES: Mapping[str, Callable[[], list[str]]] = {
+    "experiments": experiment_table,
+    "methods": method_table,
+    "models": model_table,
+}
 
 
 def rewritten(text: str) -> str:

@@ -20,7 +20,7 @@ def test_every_table_is_on_a_page() -> None:
     assert sorted(found) == sorted(TABLES)
 
 
-@pytest.mark.parametrize("group", ["adaptation", "experiment"])
+@pytest.mark.parametrize("group", ["adaptation", "experiment", "model"])
 def test_every_file_says_what_it_is(group: str) -> None:
     assert all(len(first_comment(group, name)) > 20 for name in files(group))
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pedseg.choosing.plan import choose_cases, find_runs, make_plan
+from pedseg.choosing.validators import VALIDATORS
 from pedseg.errors import PedsegError
 from pedseg.files import write_json
 from pedseg.inference import Settings
@@ -53,7 +54,8 @@ def test_a_plan_is_current_until_checkpoint_or_settings_change(tmp_path: Path) -
     assert (len(plan.source), len(plan.target)) == (2, 2)
     assert (plan.target_labels, plan.synthetic) == (False, True)
     assert not plan.is_current()
-    write_json(run.validators, {"checkpoint": plan.checkpoint, "settings": plan.settings})
+    record = {"checkpoint": plan.checkpoint, "settings": plan.settings, "scores": dict.fromkeys(VALIDATORS)}
+    write_json(run.validators, record)
     assert not plan.is_current()  # without the masks
     run.target_masks.touch()
     assert plan.is_current()
@@ -64,7 +66,9 @@ def test_a_plan_is_current_until_checkpoint_or_settings_change(tmp_path: Path) -
         assert not make_plan(run, **settings).is_current()
     for same in (Settings(mirror=False), Settings(window_batch=4), Settings(adapt_rate=0.1)):
         assert make_plan(run, held_out=held_out, target=target, prediction=same, cases=2, seed=0).is_current()
-    write_json(run.validators, {"checkpoint": plan.checkpoint, "settings": {**plan.settings, "format": 1}})
+    write_json(run.validators, {**record, "scores": {"snd": 1.0}})
+    assert not plan.is_current()  # without the others
+    write_json(run.validators, {**record, "settings": {**plan.settings, "format": 1}})
     assert not plan.is_current()  # without the published sizes
     run.checkpoint.write_bytes(b"other weights")
     assert not make_plan(run, held_out=held_out, target=target, prediction=PREDICTION, cases=2, seed=0).is_current()

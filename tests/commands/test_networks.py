@@ -9,13 +9,14 @@ import torch
 from pedseg.inference import load_network
 from pedseg.inference.calibration import thresholds_of
 from pedseg.modules import AdaptationModule
+from pedseg.networks import KINDS
 from pedseg.runs import RunFolder
-from pedseg.settings.conf import conf_dir
+from pedseg.settings.conf import values_of
+from tests.composed import files
 from tests.training import assert_same_bits, rows, train, weights
 
-FILES = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))
-MODELS = [name for name in FILES if name not in ("unet", "resenc_l")]  # the latter is resenc_m with other data
-KINDS = {"resenc_m": "residual_unet", "segresnet": "segresnet"}
+NAMED = {file: values_of(f"model/{file}").get("name") for file in files("model")}  # none in variants of another file
+KIND_OF = {file: kind for file, kind in NAMED.items() if kind not in (None, "unet")}
 TWO_EPOCHS = "trainer.max_epochs=2"
 
 
@@ -24,7 +25,7 @@ def folder_of(runs: Path, experiment: str) -> RunFolder:
     return RunFolder(found)
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=KIND_OF)
 def adapted(request: pytest.FixtureRequest, toy_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Name of the model, and its runs: with an adversary, with a mean teacher, with batch norms of the domains."""
     runs = tmp_path_factory.mktemp(request.param)
@@ -52,7 +53,7 @@ def test_it_is_trained_adapted_and_scored(adapted: Any, experiment: str, logged:
     last = [row for row in rows(folder.metrics) if row["train/loss"]][-1]
     assert all(float(last[f"train/{name}"]) >= 0 for name in {*logged, "loss_seg"})
     network = load_network(folder.checkpoint).network
-    assert network.name == KINDS[model]
+    assert network.name == KIND_OF[model]
     assert network.settings["norm"] == ("batch" if experiment == "uda_norm" else "instance")
 
 
@@ -100,8 +101,8 @@ def test_parts_of_it_are_trained_on(
         assert names
         assert all(same) if part != "decoder" else not all(same)
     assert train(toy_world, tmp_path / "other", *start, "model=unet") == 2
-    assert f"holds a {KINDS[model]}, this run trains a unet; choose the model" in capsys.readouterr().err
+    assert f"holds a {KIND_OF[model]}, this run trains a unet; choose the model" in capsys.readouterr().err
 
 
-def test_every_file_is_tried() -> None:
-    assert set(FILES) == {"unet", "resenc_l", *KINDS}
+def test_every_kind_is_tried() -> None:
+    assert {*KIND_OF.values(), "unet"} == set(KINDS)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pedseg.choosing.measure import PATCHES, VOXELS
+from pedseg.choosing.validators import VALIDATORS
 from pedseg.errors import PedsegError
 from pedseg.files import read_json
 from pedseg.inference import Settings
@@ -67,11 +68,12 @@ class Plan:
         }
 
     def is_current(self) -> bool:
-        """Whether validators.json and the masks beside it were made from this checkpoint with these settings."""
+        """Whether every validator and the masks beside them were made from this checkpoint with these settings."""
         if not (self.run.validators.exists() and self.run.target_masks.exists()):
             return False
         record = read_json(self.run.validators)
-        return bool(record.get("checkpoint") == self.checkpoint and record.get("settings") == self.settings)
+        same = record.get("checkpoint") == self.checkpoint and record.get("settings") == self.settings
+        return bool(same and VALIDATORS.keys() <= record.get("scores", {}).keys())
 
 
 def find_runs(sources: Sequence[Path]) -> tuple[list[RunFolder], list[tuple[Path, str]]]:

@@ -19,7 +19,7 @@ from pedseg.errors import ProblemsError
 if TYPE_CHECKING:
     import pandas as pd
 
-METRICS = ("dice", "hd95_mm", "sensitivity", "specificity", "surface_dice")
+RAW = "raw_"  # begins the column beside that of a metric
 
 
 def parser() -> argparse.ArgumentParser:
@@ -88,8 +88,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 def summarise(table: "pd.DataFrame") -> str:
-    """Mean and median of each metric by region, as aligned text."""
-    summary = table.groupby("region", sort=False)[list(METRICS)].agg(["mean", "median"])
+    """Mean and median by region of each metric that has its raw value beside it, as aligned text."""
+    metrics = [column.removeprefix(RAW) for column in table.columns if column.startswith(RAW)]
+    summary = table.groupby("region", sort=False)[metrics].agg(["mean", "median"])
     return summary.to_string(float_format=lambda value: f"{value:.4f}")
 
 

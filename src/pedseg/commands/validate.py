@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pedseg.choosing.validators import HELP
 from pedseg.commands.options import (
     add_device,
     add_population,
@@ -32,12 +33,7 @@ def parser() -> argparse.ArgumentParser:
         "Scores for choosing among trained runs without a label of the target: of the last checkpoint of "
         "each finished run, on images of target training cases and on held-out source cases. They go to "
         "<run>/validators.json; what is there already is kept. `pedseg report` ranks the runs by them.",
-        epilog="source Dice (the baseline), entropy (Morerio 2018), InfoMax, SND: soft neighbourhood density (Saito "
-        "2021), DEV: importance-weighted source risk (You 2019), flip agreement, checkpoint agreement: with the "
-        "majority of the other runs given that were validated on the same cases, published sizes: closeness of the "
-        "predicted ones to those of a population, such as 99 children of BraTS-PEDs 2023 (Fu 2024), worth as much as "
-        "the target resembles them and flattered where they are the target, and a fresh linear probe of the domains. "
-        "All are the higher the better. No label of the target is opened.",
+        epilog=f"{HELP}. All are the higher the better. No label of the target is opened.",
     )
     add_runs(p)
     p.add_argument(

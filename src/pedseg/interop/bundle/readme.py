@@ -6,6 +6,7 @@ from pedseg import __version__
 from pedseg.inference import LoadedNetwork
 from pedseg.interop.bundle.config import CHANNELS, INTENDED_USE, REGIONS
 from pedseg.interop.portable import NORMALISATION
+from pedseg.labels import CONVENTIONS
 
 RUN = "python -m monai.bundle run --config_file configs/inference.json --dataset_dir {cases} --output_dir {output}"
 _TEXT = """\
@@ -30,7 +31,7 @@ Each case becomes `<case id>.nii.gz` in the output folder, on the grid of its im
 |---|---|---|
 | `dataset_dir` | `cases` | folder of cases, in a folder each or side by side |
 | `output_dir` | `eval` | folder for label maps; those that are there already are kept |
-| `convention` | `{convention}` | voxel labels to write: brats2021, brats2023, brats_ped2024 or msd_task01 |
+| `convention` | `{convention}` | voxel labels to write: {conventions} |
 | `step` | 0.5 | distance of windows in patches |
 | `mirror` | True | average over mirrored windows; False is up to 8 times faster |
 | `precision` | 32 | or bf16 |
@@ -87,6 +88,7 @@ def readme(member: LoadedNetwork, *, models: Sequence[str], convention: str, pac
         packages=" ".join(f"'{package}'" for package in packages),
         command=RUN.format(cases="CASES", output="LABEL_MAPS"),
         convention=convention,
+        conventions=", ".join(CONVENTIONS),
         spacing=" × ".join(f"{size:g}" for size in member.spacing_mm),
         channels=_list(CHANNELS.values()),
         normalisation=NORMALISATION.replace(". ", ".\n"),
