@@ -90,6 +90,8 @@ ifeq ($(SCALE),benchmark)
 endif
 	"$(BIN)/pedseg" prepare $(OWN)
 	"$(BIN)/pedseg" train $(OWN) -m sweep=benchmark seed=$(SEEDS) cluster=local cluster.parallel=$(JOBS)
+	"$(BIN)/pedseg" train $(OWN) -m sweep=benchmark_variants seed=$(SEEDS) cluster=local cluster.parallel=$(JOBS)
+	"$(BIN)/pedseg" train $(OWN) -m sweep=benchmark_calibrated seed=$(SEEDS) cluster=local cluster.parallel=$(JOBS)
 	"$(BIN)/pedseg" validate "$(RUNS)" --cases 40
 	"$(BIN)/pedseg" benchmark "$(RUNS)" --output "$(RUNS)/../report" --overwrite
 
@@ -98,6 +100,8 @@ confirmation: $(STAMP)  ## Bounds, the paper's method and the chosen one on shif
 	"$(BIN)/pedseg" phantom --output benchmark/shift_b/test --adults 0 --children 40 --first 50 --spacing 4 --seed 1 --shift 1.25
 	"$(BIN)/pedseg" prepare scale=benchmark_b
 	"$(BIN)/pedseg" train -m scale=benchmark_b sweep=confirmation seed=$(SEEDS) \
+		cluster=local cluster.parallel=$(JOBS)
+	"$(BIN)/pedseg" train -m scale=benchmark_b sweep=confirmation_variants seed=$(SEEDS) \
 		cluster=local cluster.parallel=$(JOBS)
 	"$(BIN)/pedseg" validate benchmark/shift_b/runs --cases 40
 	"$(BIN)/pedseg" benchmark benchmark/shift_b/runs --output benchmark/shift_b/report --overwrite

@@ -53,8 +53,7 @@ def cohorts(config: Mapping[str, Any]) -> tuple[str, str]:
     """Cohorts of an experiment with labels and without."""
     parts = {cohort: part for cohort, part in config["data"]["source"].items() if part}
     labelled = [cohort if part == "fold" else f"{cohort} ({part})" for cohort, part in parts.items()]
-    unlabelled = {**dict.fromkeys(config["data"]["target"]), **dict.fromkeys(config["calibration"]["target"] or ())}
-    return ", ".join(labelled), ", ".join(unlabelled)
+    return ", ".join(labelled), ", ".join(config["data"]["target"])
 
 
 def experiment_table() -> list[str]:
@@ -93,10 +92,21 @@ def model_table() -> list[str]:
     return rows
 
 
+def variant_table() -> list[str]:
+    """A row for each way to predict a trained network."""
+    names = files("variant")
+    return [
+        "| `variant=` | what it is |",
+        "|---|---|",
+        *(f"| `{name}` | {first_comment('variant', name)} |" for name in names),
+    ]
+
+
 TABLES: Mapping[str, Callable[[], list[str]]] = {
     "experiments": experiment_table,
     "methods": method_table,
     "models": model_table,
+    "variants": variant_table,
 }
 
 

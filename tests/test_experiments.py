@@ -14,7 +14,6 @@ from pedseg.adaptation import methods_of
 from pedseg.callbacks import LastCheckpoint
 from pedseg.files import read_json
 from pedseg.gap.roles import Role, role_of
-from pedseg.inference.calibration import thresholds_of
 from pedseg.reporting.paper import EXPERIMENTS as OF_THE_PAPER
 from pedseg.reporting.rows import Model
 from pedseg.runs import RunFolder, trained_on_labels
@@ -37,8 +36,7 @@ def labelled(config: Mapping[str, Any]) -> set[str]:
 
 def unlabelled(config: Mapping[str, Any]) -> set[str]:
     """Cohorts whose images it is given without."""
-    calibrated = config["calibration"]["target"] if config["calibration"]["ratios"] else None
-    return {*config["data"]["target"], *(calibrated or ())}
+    return set(config["data"]["target"])
 
 
 ADAPTING = [name for name in EXPERIMENTS if CONFIGS[name]["data"]["target"]]
@@ -63,7 +61,7 @@ def test_whatever_adapts_is_comparable_with_the_papers_model(name: str) -> None:
     """Data, network, steps and optimizer are the same; only what belongs to a way to adapt or to predict differs."""
     own, model = (deciding(RUNS[other]) for other in (name, "uda"))
     different = {key for key in own.keys() | model.keys() if own.get(key) != model.get(key)}
-    parts = ("adaptation.", "calibration.", "lr_schedule.", "loss.", "prediction.", "model.norm")
+    parts = ("adaptation.", "lr_schedule.", "loss.", "model.norm")
     assert not [key for key in different if not key.startswith(parts)]
 
 
@@ -99,12 +97,12 @@ def test_supervised_controls_and_methods_are_told_apart() -> None:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_it_trains_predicts_and_scores(trained: Trained, name: str) -> None:
     folder, config = trained(name), CONFIGS[name]
-    cases = {row["case"] for row in rows(folder.scores)}
-    assert len(rows(folder.scores)) == 3 * len(cases)
+    cases = {row["case"] for row in rows(folder.variant("plain").scores)}
+    assert len(rows(folder.variant("plain").scores)) == 3 * len(cases)
     seen = "ped" in labelled(config) | unlabelled(config)
     assert len(cases) == (1 if seen else 6)  # the fold's children, or all of them where no child was seen
-    assert len(list(folder.predictions.glob("*.nii.gz"))) == len(cases)
-    assert read_json(folder.finished) == {"predicted": len(cases), "scored": len(cases)}
+    assert len(list(folder.variant("plain").path.glob("*.nii.gz"))) == len(cases)
+    assert read_json(folder.variant("plain").finished) == {"predicted": len(cases), "scored": len(cases)}
     assert any(row["train/loss"] for row in rows(folder.metrics))
 
 
@@ -149,5 +147,5 @@ def test_neither_labels_of_the_target_nor_a_stop_change_a_bit(
     assert train(world, tmp_path / "runs", *command) == 0
     whole = trained(name)
     assert_same_bits(weights(folder.path), weights(whole.path))
-    assert thresholds_of(folder.checkpoint) == thresholds_of(whole.checkpoint)
-    assert read_json(folder.finished)["scored"] == (0 if "ped" in hidden else read_json(whole.finished)["scored"])
+    own, other = (read_json(run.variant("plain").finished)["scored"] for run in (folder, whole))
+    assert own == (0 if "ped" in hidden else other)

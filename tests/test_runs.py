@@ -10,6 +10,7 @@ from pedseg.files import read_json, write_json
 from pedseg.runs import RunFolder, required_checkpoint
 from pedseg.settings.run import RunSettings
 from pedseg.settings.stored import read_settings
+from pedseg.settings.variants import Variant
 from tests.composed import plain as config
 from tests.composed import settings
 
@@ -37,18 +38,48 @@ def test_the_same_run_continues_elsewhere(tmp_path: Path) -> None:
     assert read_settings(folder.path).data.cohorts["adult"].folder == Path("/b")
 
 
-def test_a_run_of_before_test_time_adaptation_goes_on_without_it(tmp_path: Path) -> None:
+def test_a_run_goes_on_with_other_variants(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    begun_before(folder, prediction="adapt_steps")
-    for rate in (1e-3, 1e-2):  # has no effect
-        folder.begin(changed(prediction={"adapt_rate": rate}), overwrite=False)
-    adapting = {"adapt_steps": 10, "adapt_rate": 1e-3}
-    with pytest.raises(PedsegError, match=r"adapt_rate: was 'not set', now 0\.001\n  prediction\.adapt_steps: was 0"):
-        folder.begin(changed(prediction=adapting), overwrite=False)
-    other = RunFolder(tmp_path / "other")
-    other.begin(changed(prediction=adapting), overwrite=False)
-    with pytest.raises(PedsegError, match="adapt_rate"):
-        other.begin(changed(prediction=adapting | {"adapt_rate": 1e-2}), overwrite=False)
+    folder.begin(SETTINGS, overwrite=False)
+    folder.begin(changed(variant={"tent": {"adapt_steps": 10}}), overwrite=False)
+    assert read_settings(folder.path).variant["tent"].adapt_steps == 10
+
+
+@pytest.mark.parametrize(
+    ("groups", "name", "how"),
+    [
+        ({}, "plain", {}),
+        ({"prediction": {"adapt_steps": 0, "adapt_rate": 1e-3}}, "plain", {}),
+        ({"prediction": {"adapt_steps": 10, "adapt_rate": 1e-2}}, "tent", {"adapt_steps": 10, "adapt_rate": 1e-2}),
+        (
+            {"calibration": {"ratios": {"tc": 0.9}, "target": ["ped"]}},
+            "calibrated",
+            {"ratios": {"tc": 0.9}, "target": ["ped"]},
+        ),
+    ],
+)
+def test_a_run_of_before_variants_is_read_as_its_only_one(
+    tmp_path: Path, groups: dict[str, Any], name: str, how: dict[str, Any]
+) -> None:
+    run = RunFolder(tmp_path / "fold_0")
+    old = config()
+    del old["variant"]
+    for group, values in groups.items():
+        old[group] = {**old.get(group, {}), **values}
+    write_json(run.config, old)
+    for path in ("predictions/a.nii.gz", "scores.csv", "validators.json", "postprocessed/peds2023/scores.csv"):
+        (run.path / path).parent.mkdir(parents=True, exist_ok=True)
+        (run.path / path).touch()
+    assert sorted(place.name for place in run.variants()) == sorted([name, "peds2023"])
+    place = run.variant(name)
+    assert (place.path, place.scores) == (run.predictions, run.path / "scores.csv")
+    assert place.how() == Variant.model_validate(how)
+    cleared = run.variant("peds2023").how()
+    assert cleared is not None
+    assert (cleared.rules, cleared.of) == ("peds2023", name)
+    assert run.variant("mirrored").path == run.predictions / "mirrored"  # what is made now lies in a folder of its own
+    run.begin(read_settings(run.path), overwrite=False)
+    assert read_settings(run.path).variant == {name: Variant.model_validate(how)}
 
 
 def test_a_run_of_before_there_were_kinds_of_networks_goes_on_with_the_first(tmp_path: Path) -> None:

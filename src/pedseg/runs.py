@@ -1,9 +1,14 @@
 """A run folder: what lies in it, whether it may be written to, and whether there is something to continue.
 
-``runs/<experiment>/[<overrides>/]fold_<k>/`` holds config.json, checkpoints/last.ckpt, metrics.csv,
-predictions/<case>.nii.gz and scores.csv. Post-processing adds postprocessed/<rule set>/ with label maps and scores, and
-source_validation/<cohort>/ with the predictions that a rule was chosen on; the choice, made over all folds, is
-postprocessing.json beside them. Validation adds validators.json and validators.npz.
+``runs/<experiment>/[<overrides>/]fold_<k>/`` holds config.json, checkpoints/last.ckpt and metrics.csv; and for each
+variant, a way in which its network has been predicted, ``predictions/<variant>/``: its settings (variant.json), label
+maps and what made them, thresholds.json where it is calibrated, rules.json where it clears up another's label maps, and
+scores.csv. Rules that are chosen leave source_validation/<cohort>/ with the predictions that they were chosen on; a
+choice made over all folds is postprocessing.json beside them. Validation adds validators.json and validators.npz to a
+variant.
+
+Runs of before variants have the label maps of their one prediction in ``predictions``, what belongs to it at the top,
+and label maps after rules in ``postprocessed/<rules>``. They are read as they are.
 """
 
 import shutil
@@ -12,10 +17,86 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pedseg.errors import PedsegError
-from pedseg.files import write_json
+from pedseg.files import read_json, write_json
 
 if TYPE_CHECKING:  # names of files are known without settings
     from pedseg.settings.stored import Stored
+    from pedseg.settings.variants import Variant
+
+PLAIN = "plain"  # as pedseg.settings.variants has it
+POSTPROCESSED = "postprocessed"
+MADE = ("variant.json", "scores.csv", "rules.json", "validators.json")  # one of these tells a variant
+BETWEEN = " · "  # of a run's name and a variant's
+
+
+@dataclass(frozen=True, slots=True)
+class VariantFolder:
+    """Names of what one way to predict a run's network writes.
+
+    Attributes:
+        run: folder of the run.
+        name: of the variant.
+        path: folder of its label maps.
+        top: folder of the rest; the same but for runs of before variants.
+    """
+
+    run: Path
+    name: str
+    path: Path
+    top: Path
+
+    @property
+    def settings(self) -> Path:
+        """Its settings."""
+        return self.top / "variant.json"
+
+    @property
+    def thresholds(self) -> Path:
+        """Thresholds of its logits, and what they were found on."""
+        return self.path / "thresholds.json"
+
+    @property
+    def scores(self) -> Path:
+        """Scores of the evaluated cases, a row per case and region."""
+        return self.top / "scores.csv"
+
+    @property
+    def validators(self) -> Path:
+        """Label-free scores."""
+        return self.top / "validators.json"
+
+    @property
+    def target_masks(self) -> Path:
+        """Masks of the target cases that the label-free scores were made on, for comparisons with others."""
+        return self.top / "validators.npz"
+
+    @property
+    def finished(self) -> Path:
+        """Marker, written last."""
+        return self.top / "finished.json"
+
+    def how(self) -> "Variant | None":
+        """How it predicts, as it was told; None if nobody knows.
+
+        Raises:
+            PedsegError: what tells it is damaged.
+        """
+        from pedseg.settings.run import RunSettings
+        from pedseg.settings.stored import read_stored, read_variant
+        from pedseg.settings.variants import Variant
+
+        if self.settings.exists():
+            return read_variant(self.settings)
+        if self.path.parent.name == POSTPROCESSED:
+            return Variant.model_validate({"rules": self.name, "of": RunFolder(self.run).before()})
+        stored = read_stored(self.run) if RunFolder(self.run).config.exists() else None
+        known = stored.variant if isinstance(stored, RunSettings) else {}
+        return known.get(self.name) or (Variant() if self.name == PLAIN else None)
+
+
+def titled(name: str, variant: str) -> str:
+    """Name of a run's variant in tables; that of the run alone for the plain one."""
+    return name if variant == PLAIN else f"{name}{BETWEEN}{variant}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +131,34 @@ class RunFolder:
 
     @property
     def predictions(self) -> Path:
-        """Label maps of the evaluated cases."""
+        """A folder for each variant."""
         return self.path / "predictions"
 
-    @property
-    def scores(self) -> Path:
-        """Scores of the evaluated cases, a row per case and region."""
-        return self.path / "scores.csv"
+    def before(self) -> str | None:
+        """Name of the one variant of a run of before variants, whose label maps lie in `predictions` itself."""
+        from pedseg.settings.history import only_variant
 
-    @property
-    def postprocessed(self) -> Path:
-        """A folder for each rule set of post-processing: label maps, rules.json and scores.csv."""
-        return self.path / "postprocessed"
+        at_the_top = (self.path / "scores.csv", self.path / "validators.json")
+        if not any(path.exists() for path in at_the_top) and not any(self.predictions.glob("[!.]*.nii.gz")):
+            return None
+        config = read_json(self.config) if self.config.exists() else {}
+        return PLAIN if "variant" in config else only_variant(config)[0]
+
+    def variant(self, name: str) -> VariantFolder:
+        """Where a variant lies, or would."""
+        if name == self.before():
+            return VariantFolder(self.path, name, self.predictions, self.path)
+        own, cleared = self.predictions / name, self.path / POSTPROCESSED / name
+        place = cleared if cleared.is_dir() and not own.is_dir() else own
+        return VariantFolder(self.path, name, place, place)
+
+    def variants(self) -> list[VariantFolder]:
+        """The variants that there are, the plain one first."""
+        before = self.before()
+        folders = [path for at in (self.predictions, self.path / POSTPROCESSED) for path in at.glob("*/")]
+        names = {path.name for path in folders if any((path / made).exists() for made in MADE)}
+        names |= {before} if before else set()
+        return [self.variant(name) for name in sorted(names, key=lambda name: (name != PLAIN, name))]
 
     @property
     def source_validation(self) -> Path:
@@ -72,16 +169,6 @@ class RunFolder:
     def choice(self) -> Path:
         """Post-processing chosen over all folds of the experiment, beside them."""
         return self.path.parent / "postprocessing.json"
-
-    @property
-    def validators(self) -> Path:
-        """Label-free scores of the last checkpoint."""
-        return self.path / "validators.json"
-
-    @property
-    def target_masks(self) -> Path:
-        """Masks of the target cases that the label-free scores were made on, for comparisons with other runs."""
-        return self.path / "validators.npz"
 
     @property
     def finished(self) -> Path:
@@ -115,10 +202,11 @@ class RunFolder:
             raise PedsegError(f"{self.path} holds a run without config.json; move it away or give overwrite=true")
 
     def _clear(self) -> None:
-        for path in (self.config, self.finished, self.metrics, self.scores, self.validators, self.target_masks):
+        for path in (self.config, self.finished, self.metrics):
             path.unlink(missing_ok=True)
-        (self.path / "wandb_id").unlink(missing_ok=True)
-        for name in ("checkpoints", "predictions", "postprocessed", "source_validation", "tensorboard"):
+        for name in ("wandb_id", "scores.csv", "validators.json", "validators.npz"):
+            (self.path / name).unlink(missing_ok=True)
+        for name in ("checkpoints", "predictions", POSTPROCESSED, "source_validation", "tensorboard"):
             shutil.rmtree(self.path / name, ignore_errors=True)
 
     def _refuse_other_settings(self, settings: "Stored") -> None:

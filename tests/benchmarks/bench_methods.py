@@ -30,7 +30,7 @@ from pedseg.modules import SegmentationModule
 from tests import composed
 
 SUPERVISED, PLAIN = "m3_mixed_nods", "uda"
-TENT = "m1_adult_tent"
+TENT = "tent"
 TWICE = 2.0
 REASONS = {
     "uda_advent": "its classifier reads maps of full size, 8 times the voxels of the stage that uda's reads",

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from pedseg.choosing.plan import choose_cases, find_runs, make_plan
+from pedseg.choosing.plan import CaseIds, Plan, choose_cases, find_runs, make_plan
 from pedseg.choosing.validators import VALIDATORS
 from pedseg.errors import PedsegError
 from pedseg.files import write_json
 from pedseg.inference import Settings
 from pedseg.runs import RunFolder, trained_on_labels
+from pedseg.settings.variants import Variant
 from tests.composed import settings, write_config
 
 PREDICTION = Settings()
@@ -47,46 +48,85 @@ def write_run(folder: Path) -> RunFolder:
     return run
 
 
+def plan_of(
+    run: RunFolder,
+    *,
+    held_out: CaseIds,
+    target: CaseIds,
+    prediction: Settings = PREDICTION,
+    cases: int = 2,
+    seed: int = 0,
+) -> Plan:
+    """Of the plain variant."""
+    return make_plan(
+        run.variant("plain"),
+        Variant(),
+        held_out=held_out,
+        target=target,
+        prediction=prediction,
+        cases=cases,
+        seed=seed,
+    )
+
+
 def test_a_plan_is_current_until_checkpoint_or_settings_change(tmp_path: Path) -> None:
     run = write_run(tmp_path / "uda" / "fold_0")
+    place = run.variant("plain")
     held_out, target = {"adult": ["a", "b", "c"]}, {"ped": ["x", "y"]}
-    plan = make_plan(run, held_out=held_out, target=target, prediction=PREDICTION, cases=2, seed=0)
+    plan = make_plan(
+        run.variant("plain"), Variant(), held_out=held_out, target=target, prediction=PREDICTION, cases=2, seed=0
+    )
     assert (len(plan.source), len(plan.target)) == (2, 2)
     assert (plan.target_labels, plan.synthetic) == (False, True)
     assert not plan.is_current()
     record = {"checkpoint": plan.checkpoint, "settings": plan.settings, "scores": dict.fromkeys(VALIDATORS)}
-    write_json(run.validators, record)
+    write_json(place.validators, record)
     assert not plan.is_current()  # without the masks
-    run.target_masks.touch()
+    place.target_masks.touch()
     assert plan.is_current()
     others: list[dict[str, Any]] = [{"cases": 3}, {"seed": 1}, {"target": {"ped": ["x"]}}]
     others += [{"prediction": Settings(**more)} for more in ({"precision": "bf16"}, {"step": 0.4}, {"adapt_steps": 5})]
     for changed in others:
         settings = {"held_out": held_out, "target": target, "prediction": PREDICTION, "cases": 2, "seed": 0, **changed}
-        assert not make_plan(run, **settings).is_current()
+        assert not plan_of(run, **settings).is_current()
     for same in (Settings(mirror=False), Settings(window_batch=4), Settings(adapt_rate=0.1)):
-        assert make_plan(run, held_out=held_out, target=target, prediction=same, cases=2, seed=0).is_current()
-    write_json(run.validators, {**record, "scores": {"snd": 1.0}})
+        assert plan_of(run, held_out=held_out, target=target, prediction=same).is_current()
+    write_json(place.validators, {**record, "scores": {"snd": 1.0}})
     assert not plan.is_current()  # without the others
-    write_json(run.validators, {**record, "settings": {**plan.settings, "format": 1}})
+    write_json(place.validators, {**record, "settings": {**plan.settings, "format": 1}})
     assert not plan.is_current()  # without the published sizes
+    write_json(place.thresholds, {"thresholds": {"wt": 0, "tc": 0.5, "et": 0}})
+    assert not plan_of(run, held_out=held_out, target=target).is_current()
+    place.thresholds.unlink()
     run.checkpoint.write_bytes(b"other weights")
-    assert not make_plan(run, held_out=held_out, target=target, prediction=PREDICTION, cases=2, seed=0).is_current()
+    assert not make_plan(
+        run.variant("plain"), Variant(), held_out=held_out, target=target, prediction=PREDICTION, cases=2, seed=0
+    ).is_current()
 
 
 def test_both_sides_cannot_be_one_cohort(tmp_path: Path) -> None:
     run = write_run(tmp_path / "uda" / "fold_0")
     with pytest.raises(PedsegError, match="is source and target"):
-        make_plan(run, held_out={"ped": ["x"]}, target={"ped": ["y"]}, prediction=PREDICTION, cases=2, seed=0)
+        make_plan(
+            run.variant("plain"),
+            Variant(),
+            held_out={"ped": ["x"]},
+            target={"ped": ["y"]},
+            prediction=PREDICTION,
+            cases=2,
+            seed=0,
+        )
     with pytest.raises(PedsegError, match="no image of the target"):
-        make_plan(run, held_out={}, target={"ped": []}, prediction=PREDICTION, cases=2, seed=0)
+        make_plan(
+            run.variant("plain"), Variant(), held_out={}, target={"ped": []}, prediction=PREDICTION, cases=2, seed=0
+        )
 
 
 def test_runs_are_found_once(tmp_path: Path) -> None:
     one, two = write_run(tmp_path / "a b" / "fold_0"), write_run(tmp_path / "c" / "fold_all")
     two.finished.unlink()
     found, left_out = find_runs([tmp_path, one.path])
-    assert [run.path for run in found] == [one.path]
+    assert [(place.run, place.name) for place in found] == [(one.path, "plain")]
     assert left_out == [(two.path, "it is not finished; give its command again to continue it")]
     with pytest.raises(PedsegError, match="no fold_"):
         find_runs([tmp_path / "gone"])

@@ -82,11 +82,18 @@ def test_a_sweep_is_a_table_with_the_hours_of_all(
     toy_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whatever launches the jobs, a dry run measures one after the other."""
-    swept = ["-m", "experiment=uda,m1_adult_calibrated", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    swept = [
+        "-m",
+        "experiment=uda,m1_adult_fold",
+        "variant=[plain,calibrated]",
+        "variant.calibrated.target=[ped]",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+    ]
     assert plan(toy_world, tmp_path / "runs", *swept) == 0
     shown = capsys.readouterr().out
     assert "uda/fold_0" in shown
-    assert "m1_adult_calibrated/fold_0" in shown
+    assert "m1_adult_fold/fold_0" in shown
     total = re.search(r"^2 runs one after the other: (\S+) hours$", shown, re.MULTILINE)
     assert total
     assert float(total[1]) > 0
@@ -122,7 +129,7 @@ def test_a_run_folder_is_looked_at_and_left(
     """A run that has begun is planned from where it is, one of other settings refused, a finished one named."""
     long = ("experiment=m2_ped", "trainer.max_epochs=2")
     assert train(toy_world, tmp_path, *long) == 0
-    (path,) = (found.parent for found in tmp_path.rglob("finished.json"))
+    (path,) = (found.parent for found in tmp_path.rglob("fold_*/finished.json"))
     folder = RunFolder(path)
     before = {file: file.stat().st_mtime_ns for file in files(tmp_path)}
     assert plan(toy_world, tmp_path, *long) == 0

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pedseg.inference import load_network
-from pedseg.inference.calibration import thresholds_of
+from pedseg.inference.calibration import read_thresholds
 from pedseg.modules import AdaptationModule
 from pedseg.networks import KINDS
 from pedseg.runs import RunFolder
@@ -31,7 +31,7 @@ def adapted(request: pytest.FixtureRequest, toy_world: Path, tmp_path_factory: p
     runs = tmp_path_factory.mktemp(request.param)
     model = f"model={request.param}"
     assert train(toy_world, runs, "experiment=uda", model, TWO_EPOCHS) == 0
-    later = ("calibration=published", "prediction.adapt_steps=1", TWO_EPOCHS)
+    later = ("variant=[plain,tent_calibrated]", "variant.tent_calibrated.adapt_steps=1", TWO_EPOCHS)
     assert train(toy_world, runs, "experiment=uda_mean_teacher", model, *later) == 0
     assert train(toy_world, runs, "experiment=uda_norm", model) == 0
     return request.param, runs
@@ -48,8 +48,8 @@ def adapted(request: pytest.FixtureRequest, toy_world: Path, tmp_path_factory: p
 def test_it_is_trained_adapted_and_scored(adapted: Any, experiment: str, logged: set[str]) -> None:
     model, runs = adapted
     folder = folder_of(runs, experiment)
-    assert len(rows(folder.scores)) == 3 * 2
-    assert len(list(folder.predictions.glob("*.nii.gz"))) == 2
+    assert len(rows(folder.variant("plain").scores)) == 3 * 2
+    assert len(list(folder.variant("plain").path.glob("*.nii.gz"))) == 2
     last = [row for row in rows(folder.metrics) if row["train/loss"]][-1]
     assert all(float(last[f"train/{name}"]) >= 0 for name in {*logged, "loss_seg"})
     network = load_network(folder.checkpoint).network
@@ -60,9 +60,10 @@ def test_it_is_trained_adapted_and_scored(adapted: Any, experiment: str, logged:
 def test_it_is_calibrated(adapted: Any) -> None:
     """Or found no tumour, which the log says; a network of two steps may."""
     folder = folder_of(adapted[1], "uda_mean_teacher")
-    network, found = load_network(folder.checkpoint).network, thresholds_of(folder.checkpoint)
-    assert network.settings.get("thresholds") == found
+    place = folder.variant("tent_calibrated")
+    found = read_thresholds(place.thresholds)
     assert found is None or len(found) == 3
+    assert len(rows(place.scores)) == 3 * 2
 
 
 def test_it_continues_exactly(adapted: Any, toy_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

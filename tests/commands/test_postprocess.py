@@ -65,9 +65,9 @@ def test_every_rule_set_stands_beside_the_raw_result(world: Path, capsys: pytest
     shown = capsys.readouterr().out
     assert raw.items() <= digests(experiment).items()  # no file has changed
     for fold in map(RunFolder, (experiment / "fold_0", experiment / "fold_1")):
-        cases = {path.name for path in fold.predictions.glob("*.nii.gz")}
+        cases = {path.name for path in fold.variant("plain").path.glob("*.nii.gz")}
         for name in EVERY:
-            folder = fold.postprocessed / name
+            folder = fold.variant(name).path
             assert {path.name for path in folder.glob("*.nii.gz")} == cases
             assert len((folder / "scores.csv").read_text().splitlines()) == 1 + 3 * len(cases)
             assert f"{experiment} · {name}: " in shown
@@ -85,7 +85,7 @@ def test_again_keeps_what_is_there_and_refuses_what_others_made(
     experiment = world / "runs" / "uda"
     assert run(experiment, "--rules", "peds2023_ed", "keep_largest") == 0
     before = digests(experiment)
-    some = experiment / "fold_0" / "postprocessed" / "peds2023_ed"
+    some = experiment / "fold_0" / "predictions" / "peds2023_ed"
     path = next(some.glob("*.nii.gz"))
     written = path.stat().st_mtime_ns
     assert run(experiment, "--rules", "peds2023_ed", "keep_largest") == 0
@@ -113,7 +113,7 @@ def test_a_gain_on_source_cases_is_used_on_the_target(world: Path) -> None:
             label = np.asarray(image.dataobj).astype(np.uint8)
             label[0, 0, 0] = 2
             nib.save(nib.Nifti1Image(label, image.affine), path)
-        path = min(fold.predictions.glob("*.nii.gz"))
+        path = min(fold.variant("plain").path.glob("*.nii.gz"))
         raw = np.asarray(nib.load(path).dataobj).copy()
         raw[0, 0, 0] = 2
         nib.save(nib.Nifti1Image(raw, nib.load(path).affine), path)
@@ -123,17 +123,17 @@ def test_a_gain_on_source_cases_is_used_on_the_target(world: Path) -> None:
     before, after = choice["steps"][0]["before"], choice["steps"][0]["after"]
     assert before["tc"] == after["tc"] == 1.0
     assert 0.8 < before["wt"] < after["wt"] <= 1.0
-    changes = [read_json(path)["changes"] for path in experiment.glob("fold_*/postprocessed/keep_largest/rules.json")]
+    changes = [read_json(path)["changes"] for path in experiment.glob("fold_*/predictions/keep_largest/rules.json")]
     assert sum(change["wt"] > 0 for fold_changes in changes for change in fold_changes.values()) == 2
-    for path in experiment.glob("fold_*/postprocessed/keep_largest/*.nii.gz"):
-        raw, kept = (np.asarray(nib.load(p).dataobj) > 0 for p in (path.parents[2] / "predictions" / path.name, path))
+    for path in experiment.glob("fold_*/predictions/keep_largest/*.nii.gz"):
+        raw, kept = (np.asarray(nib.load(p).dataobj) > 0 for p in (path.parents[1] / "plain" / path.name, path))
         components, _ = ndimage.label(raw, structure=np.ones((3, 3, 3)))
         sizes = np.bincount(components.ravel())[1:]
         np.testing.assert_array_equal(kept, np.isin(components, np.flatnonzero(sizes == max(sizes, default=0)) + 1))
 
 
 def test_label_maps_of_another_convention_are_refused(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    record = RunFolder(world / "runs" / "uda" / "fold_0").predictions / "predictions.json"
+    record = RunFolder(world / "runs" / "uda" / "fold_0").variant("plain").path / "predictions.json"
     write_json(record, read_json(record) | {"convention": str(get_convention("brats2021"))})
     assert run(world / "runs" / "uda", "--rules", "peds2023") == 2
     assert "holds label maps in brats2021" in capsys.readouterr().err
@@ -176,9 +176,9 @@ def test_without_held_out_cases_nothing_can_be_chosen(world: Path, capsys: pytes
     error = capsys.readouterr().err
     assert "none is held out" in error
     assert "fold_all" in error
-    assert not list(m1.rglob("postprocessed"))
+    assert not list(m1.rglob("peds2023"))
     assert run(m1, "--rules", "peds2023") == 0
-    assert (m1 / "fold_all" / "postprocessed" / "peds2023" / "scores.csv").exists()
+    assert (m1 / "fold_all" / "predictions" / "peds2023" / "scores.csv").exists()
     assert run(world / "runs" / "uda" / "fold_1", "--rules", "keep_largest") == 2
     assert f"give {world / 'runs' / 'uda'}" in capsys.readouterr().err
 
@@ -199,7 +199,7 @@ def test_what_is_not_finished_is_left_out(world: Path, capsys: pytest.CaptureFix
     RunFolder(world / "runs" / "uda" / "fold_0").finished.unlink()
     assert run(world / "runs" / "uda", "--rules", "peds2023") == 0
     assert "fold_0 is left out: it is not finished" in capsys.readouterr().err
-    assert not (world / "runs" / "uda" / "fold_0" / "postprocessed" / "peds2023").exists()
+    assert not (world / "runs" / "uda" / "fold_0" / "predictions" / "peds2023").exists()
     RunFolder(world / "runs" / "uda" / "fold_1").finished.unlink()
     assert run(world / "runs" / "uda", "--rules", "peds2023") == 2
     assert run(world / "nothing", "--rules", "peds2023") == 2
@@ -207,10 +207,10 @@ def test_what_is_not_finished_is_left_out(world: Path, capsys: pytest.CaptureFix
 
 def test_a_new_training_clears_what_belongs_to_the_old_one(world: Path) -> None:
     fold = RunFolder(world / "runs" / "uda" / "fold_0")
-    assert fold.postprocessed.exists()
+    assert fold.variant("keep_largest").scores.exists()
     assert fold.source_validation.exists()
     fold.begin(read_settings(fold.path), overwrite=True)
-    assert not fold.postprocessed.exists()
+    assert not fold.variants()
     assert not fold.source_validation.exists()
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from pedseg.commands.predict import main
 from pedseg.errors import PedsegError
-from pedseg.files import read_json
-from pedseg.runs import checkpoints_of
+from pedseg.files import read_json, write_json
+from pedseg.runs import RunFolder, checkpoints_of
 from tests.builders import write_case, write_checkpoint
+from tests.composed import write_config
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -42,13 +43,50 @@ def test_some_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_adaptation_at_test_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A variant of conf/ for any checkpoint; one of a run's own for that run."""
     write_case(tmp_path / "in", "BraTS-PED-90001-000")
-    paths = ["--checkpoint", str(write_checkpoint(tmp_path / "last.ckpt")), "--input", str(tmp_path / "in")]
-    arguments = [*paths, "--output", str(tmp_path / "out"), "--no-mirror"]
-    assert main([*arguments, "--adapt-steps", "1", "--adapt-rate", "1e4"]) == 0
+    checkpoint = write_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    write_json(RunFolder(tmp_path / "run").variant("wild").settings, {"adapt_steps": 1, "adapt_rate": 1e4})
+    arguments = ["--input", str(tmp_path / "in"), "--no-mirror", "--output"]
+    tent = ["--checkpoint", str(checkpoint), "--variant", "tent"]
+    assert main([*tent, *arguments, str(tmp_path / "out")]) == 0
+    assert read_json(tmp_path / "out" / "predictions.json")["adapt_steps"] == 10
+    capsys.readouterr()
+    wild = ["--run", str(tmp_path / "run"), "--variant", "wild"]
+    assert main([*wild, *arguments, str(tmp_path / "wild")]) == 0
     assert "test-time adaptation kept for 0 of 1 cases" in capsys.readouterr().out
-    assert main([*arguments, "--adapt-steps", "-1"]) == 2
-    assert "adapt_steps -1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--checkpoint", "x.ckpt", "--variant", "tnet"], "did you mean tent?"),
+        (["--checkpoint", "x.ckpt", "--variant", "calibrated"], "its thresholds are found on images"),
+        (["--run", "{run}", "--variant", "calibrated"], "its thresholds are found on images"),
+        (["--run", "{run}", "--variant", "cleared"], "is no prediction; predict with --variant plain"),
+    ],
+)
+def test_variants_that_cannot_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    write_checkpoint(run.checkpoint)
+    write_json(run.variant("cleared").settings, {"rules": "peds2023"})
+    given = [word.format(run=run.path) for word in words]
+    assert main([*given, "--input", str(tmp_path), "--output", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_own_cases_are_those_of_a_finished_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = write_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    assert main(["--checkpoint", str(checkpoint), "--variant", "tent"]) == 2
+    assert "--checkpoint names no cases of its own" in capsys.readouterr().err
+    assert main(["--run", str(tmp_path / "run"), "--input", str(tmp_path)]) == 2
+    assert "belong together" in capsys.readouterr().err
+    write_config(tmp_path / "run")
+    assert main(["--run", str(tmp_path / "run"), "--variant", "tent"]) == 2
+    assert "is not finished" in capsys.readouterr().err
 
 
 def test_usage_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

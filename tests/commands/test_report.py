@@ -83,8 +83,10 @@ def test_post_processing_stands_beside_the_raw_result(runs: Path, children: Path
     shutil.copytree(runs / "uda", copied / "uda", ignore=shutil.ignore_patterns("metrics.csv"))
     assert main([str(copied), "--output", str(tmp_path / "before")]) == 0
     run = RunFolder(copied / "uda" / "fold_0")
-    output = run.postprocessed / "peds2023_ed"
-    postprocess_folder(run.predictions, output, RULE_SETS["peds2023_ed"], convention=convention, workers=1)
+    place = run.variant("peds2023_ed")
+    output = place.path
+    write_json(place.settings, {"rules": "peds2023_ed", "of": "plain"})
+    postprocess_folder(run.variant("plain").path, output, RULE_SETS["peds2023_ed"], convention=convention, workers=1)
     cases = find_cases(children, cohort="ped", labelled=True).cases
     score_cases(output, cases, output=output / "scores.csv", convention=convention, workers=1)
     assert main([str(copied), "--output", str(tmp_path / "after")]) == 0

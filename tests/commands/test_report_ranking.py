@@ -37,11 +37,11 @@ def validate(run: RunFolder, *, value: float, **settings: Any) -> None:
     """Give a run scores, and settings; without pictures of its own."""
     write_json(run.config, read_json(run.config) | settings)
     run.metrics.unlink()
-    for path in run.predictions.iterdir():
+    for path in run.variant("plain").path.glob("*.nii.gz"):
         path.unlink()
     scores = {**dict.fromkeys(VALIDATORS), "entropy": value, "snd": 5 - value}
     record = {"settings": SETTINGS, "target_labels": False, "synthetic": True, "scores": scores}
-    write_json(run.validators, record)
+    write_json(run.variant("plain").validators, record)
 
 
 def test_the_report_ranks_validated_runs(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,7 +57,8 @@ def test_the_report_ranks_validated_runs(runs: Path, tmp_path: Path, capsys: pyt
     assert str(output / "figures" / "heat_map.png") in capsys.readouterr().out
     table = pd.read_csv(output / "validators.csv").set_index(["model", "validator"])
     dice = {
-        name: pd.read_csv(runs / name / "fold_0" / "scores.csv")["dice"].mean() for name in ("member_0", "member_3")
+        name: pd.read_csv(runs / name / "fold_0" / "predictions" / "plain" / "scores.csv")["dice"].mean()
+        for name in ("member_0", "member_3")
     }
     assert table.loc[("member_1", "snd"), "regret"] == pytest.approx(dice["member_0"] - dice["member_3"])
     assert (output / "validators.md").read_text() in page
@@ -82,6 +83,6 @@ def test_without_scores_the_ranking_stands_alone(
     assert "](figures/heat_map.png)" in page
     assert {path.name for path in output.glob("[!.]*")} == {"report.md", "validators.md", "validators.csv", "figures"}
     for member in ("member_1", "member_2", "member_3"):
-        RunFolder(runs / member / "fold_0").validators.unlink()
+        RunFolder(runs / member / "fold_0").variant("plain").validators.unlink()
     assert main([str(runs), "--output", str(output)]) == 2
     assert "fewer than two validated models" in capsys.readouterr().err

@@ -13,14 +13,10 @@ import torch
 
 from pedseg.callbacks import LastCheckpoint
 from pedseg.files import read_json, write_json
-from pedseg.inference.calibration import thresholds_of
+from pedseg.inference.calibration import read_thresholds
 from pedseg.runs import RunFolder
 from tests.conftest import FEW, Trained
 from tests.training import assert_same_bits, rows, spawn, train, weights
-
-
-def thresholds(folder: Path) -> list[float] | None:
-    return thresholds_of(RunFolder(folder).checkpoint)
 
 
 def test_frozen_parts_are_bit_identical_and_trained_ones_are_not(trained: Trained) -> None:
@@ -82,10 +78,13 @@ def test_what_a_run_starts_from_must_be_there(
         (["experiment=uda", "+adaptation=strong"], "adaptation has a choice already: give adaptation=... without +"),
         (["experiment=uda", "~adaptation.dann", "+adaptation.mine={}"], "adaptation.mine has no _target_"),
         (["experiment=uda", "adaptation=class_ratio", "adaptation.mean_teacher.shares.et=0.5"], "give no part more"),
-        (["experiment=m1_adult_tent", "prediction.adapt_rate=0"], "prediction.adapt_rate=0: should be greater than 0"),
-        (["experiment=m1_adult_fold", "calibration=published"], "calibration.target=[ped]"),
-        (["experiment=uda_calibrated", "calibration.ratios.tc=1.2"], "calibration.ratios.tc=1.2"),
-        (["experiment=m3_mixed_nods", "calibration=published", "calibration.target=[ped]"], "both source and target"),
+        (["experiment=uda", "variant=tent", "variant.tent.adapt_rate=0"], "adapt_rate=0: should be greater than 0"),
+        (["experiment=uda_calibrated"], "give experiment=uda 'variant=[plain,calibrated]'"),
+        (["experiment=uda", "calibration=published"], "give 'variant=[plain,calibrated]'"),
+        (["experiment=uda", "prediction.adapt_steps=3"], "give 'variant=[plain,tent]'"),
+        (["experiment=m1_adult_fold", "variant=[calibrated]"], "variant.calibrated.target=[ped]"),
+        (["experiment=uda", "variant=[calibrated]", "variant.calibrated.ratios.tc=1.2"], "ratios.tc=1.2"),
+        (["experiment=m3_mixed_nods", "variant=calibrated", "variant.calibrated.target=[ped]"], "source and target"),
         (["experiment=m2_ped", "folds=/nowhere/splits.json"], "/nowhere/splits.json"),
         (["experiment=m2_ped", "paths.store=/nowhere"], "pedseg prepare"),
         (["experiment=m2_ped", "paths.ped=null", "data.cohorts.ped.folder=null"], "paths.ped"),
@@ -117,8 +116,8 @@ def test_methods_combine_on_the_command_line(
     assert train(toy_world, tmp_path, "experiment=uda", *more) == 0
     (path,) = tmp_path.rglob("fold_0")
     folder = RunFolder(path)
-    assert len(rows(folder.scores)) == 3 * 2
-    assert len(list(folder.predictions.glob("*.nii.gz"))) == 2
+    assert len(rows(folder.variant("plain").scores)) == 3 * 2
+    assert len(list(folder.variant("plain").path.glob("*.nii.gz"))) == 2
     last = [row for row in rows(folder.metrics) if row["epoch"] == "1" and row["train/loss"]][-1]
     assert all(last[f"train/{name}"] for name in {*logged, "loss_seg"})
     described = torch.load(folder.checkpoint, weights_only=True)["pedseg"]["adaptation"]
@@ -188,42 +187,7 @@ def test_a_cpu_held_to_avx2_trains_in_float32_and_the_run_stays_in_it(toy_world:
     folder.finished.unlink()
     assert train(toy_world, tmp_path, *more) == 0
     assert read_json(folder.config)["trainer"]["precision"] == "32-true"
-    assert read_json(folder.predictions / "predictions.json")["precision"] == "32"
-
-
-def test_calibration_changes_no_weight_and_goes_on_after_a_kill(
-    toy_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Thresholds come after the training; whether a run dies before or after they are written, it ends the same."""
-    model, name = "experiment=m1_adult_fold", "m1_adult_fold/fold_0"
-    assert train(toy_world, tmp_path / "plain", model, "fold=0") == 0
-    calibrated = ("experiment=m1_adult_calibrated", "fold=0")
-    folder = tmp_path / "whole" / "m1_adult_calibrated" / "fold_0"
-    assert train(toy_world, tmp_path / "whole", *calibrated) == 0
-    assert "is calibrated on 4 ped without" in capsys.readouterr().out
-    assert_same_bits(weights(folder), weights(tmp_path / "plain" / name))
-    found = thresholds(folder)
-    assert found is not None
-    (logged,) = (row for row in rows(folder / "metrics.csv") if row["calibration/threshold_tc"])
-    assert [0.0, float(logged["calibration/threshold_tc"]), 0.0] == found
-    assert 0 <= float(logged["calibration/found_tc"]) <= 1
-
-    for dies in ("pedseg.assembly.calibration.write_thresholds", "pedseg.commands.train.finish"):
-        runs = tmp_path / dies
-        again = runs / "m1_adult_calibrated" / "fold_0"
-        with monkeypatch.context() as patch:
-            patch.setattr(dies, broken)
-            with pytest.raises(KeyboardInterrupt):
-                train(toy_world, runs, *calibrated)
-        assert not RunFolder(again).finished.exists()
-        assert train(toy_world, runs, *calibrated) == 0
-        assert thresholds(again) == found
-        assert RunFolder(again).scores.read_text() == RunFolder(folder).scores.read_text()
-
-
-def broken(*arguments: object, **settings: object) -> None:
-    """The power fails."""
-    raise KeyboardInterrupt
+    assert read_json(folder.variant("plain").path / "predictions.json")["precision"] == "32"
 
 
 def test_other_settings_do_not_continue_a_run(
@@ -243,7 +207,7 @@ def test_sweep_gives_each_job_its_folder(toy_world: Path, tmp_path: Path) -> Non
     assert train(toy_world, tmp_path, *swept) == 0
     for alpha in (1, 3):
         folder = tmp_path / "uda" / f"adaptation.dann.alpha_max={alpha},adaptation.dann.lambda_domain=0.1" / "fold_0"
-        assert RunFolder(folder).scores.exists()
+        assert RunFolder(folder).variant("plain").scores.exists()
 
 
 def run(command: Sequence[str], **environment: str) -> subprocess.CompletedProcess[str]:
@@ -274,7 +238,7 @@ def test_a_job_that_diverges_stops_and_leaves_the_next_its_own_record(toy_world:
     bad, good = (RunFolder(tmp_path / "m2_ped" / f"optimizer.lr={lr}" / "fold_0") for lr in ("1e+30", "0.01"))
     assert not bad.checkpoint.exists()
     assert not bad.finished.exists()
-    assert good.scores.exists()
+    assert good.variant("plain").scores.exists()
     records = [list((folder.path / "wandb").glob("offline-run-*/*.wandb")) for folder in (bad, good)]
     assert [len(found) for found in records] == [1, 1]
     assert records[0][0].name != records[1][0].name
@@ -284,7 +248,13 @@ def test_a_job_that_diverges_stops_and_leaves_the_next_its_own_record(toy_world:
 def test_two_processes_train_what_one_does(toy_world: Path, tmp_path: Path) -> None:
     """Two gloo processes with half the batch each: the same losses and weights as one process, up to rounding."""
     steps = ["trainer.limit_train_batches=4", "trainer.max_epochs=2"]
-    common = ["experiment=uda_calibrated", "trainer.precision=32-true", "prediction.precision='32'", *steps]
+    common = [
+        "experiment=uda",
+        "variant=[plain,calibrated]",
+        "trainer.precision=32-true",
+        "prediction.precision='32'",
+        *steps,
+    ]
     run(spawn(toy_world, tmp_path / "one", *common, "data.batch_size=4"))
     two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.batch_size=2"]
     run(spawn(toy_world, tmp_path / "two", *common, *two))
@@ -296,10 +266,11 @@ def test_two_processes_train_what_one_does(toy_world: Path, tmp_path: Path) -> N
         for f in (one_folder, two_folder)
     ]
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
-    found = thresholds(one_folder)
+    places = [RunFolder(folder).variant("calibrated") for folder in (one_folder, two_folder)]
+    found, other = (read_thresholds(place.thresholds) for place in places)
     assert found is not None
-    assert thresholds(two_folder) == pytest.approx(found, abs=1e-3)
-    assert RunFolder(two_folder).scores.exists()
+    assert other == pytest.approx(found, abs=1e-3)
+    assert RunFolder(two_folder).variant("plain").scores.exists()
 
 
 @pytest.mark.slow

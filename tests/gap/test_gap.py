@@ -52,17 +52,20 @@ def write_run(
     adaptation: Mapping[str, Any] | None = None,
     wt: float = 0.9,
     validators: Mapping[str, float] | None = None,
+    variant: str = "plain",
+    how: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> RunFolder:
-    """A run with these Dice of TC; WT is the same in all cases and ET is half of TC."""
+    """A run, predicted as a variant, with these Dice of TC; WT is the same in all cases and ET is half of TC."""
     run = RunFolder(runs / f"seed_{seed}" / name / "fold_0")
     rows = [
         {"case": f"child {i}", "region": region, "dice": dice, "hd95_mm": 10 * (1 - dice), "definition": "brats2023"}
         for i, value in enumerate(tc)
         for region, dice in (("et", value / 2), ("tc", value), ("wt", wt))
     ]
-    run.path.mkdir(parents=True)
-    pd.DataFrame(rows).to_csv(run.scores, index=False)
+    place = run.variant(variant)
+    write_json(place.settings, how or {})
+    pd.DataFrame(rows).to_csv(place.scores, index=False)
     here = {**data, "synthetic": True, "store": "nowhere", "cohorts": {"ped_test": TESTED}, "evaluation": "ped_test"}
     write_config(run.path, run_name=name, seed=seed, adaptation=adaptation or {}, data=here, **settings)
     if validators is not None:
@@ -72,7 +75,7 @@ def write_run(
             "target_labels": bool(data["source"]["ped"]),
             "synthetic": True,
         }
-        write_json(run.validators, record)
+        write_json(place.validators, record)
     return run
 
 
@@ -188,8 +191,9 @@ def test_roles(tmp_path: Path) -> None:
     write_run(tmp_path, "uda_alpha0_before", LOW, data=ADAPTS, adaptation={**before, "strong": {}})
     write_run(tmp_path, "m1_adult_strong", LOW, adaptation={"strong": STRONG})
     write_run(tmp_path, "m1_adult_nods", LOW)
-    write_run(tmp_path, "m1_adult_tent", LOW, prediction={"adapt_steps": 10})
-    write_run(tmp_path, "m1_adult_calibrated", LOW, calibration={"ratios": {"tc": 0.9}, "target": ["ped"]})
+    write_run(tmp_path, "m1_adult_fold", LOW, variant="tent", how={"adapt_steps": 10})
+    calibrated = {"ratios": {"tc": 0.9}, "target": ["ped"]}
+    write_run(tmp_path, "m1_adult_fold", LOW, variant="calibrated", how=calibrated)
     write_run(tmp_path, "uda_mean_teacher", HALF, data=ADAPTS, adaptation={"strong": STRONG, "mean_teacher": TEACHER})
     write_run(tmp_path, "uda_released_2024", UP, data=BOTH, adaptation=DANN)
     origin = {"run": str(tmp_path / "seed_0" / "m2_ped_nods" / "fold_0")}
@@ -205,8 +209,8 @@ def test_roles(tmp_path: Path) -> None:
         ("m1_adult_strong", Role.CONTROL),
         ("uda_alpha0", Role.CONTROL),
         ("uda_alpha0_before", Role.CONTROL),
-        ("m1_adult_calibrated", Role.METHOD),
-        ("m1_adult_tent", Role.METHOD),
+        ("m1_adult_fold · calibrated", Role.METHOD),
+        ("m1_adult_fold · tent", Role.METHOD),
         ("uda", Role.METHOD),
         ("uda_mean_teacher", Role.METHOD),
     ]
@@ -257,7 +261,7 @@ def test_seeds_that_are_missing(tmp_path: Path) -> None:
 )
 def test_a_missing_bound_is_named(tmp_path: Path, absent: str, message: str) -> None:
     write_bounds(tmp_path)
-    RunFolder(tmp_path / "seed_0" / absent / "fold_0").scores.unlink()
+    RunFolder(tmp_path / "seed_0" / absent / "fold_0").variant("plain").scores.unlink()
     with pytest.raises(PedsegError, match=message):
         load_benchmark(tmp_path)
 
@@ -270,7 +274,7 @@ def test_runs_that_do_not_compare(tmp_path: Path) -> None:
     run.config.unlink()
     with pytest.raises(PedsegError, match=r"no config\.json.*labels of the target"):
         load_benchmark(tmp_path)
-    run.scores.unlink()
+    run.variant("plain").scores.unlink()
     write_run(tmp_path, "m1_adult_fold", LOW, seed=1)
     config = RunFolder(tmp_path / "seed_1" / "m1_adult_fold" / "fold_0").config
     config.write_text(config.read_text().replace('"seed": 1', '"seed": 0'))
@@ -304,7 +308,7 @@ def write_choices(runs: Path) -> None:
             labels = bool(config["data"]["source"]["ped"])
             scores = {"infomax": 9.0 if labels else 0.1, "entropy": 9.0}
             record = {"scores": scores, "settings": ON_CHILDREN, "target_labels": labels, "synthetic": True}
-            write_json(path / "fold_0" / "validators.json", record)
+            write_json(path / "fold_0" / "predictions" / "plain" / "validators.json", record)
         sure = {"infomax": (0.9, 0.1)[seed], "entropy": 0.0}
         write_run(runs, "uda", HALF, seed=seed, data=ADAPTS, adaptation=DANN, validators=sure)
         teacher = {"mean_teacher": TEACHER}

@@ -9,14 +9,17 @@ import torch
 from torch import Tensor
 
 from pedseg.errors import PedsegError
+from pedseg.files import read_json
 from pedseg.inference import Predictor, Settings, load_network
-from pedseg.inference.calibration import PartThresholds, thresholds_of, write_thresholds
-from pedseg.labels import Region
+from pedseg.inference.calibration import PartThresholds, read_thresholds, write_thresholds
+from pedseg.interop.portable import load_portable
+from pedseg.labels import Region, get_convention
 from pedseg.metrics.histogram import WIDTH
-from pedseg.networks import UNet, rebuild
+from pedseg.networks import AboveThresholds, UNet, above
 from tests.builders import write_checkpoint
 
 PATCH = (16, 16, 16)
+THRESHOLDS = (0.0, -0.5, 0.25)
 
 
 def case(seed: int, *, shift: float = 0.0, size: int = 24) -> Tensor:
@@ -85,11 +88,11 @@ def test_counts_of_processes_add_up() -> None:
 @pytest.mark.parametrize(
     ("ratios", "message"),
     [
-        ({"wt": 0.5}, r"calibration\.ratios\.wt=0\.5: give tc or et"),
-        ({"tc": 1.0}, r"ratios\.tc=1\.0"),
-        ({"tc": 0}, r"ratios\.tc=0"),
-        ({"et": None}, r"ratios\.et=None"),
-        ({"ed": 0.1}, r"ratios\.ed=0\.1"),
+        ({"wt": 0.5}, r"ratio wt=0\.5: give tc or et"),
+        ({"tc": 1.0}, r"ratio tc=1\.0"),
+        ({"tc": 0}, r"ratio tc=0"),
+        ({"et": None}, r"ratio et=None"),
+        ({"ed": 0.1}, r"ratio ed=0\.1"),
     ],
 )
 def test_refused_ratios(ratios: Mapping[str, float], message: str) -> None:
@@ -97,47 +100,63 @@ def test_refused_ratios(ratios: Mapping[str, float], message: str) -> None:
         PartThresholds(ratios)
 
 
-def test_a_calibrated_network_gives_nested_logits_above_its_thresholds() -> None:
+def test_logits_above_thresholds_are_nested() -> None:
     torch.manual_seed(0)
     network = UNet(patch_size=PATCH, base_features=4, max_features=8).eval()
     image = torch.randn(2, 4, *PATCH)
     with torch.inference_mode():
-        before, raw = network(image), network.forward_features(image).logits[0]
-        assert torch.equal(before, raw)
-        network.calibrate([0.1, -0.4, 0.2])
-        after = network(image)
-        assert torch.equal(network.forward_features(image).logits[0], raw)  # what is trained is as it was
-    expected = before.numpy() - np.array([0.1, -0.4, 0.2], dtype=np.float32).reshape(1, 3, 1, 1, 1)
+        before, after = network(image), AboveThresholds(network, THRESHOLDS)(image)
+    expected = before.numpy() - np.array(THRESHOLDS, dtype=np.float32).reshape(1, 3, 1, 1, 1)
     assert np.array_equal(after.numpy(), np.minimum.accumulate(expected, axis=1))
     assert (after[:, 1:] <= after[:, :-1]).all()
-    assert "thresholds" not in network.state_dict()
-    again = rebuild(network.settings)
-    again.load_state_dict(network.state_dict())
-    assert torch.equal(again.eval()(image), after)
 
 
 @pytest.mark.parametrize("thresholds", [[0.0, 1.0], [0.0, float("nan"), 0.0], [0.0, float("inf"), 0.0]])
-def test_refused_thresholds(thresholds: list[float]) -> None:
+def test_refused_thresholds(tmp_path: Path, thresholds: list[float]) -> None:
     with pytest.raises(PedsegError, match="give a finite logit for each of the 3 regions"):
-        UNet(patch_size=PATCH, base_features=4, max_features=8, thresholds=thresholds)
+        load_portable(write_checkpoint(tmp_path / "last.ckpt"), thresholds=thresholds)
 
 
-def test_thresholds_are_kept_with_the_tensors(tmp_path: Path) -> None:
-    path = write_checkpoint(tmp_path / "a b" / "last.ckpt", seed=3)
-    plain = Predictor([path], device=torch.device("cpu"), settings=Settings(mirror=False))
-    state = torch.load(path, weights_only=True)["state_dict"]
-    assert thresholds_of(path) is None
-    write_thresholds(path, [0.0, -0.5, 0.25])
-    assert thresholds_of(path) == [0.0, -0.5, 0.25]
-    assert [name.name for name in path.parent.iterdir()] == ["last.ckpt"]
-    after = torch.load(path, weights_only=True)["state_dict"]
-    assert state.keys() == after.keys()
-    assert all(torch.equal(after[name], value) for name, value in state.items())
-    calibrated = Predictor([path], device=torch.device("cpu"), settings=Settings(mirror=False))
+def test_thresholds_lie_beside_the_network(tmp_path: Path) -> None:
+    checkpoint, beside = write_checkpoint(tmp_path / "a b" / "last.ckpt", seed=3), tmp_path / "thresholds.json"
+    parts = PartThresholds({"tc": 0.85, "et": 0.18})
+    parts.count(case(0))
+    write_thresholds(beside, parts, images=2)
+    assert read_thresholds(beside) == pytest.approx(parts.thresholds(), abs=0)
+    assert {**read_json(beside), "thresholds": None, "found": None} == {
+        "thresholds": None, "found": None, "ratios": {"tc": 0.85, "et": 0.18}, "images": 2, "cases": 1
+    }  # fmt: skip
+    settings, device = Settings(mirror=False), torch.device("cpu")
+    plain = Predictor([checkpoint], device=device, settings=settings)
+    calibrated = Predictor([checkpoint], device=device, settings=settings, thresholds=[list(THRESHOLDS)])
     image = torch.randn(4, 20, 18, 17, generator=torch.Generator().manual_seed(0))
     raw, shifted = plain.logits(image), calibrated.logits(image)
-    inside = raw[0] > 1  # where WT is sure in every window, the nesting has nothing to do
-    torch.testing.assert_close(shifted[0], raw[0], rtol=0, atol=1e-6)
-    assert ((shifted[1] > 0) <= (shifted[0] > 0)).all()
-    assert ((raw[1] + 0.5)[inside] - shifted[1][inside]).min() >= -1e-6
-    assert load_network(path).network.settings["thresholds"] == [0.0, -0.5, 0.25]
+    assert torch.equal(shifted, above(raw, torch.tensor(THRESHOLDS)))
+    convention = get_convention("brats2023")
+    assert calibrated.record(convention) == {**plain.record(convention), "thresholds": pytest.approx(THRESHOLDS)}
+
+
+def test_where_no_image_has_a_tumour_there_are_none(tmp_path: Path) -> None:
+    write_thresholds(tmp_path / "thresholds.json", PartThresholds({"tc": 0.9}), images=3)
+    assert read_thresholds(tmp_path / "thresholds.json") is None
+    (tmp_path / "thresholds.json").write_text("{}")
+    with pytest.raises(PedsegError, match="holds no thresholds"):
+        read_thresholds(tmp_path / "thresholds.json")
+
+
+def test_a_checkpoint_of_before_variants_keeps_its_own(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "last.ckpt", seed=3)
+    plain = load_network(path)
+    content = torch.load(path, weights_only=True)
+    content["pedseg"]["network"]["thresholds"] = list(THRESHOLDS)
+    torch.save(content, path)
+    loaded = load_network(path)
+    assert (plain.thresholds, loaded.thresholds) == (None, THRESHOLDS)
+    assert loaded.network.settings == plain.network.settings
+    image = torch.randn(4, 20, 18, 17, generator=torch.Generator().manual_seed(0))
+    own, beside, without = (
+        Predictor([path], device=torch.device("cpu"), settings=Settings(mirror=False), thresholds=given).logits(image)
+        for given in (None, [list(THRESHOLDS)], [None])
+    )
+    assert torch.equal(own, beside)
+    assert not torch.equal(own, without)

@@ -11,10 +11,13 @@ import torch
 
 from pedseg.commands.convert import main
 from pedseg.errors import PedsegError
+from pedseg.files import write_json
 from pedseg.inference import load_network
 from pedseg.interop import onnx_model
 from pedseg.interop.onnx_model import export_onnx
-from pedseg.networks import rebuild
+from pedseg.labels import Region
+from pedseg.networks import above, rebuild
+from pedseg.runs import RunFolder
 from tests.builders import write_checkpoint
 from tests.exactness import Exact
 
@@ -22,14 +25,20 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
+THRESHOLDS = (0.0, -0.5, 0.25)  # of the calibrated one
 PLANS: dict[str, dict[str, Any]] = {
     "instance norm": {"patch_size": (16, 16, 16), "deep_supervision": True},
     "batch norm": {"patch_size": (16, 16, 16), "norm": "batch"},
     "anisotropic": {"patch_size": (8, 16, 24), "spacing_mm": (3.0, 1.0, 1.0)},
-    "calibrated": {"patch_size": (16, 16, 16), "thresholds": (0.0, -0.5, 0.25)},
+    "calibrated": {"patch_size": (16, 16, 16)},
     "residual encoder": {"patch_size": (8, 16, 24), "spacing_mm": (3.0, 1.0, 1.0), "name": "residual_unet"},
     "SegResNet": {"patch_size": (8, 16, 24), "spacing_mm": (3.0, 1.0, 1.0), "name": "segresnet"},
 }
+
+
+def described(path: Path) -> dict[str, Any]:
+    """What a model says of itself."""
+    return {entry.key: json.loads(entry.value) for entry in onnx.load(path).metadata_props}
 
 
 def write(path: Path, plan: str) -> Path:
@@ -59,7 +68,12 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("an export")
     checkpoint = write(folder / "a run" / "checkpoints" / "last.ckpt", request.param)
     output = folder / "models of mine" / "network.onnx"
-    assert main(["to-onnx", str(folder / "a run"), "--output", str(output)]) == 0
+    variant = "plain"
+    if request.param == "calibrated":
+        place = RunFolder(folder / "a run").variant(variant := "calibrated")
+        write_json(place.settings, {"ratios": {"tc": 0.9}, "target": ["ped"]})
+        write_json(place.thresholds, {"thresholds": dict(zip(Region, THRESHOLDS, strict=True))})
+    assert main(["to-onnx", str(folder / "a run"), "--output", str(output), "--variant", variant]) == 0
     return checkpoint, output
 
 
@@ -80,6 +94,8 @@ def test_logits_equal_the_networks(exported: tuple[Path, Path], exact: Exact) ->
         image = torch.randn(batch, 4, *loaded.patch_size, generator=generator)
         with torch.inference_mode():
             expected = loaded.network(image)
+            if "thresholds" in described(path):
+                expected = above(expected, torch.tensor(THRESHOLDS))
         (logits,) = session.run(["logits"], {"image": image.numpy()})
         exact(float((torch.from_numpy(logits) - expected).abs().max() / expected.abs().max()))
 
@@ -108,16 +124,18 @@ def test_the_file_describes_itself_and_no_machine(exported: tuple[Path, Path]) -
     loaded = load_network(checkpoint)
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
-    properties = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
+    properties = described(path)
     assert properties["channels"] == ["t1n", "t1c", "t2w", "t2f"]
     assert properties["regions"] == ["wt", "tc", "et"]
     assert properties["patch_size"] == list(loaded.patch_size)
     assert properties["spacing_mm"] == list(loaded.spacing_mm)
     assert properties["network"] == loaded.network.settings | {"deep_supervision": False}
     assert "standard deviation" in properties["normalisation"]
+    calibrated = (checkpoint.parents[1] / "predictions" / "calibrated").exists()
+    assert properties.get("thresholds") == (list(THRESHOLDS) if calibrated else None)
     assert {opset.domain for opset in model.opset_import} == {""}  # nothing but standard operators
-    heads = [tensor.name for tensor in model.graph.initializer if tensor.name.startswith("seg_layers")]
-    assert {name.split(".")[1] for name in heads} == {"0"}
+    heads = [tensor.name for tensor in model.graph.initializer if "seg_layers." in tensor.name]
+    assert {name.partition("seg_layers.")[2].split(".")[0] for name in heads} == {"0"}
     data = path.read_bytes()
     assert b"site-packages" not in data
     assert b".py" not in data
@@ -155,7 +173,7 @@ def test_a_model_that_computes_something_else_is_not_written(
 ) -> None:
     checkpoint, path = exported
     model = onnx.load(path)
-    heads = [tensor for tensor in model.graph.initializer if tensor.name.startswith("seg_layers.0.")]
+    heads = [tensor for tensor in model.graph.initializer if "seg_layers.0." in tensor.name]
     bias = next(tensor for tensor in heads if tensor.name.endswith("bias"))
     bias.raw_data = b"\x00\x00\x80\x41" * 3  # 16, three times
     monkeypatch.setattr(onnx_model, "_convert", lambda portable: model)

@@ -10,7 +10,6 @@ import torch
 from pedseg.commands.convert import main
 from pedseg.errors import PedsegError
 from pedseg.inference import Predictor, load_network
-from pedseg.inference.calibration import write_thresholds
 from pedseg.interop.safetensors_file import export_safetensors, load_safetensors
 from tests.builders import write_checkpoint
 from tests.exactness import Exact
@@ -58,12 +57,10 @@ def test_header(tmp_path: Path) -> None:
 @pytest.mark.parametrize("thresholds", [None, [0.0, -0.5, 0.25]])
 def test_network_comes_back_and_predicts(tmp_path: Path, thresholds: list[float] | None, name: str) -> None:
     checkpoint = write_checkpoint(tmp_path / "last.ckpt", network=name)
-    if thresholds:
-        write_thresholds(checkpoint, thresholds)
-    path = export_safetensors(checkpoint, tmp_path / "network.safetensors")
+    path = export_safetensors(checkpoint, tmp_path / "network.safetensors", thresholds=thresholds)
     device = torch.device("cpu")
     image = torch.rand(4, 18, 17, 16)
-    expected = Predictor([checkpoint], device=device).logits(image)
+    expected = Predictor([checkpoint], device=device, thresholds=[thresholds]).logits(image)
     assert torch.equal(Predictor([path], device=device, load=load_safetensors).logits(image), expected)
 
 

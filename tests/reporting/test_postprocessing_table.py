@@ -26,12 +26,13 @@ def write_scores(path: Path, dice: dict[str, float], *, hd95_mm: float) -> None:
 
 def write_fold(run: RunFolder, dice: dict[str, float], gain: float, *, rules: str = "keep_largest") -> None:
     """Scores of a run, and of a rule set that changes its first case."""
-    write_scores(run.scores, dice, hd95_mm=8.0)
+    write_scores(run.variant("plain").scores, dice, hd95_mm=8.0)
     write_config(run.path, data={"synthetic": True})
     first = min(dice)
-    write_scores(run.postprocessed / rules / "scores.csv", dice | {first: dice[first] + gain}, hd95_mm=6.5)
+    write_scores(run.variant(rules).scores, dice | {first: dice[first] + gain}, hd95_mm=6.5)
     changes = {case: dict.fromkeys(REGIONS, int(case == first)) for case in dice}
-    Applied(("a rule",), "brats2023", dict.fromkeys(dice, ""), changes).write(run.postprocessed / rules)
+    Applied(("a rule",), "brats2023", dict.fromkeys(dice, ""), changes).write(run.variant(rules).path)
+    write_json(run.variant(rules).settings, {"rules": rules, "of": "plain"})
 
 
 def test_rule_sets_stand_beside_the_raw_result(tmp_path: Path) -> None:
@@ -78,6 +79,6 @@ def test_without_post_processing_there_is_no_table(tmp_path: Path) -> None:
     assert notes == []
     run = RunFolder(tmp_path / "uda" / "fold_0")
     write_fold(run, {"a": 0.5}, 0.1)
-    (run.postprocessed / "keep_largest" / "rules.json").unlink()
+    (run.variant("keep_largest").path / "rules.json").unlink()
     with pytest.raises(PedsegError, match=r"rules\.json is missing"):
         postprocessing_table(load_models([tmp_path / "uda"]))

@@ -40,10 +40,10 @@ def write_run(folder: Path, children: Path, *, name: str, errors: Sequence[int],
     for case, error in zip(sorted(children.iterdir()), errors, strict=False):
         label = np.asarray(nib.load(case / f"{case.name}-seg.nii.gz").dataobj).astype(np.uint8).T
         prediction = np.roll(label, error, axis=2)
-        _write(run.predictions / f"{case.name}.nii.gz", prediction)
+        _write(run.variant("plain").path / f"{case.name}.nii.gz", prediction)
         masks = (regions_from_labels(prediction, CONVENTION), regions_from_labels(label, CONVENTION))
         rows += [{"case": case.name, **asdict(s)} for s in score_case(*masks, spacing_mm=(SPACING_MM,) * 3)]
-    pd.DataFrame(rows).to_csv(run.scores, index=False)
+    pd.DataFrame(rows).to_csv(run.variant("plain").scores, index=False)
     curves(adapts=adapts).to_csv(run.metrics, index=False)
     cohort = {"folder": str(children), "labelled": True, "convention": "brats2023"}
     source = {"adult": "fold", "ped": None if adapts else "fold"}

@@ -34,7 +34,7 @@ def test_keys_are_on_the_page() -> None:
         "data.cohorts.<name>.folder",
         "trainer.max_time",
         "lr_schedule.exponent",
-        "prediction.adapt_rate",
+        "variant.<name>.adapt_rate",
         "check",
     ):
         assert f"| `{name}` |" in text

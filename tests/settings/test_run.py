@@ -51,7 +51,7 @@ def test_every_fault_is_told_at_once_and_by_its_key() -> None:
         data={"patch_size": [16, 0, 16], "augmentation": "strong", "cohorts": {"ped": {"labelled": "maybe"}}},
         trainer={"max_epoch": 3, "max_epochs": 0, "max_time": "12h", "devices": "many"},
         optimizer={"lr": 0},
-        calibration={"ratios": {"wt": 0.5}},
+        variant={"mine": {"ratios": {"wt": 0.5}}},
     )
     assert said.splitlines() == [
         "data.cohorts.ped.labelled='maybe': give true or false",
@@ -60,7 +60,7 @@ def test_every_fault_is_told_at_once_and_by_its_key() -> None:
         "fold=True: give the number of a fold, from 0, or all",
         "seed=-1: should be greater than or equal to 0",
         "optimizer.lr=0: should be greater than 0",
-        "calibration.ratios.wt='wt': should be 'tc' or 'et'",
+        "variant.mine.ratios.wt='wt': should be 'tc' or 'et'",
         "trainer.devices='many': give auto, a number of 1 or more, or a list of indices such as [0,1]",
         "trainer.max_epochs=0: should be greater than or equal to 1",
         "trainer.max_time='12h': give days, hours, minutes and seconds as DD:HH:MM:SS, such as 00:12:00:00",
@@ -78,7 +78,14 @@ def test_every_fault_is_told_at_once_and_by_its_key() -> None:
         ({"data": {"cohorts": {"adult": {"labelled": "no"}}}}, "data.source.adult: trains with labels, and"),
         ({"data": {"target": ["adult"]}}, "adult is both source and target"),
         ({"data": {"opposed": ["ped"]}}, "'ped' is no labelled cohort of the run; give data.source.ped=fold"),
-        ({"calibration": {"ratios": {"tc": 0.9}}}, "calibration.target=[ped]"),
+        ({"variant": {"mine": {"ratios": {"tc": 0.9}}}}, "give variant.mine.target=[ped]"),
+        ({"variant": {"mine": {"target": ["ped"]}}}, "variant.mine.target: no thresholds are found there"),
+        ({"variant": {"mine": {"rules": "peds2023", "of": "yours"}}}, "give variant=[yours,mine]"),
+        (
+            {"variant": {"mine": {"rules": "peds2023"}, "more": {"rules": "peds2023", "of": "mine"}}},
+            "mine is cleared up",
+        ),
+        ({"variant": {"mine": {"ratios": {"tc": 0.9}, "target": ["pedd"]}}}, "variant.mine.target: pedd is not among"),
         ({"cluster": {"gpus": 4}}, "give trainer=ddp trainer.devices=4"),
     ],
 )
@@ -99,7 +106,7 @@ def test_none_is_null_where_null_may_be() -> None:
 
 
 def test_a_run_is_its_deciding_settings() -> None:
-    """What may change between two calls of one run, and what may not: an example of each mark and of a condition."""
+    """What may change between two calls of one run, and what may not: an example of each mark."""
     before = deciding(settings("experiment=uda"))
     elsewhere = settings(
         "experiment=uda",
@@ -109,22 +116,23 @@ def test_a_run_is_its_deciding_settings() -> None:
         logger={"kind": "wandb"},
         callbacks={"images": True, "checkpoint_every": 1},
         init={"run": "elsewhere"},
-        prediction={"adapt_rate": 0.5},
+        variant={"tent": {"adapt_steps": 3}},
         run_name="other",
         overwrite=True,
     )
     assert deciding(elsewhere) == before
     other = settings(
-        "experiment=uda", fold=1, data={"cohorts": {"ped": {"convention": "auto"}}}, prediction={"adapt_steps": 1}
+        "experiment=uda", fold=1, data={"cohorts": {"ped": {"convention": "auto"}}}, prediction={"step": 0.25}
     )
     changed = {key for key, value in deciding(other).items() if before.get(key) != value}
-    assert changed == {"fold", "data.cohorts.ped.convention", "prediction.adapt_steps", "prediction.adapt_rate"}
+    assert changed == {"fold", "data.cohorts.ped.convention", "prediction.step"}
 
 
 @pytest.mark.parametrize(
     ("override", "named"),
     [
         ("data.cohorts.my-kids.folder=/x", False), ("paths.my-kids=/x", False), ("+paths.kids=/x", False),
+        ("variant=[plain,tent]", False), ("variant.tent.adapt_steps=3", False),
         ("data.store=/x", False), ("data.num_workers=2", False), ("trainer.accelerator=cpu", False),
         ("trainer.max_time=00:00:01:00", False), ("trainer.max_steps=3", False), ("logger=wandb", False),
         ("callbacks.images=true", False), ("cluster=slurm", False), ("hydra/launcher=joblib", False),

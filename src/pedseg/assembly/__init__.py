@@ -1,15 +1,23 @@
 """From the settings of a run to its objects. Everything below takes plain arguments."""
 
-from pedseg.assembly.calibration import calibrate
+from pedseg.assembly.cases import evaluation_cases, held_out_cases
 from pedseg.assembly.machine import on_this_machine
 from pedseg.assembly.objects import build_data, build_loggers, build_module, build_trainer, select
+from pedseg.assembly.processes import Processes
+from pedseg.assembly.variants import Trained, add_variant, conf_variant, missing_variants
 
 __all__ = [
+    "Processes",
+    "Trained",
+    "add_variant",
     "build_data",
     "build_loggers",
     "build_module",
     "build_trainer",
-    "calibrate",
+    "conf_variant",
+    "evaluation_cases",
+    "held_out_cases",
+    "missing_variants",
     "on_this_machine",
     "select",
 ]

@@ -26,7 +26,7 @@ from pedseg.settings.run import RunSettings
 from pedseg.settings.training import Init
 
 # Settings of a network that its weights do not depend on, or through its plan alone.
-BESIDE_WEIGHTS = ("name", "patch_size", "spacing_mm", "thresholds", "base_features", "max_features")
+BESIDE_WEIGHTS = ("name", "patch_size", "spacing_mm", "base_features", "max_features")
 
 
 def select(

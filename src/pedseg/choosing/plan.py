@@ -12,9 +12,11 @@ from pedseg.errors import PedsegError
 from pedseg.files import read_json
 from pedseg.inference import Settings
 from pedseg.inference.checkpoint import sha256
-from pedseg.runs import RunFolder, trained_on_labels
+from pedseg.inference.variants import thresholds_of
+from pedseg.runs import PLAIN, RunFolder, VariantFolder, titled, trained_on_labels
 from pedseg.settings.population import Population
 from pedseg.settings.stored import ImportedSettings, read_settings, read_stored
+from pedseg.settings.variants import Variant
 
 FORMAT = 2  # raised whenever scores of an older version do not compare
 UNDECIDED = ("mirror", "window_batch")  # of the prediction: the same for all, and without effect
@@ -24,10 +26,11 @@ Chosen = tuple[tuple[str, str], ...]  # cohort and id of each case
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How one run is validated.
+    """How one variant of a run is validated.
 
     Attributes:
-        run: its folder.
+        run: folder of its variant.
+        how: settings of the variant.
         store: folder of the prepared cohorts.
         checkpoint: SHA-256 of its last checkpoint.
         source: held-out labelled cases; none if it was trained on all of them.
@@ -40,7 +43,8 @@ class Plan:
         population: that the target is thought to be of; None if that is not known.
     """
 
-    run: RunFolder
+    run: VariantFolder
+    how: Variant
     store: Path
     checkpoint: str
     source: Chosen
@@ -53,6 +57,21 @@ class Plan:
     population: Population | None
 
     @property
+    def title(self) -> str:
+        """The run, and the variant if it is not the plain one."""
+        return titled(str(self.run.run), self.run.name)
+
+    @property
+    def thresholds(self) -> list[float] | None:
+        """Thresholds that lie beside the checkpoint."""
+        return thresholds_of(self.run)
+
+    @property
+    def identity(self) -> str:
+        """What tells it from others: the checkpoint, and the variant if it is not the plain one."""
+        return titled(self.checkpoint, self.run.name)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What decides the scores, beside the checkpoint; in plain JSON."""
         return {
@@ -62,6 +81,7 @@ class Plan:
             "patches": PATCHES,
             "voxels": VOXELS,
             **{name: value for name, value in self.prediction.deciding.items() if name not in UNDECIDED},
+            **({"thresholds": self.thresholds} if self.thresholds else {}),
             "source": [list(case) for case in self.source],
             "target": [list(case) for case in self.target],
             "population": self.population and self.population.as_json(),
@@ -76,19 +96,19 @@ class Plan:
         return bool(same and VALIDATORS.keys() <= record.get("scores", {}).keys())
 
 
-def find_runs(sources: Sequence[Path]) -> tuple[list[RunFolder], list[tuple[Path, str]]]:
-    """Find finished runs in the given folders.
+def find_runs(sources: Sequence[Path]) -> tuple[list[VariantFolder], list[tuple[Path, str]]]:
+    """Find the variants of finished runs in the given folders that are predictions.
 
     Args:
         sources: single runs (``fold_*``), experiments, or folders of these.
 
     Returns:
-        The runs; and those that cannot be used, with the reason.
+        The variants; and the runs that cannot be used, with the reason.
 
     Raises:
         PedsegError: a source holds no run.
     """
-    usable: dict[Path, RunFolder] = {}
+    usable: dict[Path, list[VariantFolder]] = {}
     left_out: list[tuple[Path, str]] = []
     for source in sources:
         single = (source / "config.json").exists()
@@ -101,12 +121,19 @@ def find_runs(sources: Sequence[Path]) -> tuple[list[RunFolder], list[tuple[Path
             elif not (run.finished.exists() and run.checkpoint.exists()):
                 left_out.append((run.path, "it is not finished; give its command again to continue it"))
             else:
-                usable[run.path.resolve()] = run
-    return list(usable.values()), left_out
+                usable[run.path.resolve()] = _predictions(run)
+    return [variant for variants in usable.values() for variant in variants], left_out
+
+
+def _predictions(run: RunFolder) -> list[VariantFolder]:
+    """Variants of a run that are predictions; the plain one where it has none, as where it holds out no case."""
+    found = [one for one in run.variants() if (how := one.how()) is not None and not how.rules]
+    return found or [run.variant(PLAIN)]
 
 
 def make_plan(
-    run: RunFolder,
+    run: VariantFolder,
+    how: Variant,
     *,
     held_out: CaseIds,
     target: CaseIds,
@@ -118,7 +145,8 @@ def make_plan(
     """Choose the cases of a run.
 
     Args:
-        run: a finished run.
+        run: a variant of a finished run.
+        how: its settings.
         held_out: labelled source cases that it was not trained on; a cohort of the target is refused.
         target: training cases of the target.
         prediction: how the run predicts; nothing is mirrored here.
@@ -129,17 +157,18 @@ def make_plan(
     Raises:
         PedsegError: there is no target case, or a cohort is on both sides.
     """
-    settings = read_settings(run.path)
+    settings = read_settings(run.run)
     both = sorted(set(held_out) & set(target))
     if both:
-        raise PedsegError(f"{run.path}: cohort {both[0]} is source and target; its labels cannot be used and not used")
+        raise PedsegError(f"{run.run}: cohort {both[0]} is source and target; its labels cannot be used and not used")
     chosen = choose_cases(target, cases, seed=seed)
     if not chosen:
-        raise PedsegError(f"{run.path}: has no image of the target; give --target COHORT, one that is prepared")
+        raise PedsegError(f"{run.run}: has no image of the target; give --target COHORT, one that is prepared")
     return Plan(
         run=run,
+        how=how,
         store=settings.data.store,
-        checkpoint=sha256(run.checkpoint),
+        checkpoint=sha256(RunFolder(run.run).checkpoint),
         source=choose_cases(held_out, cases, seed=seed),
         target=chosen,
         prediction=replace(prediction, mirror=False),

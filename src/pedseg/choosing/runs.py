@@ -1,4 +1,4 @@
-"""Validators of trained runs: ``<run>/validators.json``, and the agreement of a run with the other runs.
+"""Validators of trained runs: ``validators.json`` of each variant, and the agreement of a run with the other runs.
 
 Of the target only images are opened: with or without labels on disk the file is the same, bit for bit.
 """
@@ -32,7 +32,7 @@ from pedseg.choosing.validators import VALIDATORS
 from pedseg.data import CohortStore, StoredCase
 from pedseg.errors import PedsegError
 from pedseg.files import atomic_path, read_json, write_json
-from pedseg.inference import Predictor
+from pedseg.inference.variants import variant_predictor
 from pedseg.settings.population import Population
 
 FEWEST_RUNS = 2  # that a run is compared with another
@@ -48,7 +48,7 @@ def validate_run(plan: Plan, *, device: torch.device) -> None:
     Raises:
         PedsegError: a case is not in the store, a file is damaged, or the checkpoint cannot be used.
     """
-    predictor = Predictor([plan.run.checkpoint], device=device, settings=plan.prediction)
+    predictor = variant_predictor([plan.run], device=device, settings=plan.prediction)
     source = [measure_source(predictor, case, seed=plan.seed) for case in _track(plan, plan.source, "source")]
     target = [measure_target(predictor, case, seed=plan.seed) for case in _track(plan, plan.target, "target")]
     scores, details = score(source, target, plan.population)
@@ -143,7 +143,7 @@ def _compare(group: Sequence[Plan]) -> None:
         masks = [_unpack(case[index]) for case in packed]
         for number, own in enumerate(masks):
             values[number].append(mean_dice(own, majority([*masks[:number], *masks[number + 1 :]])))
-    identities = [plan.checkpoint for plan in group]
+    identities = [plan.identity for plan in group]
     for number, plan in enumerate(group):
         record = read_json(plan.run.validators)
         others = sorted([*identities[:number], *identities[number + 1 :]])

@@ -1,30 +1,33 @@
-"""Calibrate a network on images without labels: ``pedseg calibrate --run RUN --input DIR --output FILE``."""
+"""Calibrate a run's network on a folder of images without labels: ``pedseg calibrate --run RUN --input DIR``."""
 
 import argparse
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pedseg.commands.options import (
     add_device,
-    add_output,
     add_overwrite,
-    check_file,
+    add_variant,
     command,
     device_of,
     run,
     tell,
 )
 from pedseg.errors import PedsegError, Problem
-from pedseg.runs import checkpoints_of
-from pedseg.settings.conf import values_of
+from pedseg.runs import RunFolder, checkpoints_of
+from pedseg.settings.conf import groups
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     from pedseg.cases import Case
     from pedseg.inference import Predictor
     from pedseg.inference.calibration import PartThresholds
+    from pedseg.settings.population import Population
+    from pedseg.settings.variants import Variant
 
-PUBLISHED = "calibration/published"
+CALIBRATED = "calibrated"
+POPULATION = "brats_peds2023"  # where a run names none
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,15 +35,13 @@ def parser() -> argparse.ArgumentParser:
     p = command(
         "calibrate",
         "Find thresholds at which a network's tumour core is as large a part of the whole tumour as is "
-        "published of children, in the mean over a folder of images without labels, and write a checkpoint that has "
-        "them. `pedseg predict --checkpoint FILE` uses it, with the same --no-mirror and --adapt-steps. In "
-        "training calibration=published does the same.",
+        "published of children, in the mean over a folder of images without labels, and keep them as a variant of its "
+        "run, in RUN/predictions/NAME. `pedseg predict --run RUN --variant NAME` uses it, and `pedseg convert` takes "
+        "it. In training variant=[calibrated] does the same on images of the run's own target.",
     )
-    network = p.add_mutually_exclusive_group(required=True)
-    network.add_argument("--checkpoint", type=Path, metavar="FILE", help="the network")
-    network.add_argument("--run", type=Path, metavar="DIR", help="its run folder")
+    p.add_argument("--run", type=Path, required=True, metavar="DIR", help="run folder of the network")
+    add_variant(p, "its name; how it predicts is that of conf/variant, else of calibrated", default="calibrated")
     p.add_argument("--input", type=Path, required=True, help="20 cases or more in a BraTS, Decathlon or nnU-Net layout")
-    add_output(p, "FILE", "checkpoint to write")
     p.add_argument(
         "--ratio",
         action="append",
@@ -50,37 +51,80 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--no-mirror", action="store_true", help="do not average over mirrored windows (8 times faster)")
     add_device(p)
-    p.add_argument("--adapt-steps", type=int, default=0, metavar="N", help="steps of test-time adaptation on each case")
-    add_overwrite(p, "replace the output")
+    add_overwrite(p, "replace a variant of that name, its label maps too")
     return p
 
 
 def calibrate(arguments: argparse.Namespace) -> int:
     """Calibrate on every case of the input folder; 1 if some could not be read."""
-    check_file(arguments.output, overwrite=arguments.overwrite)
-    checkpoint = arguments.checkpoint or _only(checkpoints_of(arguments.run))
-    ratios = _ratios(arguments.ratio)
+    run = RunFolder(_only(checkpoints_of(arguments.run)).parents[1])
+    place = run.variant(arguments.variant)
+    how = _how(arguments, run)
+    if place.path.exists() and not arguments.overwrite:
+        raise PedsegError(f"{place.path} exists; give another --variant, or --overwrite")
 
     from pedseg.cases import find_cases
 
     found = find_cases(arguments.input, cohort="input", labelled=False)
 
+    from pedseg.files import write_json
     from pedseg.hardware import fast_precision
     from pedseg.inference import Predictor, Settings
     from pedseg.inference.calibration import PartThresholds, write_thresholds
 
-    parts = PartThresholds(ratios)
+    parts = PartThresholds({str(region): ratio for region, ratio in how.ratios.items()})
     device = device_of(arguments)
-    mirror, steps = not arguments.no_mirror, arguments.adapt_steps
-    settings = Settings(mirror=mirror, precision=fast_precision(device).precision, adapt_steps=steps)
-    predictor = Predictor([checkpoint], device=device, settings=settings)
-    predictor.thresholds = None  # those of an earlier calibration
+    settings = Settings(
+        mirror=not arguments.no_mirror,
+        precision=fast_precision(device).precision,
+        adapt_steps=how.adapt_steps,
+        adapt_rate=how.adapt_rate,
+    )
+    predictor = Predictor([run.checkpoint], device=device, settings=settings, thresholds=[None])
     problems = [*found.problems, *_count(predictor, parts, found.cases)]
-    write_thresholds(checkpoint, parts.thresholds(), output=arguments.output)
-    for line in parts.summary():
+    lines = parts.summary()
+    shutil.rmtree(place.path, ignore_errors=True)
+    write_json(place.settings, how.as_json())
+    write_thresholds(place.thresholds, parts, images=len(found.cases))
+    for line in lines:
         print(line)
-    print(f"{arguments.output}: calibrated on {int(parts.cases.item())} cases in which a tumour was found")
+    print(f"{place.thresholds}: calibrated on {int(parts.cases.item())} cases in which a tumour was found")
     return tell(problems, f"{len(problems)} cases are left out:")
+
+
+def _how(arguments: argparse.Namespace, run: RunFolder) -> "Variant":
+    """Settings of the variant, with the ratios and the mirroring of the command line.
+
+    Raises:
+        PedsegError: it is not calibrated, or a ratio cannot be used.
+    """
+    from pydantic import ValidationError
+
+    from pedseg.assembly import conf_variant
+    from pedseg.settings.faults import messages
+    from pedseg.settings.variants import Variant
+
+    name = arguments.variant if arguments.variant in groups()["variant"] else CALIBRATED
+    values = conf_variant(name, _population(run)).as_json()
+    given = {"ratios": _ratios(arguments.ratio)} if arguments.ratio else {}
+    try:
+        how = Variant.model_validate({**values, **given, "mirror": not arguments.no_mirror})
+    except ValidationError as error:
+        raise PedsegError("\n".join(messages(error, model=Variant))) from None
+    if not how.calibrated:
+        raise PedsegError(f"--variant {name} is not calibrated; give a name of your own, or {CALIBRATED}")
+    return how
+
+
+def _population(run: RunFolder) -> "Population":
+    """That of the run's target; the children of BraTS-PEDs 2023 where it names none."""
+    from pedseg.settings.population import load_population
+    from pedseg.settings.run import RunSettings
+    from pedseg.settings.stored import read_stored
+
+    stored = read_stored(run.path) if run.config.exists() else None
+    own = stored.population if isinstance(stored, RunSettings) else None
+    return own or load_population(POPULATION)
 
 
 def _count(predictor: "Predictor", parts: "PartThresholds", cases: "Sequence[Case]") -> list[Problem]:
@@ -111,9 +155,7 @@ def _only(checkpoints: Sequence[Path]) -> Path:
 
 
 def _ratios(given: Sequence[str]) -> dict[str, float]:
-    """Ratios by region, of the command line or the published ones."""
-    if not given:
-        return dict(values_of(PUBLISHED)["ratios"])
+    """Ratios by region, of the command line."""
     try:
         return {region: float(part) for region, part in (text.split("=") for text in given)}
     except ValueError as error:

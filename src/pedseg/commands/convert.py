@@ -8,8 +8,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from pedseg.commands.options import add_output, add_overwrite, command, run
-from pedseg.runs import checkpoints_of
+from pedseg.commands.options import add_output, add_overwrite, add_variant, command, run
+from pedseg.errors import PedsegError
+from pedseg.runs import RunFolder, checkpoints_of
 
 NAMINGS = ("nnunet", "brats2023", "brats2021")  # keys of pedseg.interop.label_maps.NAMINGS, which is slow to import
 
@@ -47,6 +48,7 @@ def _add_exports(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         p = commands.add_parser(name, help=what)
         p.add_argument("run", nargs="+" if name == "to-bundle" else 1, type=Path, metavar="RUN", help="run folder")
         add_output(p, output, "to write")
+        add_variant(p, "as which it is used, with that one's thresholds: plain, or a calibrated one")
         add_overwrite(p, "replace an existing output")
         p.set_defaults(task=task)
 
@@ -95,7 +97,8 @@ def to_bundle(arguments: argparse.Namespace) -> None:
     from pedseg.interop.bundle.export import export_bundle
 
     checkpoints = [path for run in arguments.run for path in checkpoints_of(run)]
-    command = export_bundle(checkpoints, arguments.output, overwrite=arguments.overwrite)
+    thresholds = [_thresholds(checkpoint, arguments.variant) for checkpoint in checkpoints]
+    command = export_bundle(checkpoints, arguments.output, thresholds=thresholds, overwrite=arguments.overwrite)
     print(f"{arguments.output}; run it with\n  {command}")
 
 
@@ -103,7 +106,9 @@ def to_onnx(arguments: argparse.Namespace) -> None:
     """Export an ONNX model and say how close to the network it computes."""
     from pedseg.interop.onnx_model import export_onnx
 
-    difference = export_onnx(_checkpoint(arguments.run[0]), arguments.output, overwrite=arguments.overwrite)
+    checkpoint = _checkpoint(arguments.run[0])
+    thresholds = _thresholds(checkpoint, arguments.variant)
+    difference = export_onnx(checkpoint, arguments.output, thresholds=thresholds, overwrite=arguments.overwrite)
     checked = "not run, onnxruntime is not installed"
     if difference is not None:
         checked = f"in onnxruntime {difference:.1e} of the largest logit from the network, at most"
@@ -114,7 +119,9 @@ def to_safetensors(arguments: argparse.Namespace) -> None:
     """Export weights and how to build their network."""
     from pedseg.interop.safetensors_file import export_safetensors
 
-    print(export_safetensors(_checkpoint(arguments.run[0]), arguments.output, overwrite=arguments.overwrite))
+    checkpoint = _checkpoint(arguments.run[0])
+    thresholds = _thresholds(checkpoint, arguments.variant)
+    print(export_safetensors(checkpoint, arguments.output, thresholds=thresholds, overwrite=arguments.overwrite))
 
 
 def splits(arguments: argparse.Namespace) -> None:
@@ -141,12 +148,27 @@ def predictions(arguments: argparse.Namespace) -> None:
 
 
 def _checkpoint(run: Path) -> Path:
-    from pedseg.errors import PedsegError
-
     found = checkpoints_of(run)
     if len(found) > 1:
         raise PedsegError(f"{run} holds {len(found)} runs; give one of them, such as {found[0].parents[1]}")
     return found[0]
+
+
+def _thresholds(checkpoint: Path, variant: str) -> list[float] | None:
+    """Thresholds of a variant of the run that a checkpoint is of.
+
+    Raises:
+        PedsegError: the run has no such variant, or it is no matter of thresholds alone.
+    """
+    from pedseg.inference.variants import how_it_predicts, thresholds_of
+
+    place = RunFolder(checkpoint.parents[1]).variant(variant)
+    if how_it_predicts(place).adapt_steps:
+        raise PedsegError(
+            f"{place.run}: variant {variant} adapts to each case (adapt_steps), which no export does; predict with "
+            "pedseg, or export another variant"
+        )
+    return thresholds_of(place)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers.logger import Logger
 
     from pedseg.data.datamodule import PatchDataModule
-    from pedseg.data.selection import Selection
     from pedseg.modules import SegmentationModule
     from pedseg.runs import RunFolder
     from pedseg.settings.run import RunSettings
@@ -73,13 +72,13 @@ class Fit:
         raise self._stopped(f"tried {batches} batches (trainer.fast_dev_run); nothing was kept, and the same command "
                             "without it trains")  # fmt: skip
 
-    def train(self, selection: "Selection") -> "Trainer":
-        """Train to the last epoch, from the last checkpoint if there is one, and calibrate what has been trained.
+    def train(self) -> "Trainer":
+        """Train to the last epoch, from the last checkpoint if there is one.
 
         Raises:
             StoppedEarlyError: the training was told to stop before.
         """
-        from pedseg.assembly import build_loggers, calibrate
+        from pedseg.assembly import build_loggers
 
         if self.resumed:
             log.info("continuing at epoch %d from %s", self.checkpoint.done + 1, self.resumed)
@@ -91,7 +90,6 @@ class Fit:
                 trainer.fit(self.module, datamodule=self.data, ckpt_path=self.resumed, weights_only=True)
             if self.checkpoint.done < self.settings.trainer.max_epochs:
                 raise self._stopped(self._why())
-            calibrate(self.settings, self.folder, selection, trainer)
             failed = False
         except Stopped as stopped:
             _stop_helpers(trainer, stopped)

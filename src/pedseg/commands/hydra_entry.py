@@ -25,7 +25,7 @@ def help_text(config_name: str) -> str:
     """
     conf = conf_dir()
     settings = (conf / f"{config_name}.yaml").read_text(encoding="utf-8")
-    chosen = re.findall(r"^  - (\w+): (\w+)", settings.partition("defaults:")[2], re.MULTILINE)
+    chosen = re.findall(r"^  - (\w+): \[?(\w+)", settings.partition("defaults:")[2], re.MULTILINE)
     files = [(f"{group}={name}", conf / group / f"{name}.yaml") for group, name in chosen if name != "null"]
     groups = [
         f"{folder.name}: {', '.join(sorted(path.stem for path in folder.glob('*.yaml')))}"

@@ -10,6 +10,7 @@ from pedseg.choosing.validators import DEFAULT, VALIDATORS
 from pedseg.errors import PedsegError, Problem
 from pedseg.files import check_free
 from pedseg.hardware import sleep_while_waiting
+from pedseg.runs import PLAIN
 from pedseg.signals import Stopped, is_helper_process, stoppable
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
@@ -72,6 +73,11 @@ def population_of(arguments: argparse.Namespace) -> "Population | None":
     from pedseg.settings.population import load_population
 
     return load_population(arguments.population) if arguments.population else None
+
+
+def add_variant(p: argparse.ArgumentParser, what: str, *, default: str = PLAIN) -> None:
+    """Add ``--variant``."""
+    p.add_argument("--variant", default=default, metavar="NAME", help=f"{what} (default: %(default)s)")
 
 
 def positive(text: str) -> int:

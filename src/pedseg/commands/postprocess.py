@@ -9,6 +9,7 @@ from pedseg.commands.options import (
     add_device,
     add_overwrite,
     add_runs,
+    add_variant,
     add_workers,
     command,
     device_of,
@@ -16,9 +17,9 @@ from pedseg.commands.options import (
     run,
 )
 from pedseg.errors import PedsegError
+from pedseg.runs import PLAIN
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
-    from pedseg.cases import Case
     from pedseg.evaluation.postprocessing.runs import Experiment
     from pedseg.inference.postprocessing import Rule
     from pedseg.runs import RunFolder
@@ -32,8 +33,8 @@ def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = command(
         "postprocess",
-        "Apply rules to predicted label maps. The raw label maps and their scores stay as they are; each "
-        "rule set gets label maps, and where there are labels scores, in a folder of its own.",
+        "Apply rules to predicted label maps, which stay as they are. Each rule set makes a variant of finished runs, "
+        "with label maps and where there are labels scores; training with variant=[plain,peds2023] does the same.",
         epilog="peds2023: as the winner of BraTS-PEDs 2023 did, all ET becomes NC where ET/WT < 0.04 (by itself: "
         "peds2023_et), all ED becomes NC where ED/WT < 1.0 (peds2023_ed), and components of fewer than 130 voxels go "
         "(peds2023_components). keep_largest: nnU-Net's rule, used only where it raises the Dice of held-out source "
@@ -41,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add_runs(p, nargs="*")
     p.add_argument("--rules", nargs="+", choices=RULES, required=True, metavar="RULES", help=", ".join(RULES))
+    add_variant(p, "variant of the runs whose label maps are cleared up")
     folder = p.add_argument_group("label maps of a folder, instead of runs")
     folder.add_argument("--predictions", type=Path, metavar="DIR", help="folder of <case id>.nii.gz")
     folder.add_argument("--output", type=Path, metavar="DIR", help="for <rules>/<case id>.nii.gz")
@@ -94,11 +96,12 @@ def postprocess_folders(arguments: argparse.Namespace) -> None:
 
 
 def postprocess_runs(arguments: argparse.Namespace) -> None:
-    """Apply each rule set to the predictions of every finished fold, and score the result."""
+    """Apply each rule set to the label maps of every finished fold, and score the result."""
     from pedseg.data.parallel import default_workers
     from pedseg.evaluation.postprocessing.runs import find_experiments, postprocess_fold
+    from pedseg.settings.variants import Variant
 
-    experiments, others = find_experiments(arguments.runs)
+    experiments, others = find_experiments(arguments.runs, of=arguments.variant)
     for fold, reason in others:
         left_out(fold, reason)
     if not experiments:
@@ -107,12 +110,14 @@ def postprocess_runs(arguments: argparse.Namespace) -> None:
     chosen = choose(experiments, arguments, workers=workers) if CHOSEN in arguments.rules else {}
     for experiment in experiments:
         for name, rules in _rule_sets(arguments.rules, chosen.get(experiment.path, ())).items():
+            variant = name if arguments.variant == PLAIN else f"{arguments.variant}_{name}"
+            how = Variant.model_validate({"rules": name, "of": arguments.variant})
             done = [
-                postprocess_fold(fold, name, rules, workers=workers, overwrite=arguments.overwrite)
+                postprocess_fold(fold, variant, how, rules, workers=workers, overwrite=arguments.overwrite)
                 for fold in experiment.folds
             ]
             changed = f"{sum(d.changed_cases for d in done)} of {sum(len(d.inputs) for d in done)} label maps changed"
-            print(f"{experiment.path} · {name}: {changed}, in fold_*/postprocessed/{name}")
+            print(f"{experiment.path} · {variant}: {changed}, in fold_*/predictions/{variant}")
 
 
 def choose(
@@ -124,6 +129,7 @@ def choose(
         PedsegError: an experiment has no held-out source case, or only one of its folds was given (no case has been
             predicted then); or another choice is there.
     """
+    from pedseg.assembly import held_out_cases
     from pedseg.evaluation.postprocessing import keep_largest
     from pedseg.evaluation.postprocessing.runs import pool, predict_held_out, write_choice
     from pedseg.settings.stored import read_settings
@@ -132,7 +138,11 @@ def choose(
     cases = {fold: held_out_cases(fold) for experiment in experiments for fold in _all_folds(experiment)}
     chosen: dict[Path, Sequence[Rule]] = {}
     for experiment in experiments:
-        parts = [part for fold in experiment.folds for part in predict_held_out(fold, cases[fold], device=device)]
+        parts = [
+            part
+            for fold in experiment.folds
+            for part in predict_held_out(fold.variant(arguments.variant), cases[fold], device=device)
+        ]
         target = read_settings(experiment.folds[0].path).data.target
         choice = keep_largest.choose(pool(parts), target=target, workers=workers)
         write_choice(experiment, choice, overwrite=arguments.overwrite)
@@ -141,29 +151,6 @@ def choose(
         counted = ", ".join(f"{count} held-out cases of {cohort}" for cohort, count in choice.cases.items())
         print(f"{experiment.path} · {CHOSEN}: {regions} (chosen on {counted}: {experiment.folds[0].choice})")
     return chosen
-
-
-def held_out_cases(fold: "RunFolder") -> "dict[str, list[Case]]":
-    """Labelled source cases, by cohort, that a run was not trained on.
-
-    Raises:
-        PedsegError: there is none, or they are not where the run has found them.
-    """
-    from pedseg.assembly import select
-    from pedseg.data.cohorts import cases_of
-    from pedseg.settings.stored import read_settings
-
-    settings = read_settings(fold.path)
-    parts = {} if settings.fold == "all" else settings.data.labelled_source
-    cohorts = [cohort for cohort, part in parts.items() if part == "fold"]
-    if not cohorts:
-        raise PedsegError(
-            f"{fold.path}: was trained on every source case (fold=all, or all of each cohort), so none is held out to "
-            f"choose {CHOSEN} on; leave {CHOSEN} out for this run, or train folds"
-        )
-    held_out = select(settings).source_validation
-    folders = {cohort: settings.data.cohorts[cohort].folder for cohort in cohorts}
-    return {c: cases_of(folder, held_out[c], cohort=c, labelled=True) for c, folder in folders.items()}
 
 
 def _all_folds(experiment: "Experiment") -> "Sequence[RunFolder]":

@@ -1,33 +1,54 @@
-"""Label maps for a folder of cases: ``pedseg predict --run runs/uda/fold_0 --input DIR --output DIR``."""
+"""Label maps for a folder of cases, or of a run's own held-out cases in another way than before.
+
+``pedseg predict --run runs/uda/fold_0 --input DIR --output DIR``, ``pedseg predict --run runs/uda --variant tent``.
+"""
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pedseg.commands.options import (
     add_device,
-    add_output,
     add_overwrite,
+    add_variant,
     command,
     device_of,
     run,
     tell,
 )
 from pedseg.errors import PedsegError
-from pedseg.runs import checkpoints_of
+from pedseg.runs import PLAIN, RunFolder, checkpoints_of
+
+if TYPE_CHECKING:  # heavy imports wait until --help is answered
+    import torch
+
+    from pedseg.inference import Predictor, Settings
+    from pedseg.settings.variants import Variant
+
+
+POPULATION = "brats_peds2023"  # where nothing names another
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    p = command("predict", "Segment a folder of cases.")
+    p = command(
+        "predict",
+        "Segment a folder of cases; or, without --input, give finished runs a variant of --variant's name: their own "
+        "held-out cases are predicted and scored in that way, as training with variant=[...] does.",
+    )
     networks = p.add_argument_group("networks (several make an ensemble)")
     networks.add_argument("--checkpoint", nargs="+", type=Path, default=[], metavar="FILE", help="checkpoints")
     networks.add_argument(
         "--run", nargs="+", type=Path, default=[], metavar="DIR", help="run folders, or folders of runs (fold_*)"
     )
-    p.add_argument("--input", type=Path, required=True, help="cases in a BraTS, Decathlon or nnU-Net layout")
-    add_output(p, "DIR", "folder for <case id>.nii.gz")
+    p.add_argument("--input", type=Path, help="cases in a BraTS, Decathlon or nnU-Net layout")
+    p.add_argument("--output", type=Path, metavar="DIR", help="folder for <case id>.nii.gz")
+    add_variant(p, "how the networks are used: a variant of the runs, or one of conf/variant")
+    p.add_argument(
+        "--target", nargs="+", default=(), metavar="COHORT",
+        help="without --input: whose images thresholds are found on (default: those that a run adapts to)",
+    )  # fmt: skip
     p.add_argument("--convention", default="brats2023", help="voxel labels to write (default: %(default)s)")
     p.add_argument("--step", type=float, default=0.5, help="distance of windows in patches (default: %(default)s)")
     p.add_argument("--no-mirror", action="store_true", help="do not average over mirrored windows (8 times faster)")
@@ -41,43 +62,35 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--window-batch", type=int, default=1, help="windows, mirrorings counted, per forward pass (%(default)s)"
     )
-    p.add_argument(
-        "--adapt-steps", type=int, default=0, metavar="N", help="steps of test-time adaptation on each case (0: none)"
-    )
-    p.add_argument("--adapt-rate", type=float, default=1e-3, help="their learning rate (default: %(default)s)")
     add_overwrite(p, "predict cases again that have a label map")
     return p
 
 
 def predict(arguments: argparse.Namespace) -> int:
-    """Predict every case of the input folder; 1 if some could not be."""
-    checkpoints = [*arguments.checkpoint, *(path for run in arguments.run for path in checkpoints_of(run))]
-    if not checkpoints:
+    """Predict every case of the input folder, 1 if some could not be; or give runs a variant."""
+    if not (arguments.checkpoint or arguments.run):
         raise PedsegError("give --checkpoint FILE or --run DIR")
+    if bool(arguments.input) != bool(arguments.output):
+        raise PedsegError("--input DIR and --output DIR belong together; give both, or neither for a run's own cases")
+    return predict_folder(arguments) if arguments.input else predict_own(arguments)
 
-    from pedseg.cases import find_cases
-    from pedseg.inference import Settings
+
+def predict_folder(arguments: argparse.Namespace) -> int:
+    """Predict every case of the input folder; 1 if some could not be."""
     from pedseg.labels import get_convention
 
     convention = get_convention(arguments.convention)
-    settings = Settings(
-        step=arguments.step,
-        mirror=not arguments.no_mirror,
-        precision="32" if arguments.precision == "auto" else arguments.precision,
-        window_batch=arguments.window_batch,
-        adapt_steps=arguments.adapt_steps,
-        adapt_rate=arguments.adapt_rate,
-    )
+    checkpoints = [*arguments.checkpoint, *(path for run in arguments.run for path in checkpoints_of(run))]
+    runs = [] if arguments.checkpoint else [RunFolder(path.parents[1]) for path in checkpoints]
+    how = _how(arguments.variant, runs)
+
+    from pedseg.cases import find_cases
+    from pedseg.inference import predict_cases
+
+    check_settings(arguments, how)
     found = find_cases(arguments.input, cohort="input", labelled=False, allow_missing=arguments.allow_missing)
     found.check_sequences(arguments.input, cohort="input")
-
-    from pedseg.hardware import fast_precision
-    from pedseg.inference import Predictor, predict_cases
-
-    device = device_of(arguments)
-    if arguments.precision == "auto":
-        settings = replace(settings, precision=fast_precision(device).precision)
-    predictor = Predictor(checkpoints, device=device, settings=settings)
+    predictor = _predictor(arguments, checkpoints, runs, how)
     problems = [
         *found.problems,
         *predict_cases(predictor, found.cases, arguments.output, convention=convention, overwrite=arguments.overwrite),
@@ -87,6 +100,78 @@ def predict(arguments: argparse.Namespace) -> int:
     if kept := predictor.adaptations_kept:
         print(f"test-time adaptation kept for {sum(kept)} of {len(kept)} cases; the others are as without it")
     return tell(problems, f"{len(failed)} cases have no label map:")
+
+
+def predict_own(arguments: argparse.Namespace) -> int:
+    """Give each run the variant: its own held-out cases are predicted in that way and scored.
+
+    Raises:
+        PedsegError: a checkpoint is given, a run is not finished or was imported, or the variant is unknown.
+    """
+    if arguments.checkpoint:
+        raise PedsegError("--checkpoint names no cases of its own; give --input DIR and --output DIR, or --run DIR")
+    folders = [RunFolder(path.parents[1]) for given in arguments.run for path in checkpoints_of(given)]
+
+    from pedseg.assembly import Processes, add_variant
+
+    device = device_of(arguments)
+    for folder in folders:
+        place = add_variant(folder, arguments.variant, Processes(device), target=arguments.target)
+        print(f"{place.path}{'' if place.scores.exists() else ': no scores, as no case has a label'}")
+    return 0
+
+
+def _how(name: str, runs: Sequence[RunFolder]) -> "Variant":
+    """Settings of the variant: as the first run has it, else as conf/variant does.
+
+    Raises:
+        PedsegError: it is no prediction, is unknown, or is calibrated and a run does not have it.
+    """
+    from pedseg.assembly import conf_variant
+    from pedseg.inference.variants import how_it_predicts
+    from pedseg.settings.population import load_population
+
+    places = [run.variant(name) for run in runs]
+    if any(place.how() is not None for place in places):
+        first, *_ = [how_it_predicts(place) for place in places]  # every run needs it
+        return first
+    how = conf_variant(name, load_population(POPULATION))
+    if how.calibrated or how.rules:
+        what = "its thresholds are found on images" if how.calibrated else "it clears up label maps"
+        raise PedsegError(f"--variant {name}: {what}; give --run DIR of a run that has it, or make it there first")
+    return how
+
+
+def check_settings(arguments: argparse.Namespace, how: "Variant", device: "torch.device | None" = None) -> "Settings":
+    """How windows are laid; checked before the device is looked at."""
+    from pedseg.hardware import fast_precision
+    from pedseg.inference import Settings
+
+    precision = arguments.precision
+    if precision == "auto":
+        precision = fast_precision(device).precision if device else "32"
+    return Settings(
+        step=arguments.step if how.step is None else how.step,
+        mirror=not arguments.no_mirror if how.mirror is None else how.mirror,
+        precision=precision,
+        window_batch=arguments.window_batch,
+        adapt_steps=how.adapt_steps,
+        adapt_rate=how.adapt_rate,
+    )
+
+
+def _predictor(
+    arguments: argparse.Namespace, checkpoints: Sequence[Path], runs: Sequence[RunFolder], how: "Variant"
+) -> "Predictor":
+    """The networks, with the thresholds of the variant."""
+    from pedseg.inference import Predictor
+    from pedseg.inference.variants import variant_predictor
+
+    device = device_of(arguments)
+    settings = check_settings(arguments, how, device)
+    if runs and arguments.variant != PLAIN:
+        return variant_predictor([run.variant(arguments.variant) for run in runs], device=device, settings=settings)
+    return Predictor(checkpoints, device=device, settings=settings)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pedseg.commands.hydra_entry import run_hydra
-from pedseg.errors import PedsegError, ProblemsError
+from pedseg.errors import PedsegError
 from pedseg.hardware import cores
 from pedseg.runs import RunFolder
 from pedseg.signals import is_helper_process, stoppable
@@ -25,7 +25,6 @@ if TYPE_CHECKING:  # heavy imports wait until --help is answered
 
     from pedseg.cases import Case
     from pedseg.data.selection import Selection
-    from pedseg.labels import LabelConvention
     from pedseg.planning import Plan
     from pedseg.settings.following import Machine
     from pedseg.settings.run import RunSettings
@@ -65,15 +64,20 @@ def _train(settings: "RunSettings", folder: RunFolder, plans: "list[Plan] | None
     import torch
     from lightning.pytorch import seed_everything
 
-    from pedseg.assembly import build_data, build_module, on_this_machine, select
+    from pedseg.assembly import build_data, build_module, evaluation_cases, missing_variants, on_this_machine, select
+    from pedseg.assembly.cases import check_held_out
     from pedseg.commands.fitting import Fit
     from pedseg.settings.stored import read_settings
+    from pedseg.settings.variants import KEEP_LARGEST
 
     kept = read_settings(folder.path) if folder.config.exists() and not settings.overwrite else None
     settings, machine = on_this_machine(settings, kept, jobs=_jobs_side_by_side())
     if folder.finished.exists() and not settings.overwrite:
-        (folder.begin if plans is None else folder.check)(settings, overwrite=False)
-        log.info("%s is finished; overwrite=true trains it again", folder.path)
+        folder.check(settings, overwrite=False)
+        if plans is not None:
+            log.info("%s is finished; overwrite=true trains it again", folder.path)
+        elif _is_first_process():
+            add_variants(settings, folder)
         return
     selection = select(settings)
     cases = evaluation_cases(settings, selection)
@@ -84,6 +88,10 @@ def _train(settings: "RunSettings", folder: RunFolder, plans: "list[Plan] | None
     module = build_module(settings, spacing_mm=data.spacing_mm)
     fit = Fit(settings, folder, module, data)
     folder.check(settings, overwrite=settings.overwrite)
+    if not settings.overwrite:
+        missing_variants(settings, folder)
+    if KEEP_LARGEST in {one.rules for one in settings.variant.values()}:
+        check_held_out(settings, folder)
     if plans is not None:
         from pedseg.planning import make_plan
 
@@ -97,8 +105,8 @@ def _train(settings: "RunSettings", folder: RunFolder, plans: "list[Plan] | None
     with kept_log(folder.log if first else None):
         for text in (_describe(settings, selection), _describe_machine(settings, machine)) if first else ():
             log.info("%s: %s", folder.path, text)
-        trainer = fit.train(selection)
-        finish(settings, folder, cases, trainer)
+        trainer = fit.train()
+        finish(settings, folder, cases, selection, trainer)
 
 
 @contextmanager
@@ -114,64 +122,34 @@ def kept_log(path: Path | None) -> Iterator[None]:
         handler.close()
 
 
-def evaluation_cases(settings: "RunSettings", selection: "Selection") -> "list[Case]":
-    """Find the images of the cases that will be predicted. Labels are not looked at here.
-
-    Raises:
-        PedsegError: the cohort's folder is not set, or a case is not in it.
-    """
-    from pedseg.data.cohorts import cases_of
-
-    name = settings.data.evaluation
-    return cases_of(settings.data.cohorts[name].folder, selection.evaluation.get(name, ()), cohort=name)
-
-
-def finish(settings: "RunSettings", folder: RunFolder, cases: "list[Case]", trainer: "Trainer") -> None:
-    """Predict and score the held-out cases, then mark the run as finished.
-
-    Every process predicts its share. Scoring is the only part of a run that looks for labels of the evaluated cohort;
-    it begins when the last weight is written.
-    """
-    from pedseg.data.cohorts import convention_of
+def finish(
+    settings: "RunSettings", folder: RunFolder, cases: "list[Case]", selection: "Selection", trainer: "Trainer"
+) -> None:
+    """Predict and score the held-out cases in every variant, then mark the run as finished."""
+    from pedseg.assembly import Processes, Trained
     from pedseg.files import write_json
-    from pedseg.inference import Predictor, predict_cases, settings_of_run
 
-    name = settings.data.evaluation
-    convention = convention_of(settings.data.store, name, setting=settings.data.cohorts[name].convention)
-    if cases:
-        device = trainer.strategy.root_device
-        how = settings_of_run(settings, device, as_begun=True)
-        predictor = Predictor([folder.checkpoint], device=device, settings=how)
-        share = cases[trainer.global_rank :: trainer.world_size]
-        problems = predict_cases(predictor, share, folder.predictions, convention=convention)
-        trainer.strategy.barrier("predicted")
-        if problems:
-            raise ProblemsError(f"{len(problems)} cases could not be predicted:", problems)
+    Trained(settings, folder, cases, selection, Processes.of(trainer)).make_variants()
     if trainer.is_global_zero:
-        scored = score(settings, folder, cases, convention)
-        write_json(folder.finished, {"predicted": len(cases), "scored": scored})
+        write_json(folder.finished, {"predicted": len(cases)})
 
 
-def score(settings: "RunSettings", folder: RunFolder, cases: "list[Case]", convention: "LabelConvention") -> int:
-    """Score the label maps of the cases that have labels into scores.csv, and return how many had."""
-    from pedseg.data.cohorts import labelled_cases
-    from pedseg.evaluation.scoring import score_cases
+def add_variants(settings: "RunSettings", folder: RunFolder) -> None:
+    """Make the variants that a finished run does not have yet; nothing is trained."""
+    from pedseg.assembly import Processes, Trained, evaluation_cases, missing_variants, select
+    from pedseg.assembly.machine import training_device
 
-    name = settings.data.evaluation
-    cohort = settings.data.cohorts[name]
-    if not cases or cohort.folder is None:
-        return 0
-    wanted = [case.id for case in cases]
-    labelled = labelled_cases(cohort.folder, wanted, cohort=name) if cohort.labelled else []
-    if labelled:
-        # One process: a job of a launcher may be a worker itself, and a case takes a tenth of a second.
-        score_cases(folder.predictions, labelled, output=folder.scores, convention=convention, workers=1)
-        log.info("scores of %d cases: %s", len(labelled), folder.scores)
-    if len(labelled) < len(cases):
-        log.warning(
-            "%d of %d cases of cohort %s have no label and no score", len(cases) - len(labelled), len(cases), name
-        )
-    return len(labelled)
+    missing = missing_variants(settings, folder)
+    folder.begin(settings, overwrite=False)
+    if not missing:
+        log.info("%s is finished; overwrite=true trains it again", folder.path)
+        return
+    log.info("%s is finished; it is predicted as %s", folder.path, ", ".join(missing))
+    selection = select(settings)
+    cases = evaluation_cases(settings, selection)
+    device = training_device(settings.trainer.accelerator)
+    with kept_log(folder.log):
+        Trained(settings, folder, cases, selection, Processes(device)).make_variants()
 
 
 def _describe(settings: "RunSettings", selection: "Selection") -> str:

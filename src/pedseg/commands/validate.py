@@ -23,16 +23,16 @@ if TYPE_CHECKING:  # heavy imports wait until --help is answered
     import torch
 
     from pedseg.choosing.plan import Plan
-    from pedseg.runs import RunFolder
+    from pedseg.runs import VariantFolder
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = command(
         "validate",
-        "Scores for choosing among trained runs without a label of the target: of the last checkpoint of "
-        "each finished run, on images of target training cases and on held-out source cases. They go to "
-        "<run>/validators.json; what is there already is kept. `pedseg report` ranks the runs by them.",
+        "Scores for choosing among trained runs without a label of the target: of the last checkpoint of each finished "
+        "run, in each of its variants, on images of target training cases and on held-out source cases. They go to "
+        "<run>/predictions/<variant>/validators.json; what is there already is kept. `pedseg report` ranks by them.",
         epilog=f"{HELP}. All are the higher the better. No label of the target is opened.",
     )
     add_runs(p)
@@ -68,28 +68,31 @@ def validate(arguments: argparse.Namespace) -> None:
     plans = [plan_of(run, arguments, common=common, device=device) for run in runs]
     for number, plan in enumerate(plans, start=1):
         done = plan.is_current()
-        print(f"{number} of {len(plans)}: {plan.run.path}{' has been validated' if done else _sizes(plan)}", flush=True)
+        print(f"{number} of {len(plans)}: {plan.title}{' has been validated' if done else _sizes(plan)}", flush=True)
         if not done:
             validate_run(plan, device=device)
     compare_runs(plans)
     print(printed_scores(find_members(arguments.runs)))
 
 
-def targets_of(runs: "Sequence[RunFolder]") -> list[str]:
+def targets_of(runs: "Sequence[VariantFolder]") -> list[str]:
     """Cohorts that any of the runs adapts to or is calibrated on."""
     from pedseg.settings.stored import read_settings
 
-    settings = [read_settings(run.path) for run in runs]
-    return sorted({cohort for one in settings for cohort in (*one.data.target, *one.calibration_target)})
+    cohorts: set[str] = set()
+    for variant in runs:
+        how, target = variant.how(), read_settings(variant.run).data.target
+        cohorts |= {*target, *(how.calibration_target(target) if how else ())}
+    return sorted(cohorts)
 
 
 def plan_of(
-    run: "RunFolder", arguments: argparse.Namespace, *, common: Sequence[str], device: "torch.device"
+    run: "VariantFolder", arguments: argparse.Namespace, *, common: Sequence[str], device: "torch.device"
 ) -> "Plan":
     """Find the cases of a run as it found them itself, and choose among them.
 
     Args:
-        run: a finished run.
+        run: a variant of a finished run.
         arguments: number of cases and seed.
         common: target of a run that has none itself; empty for the cohort that it evaluates.
         device: where the network runs.
@@ -100,9 +103,10 @@ def plan_of(
     from pedseg.assembly import select
     from pedseg.choosing.plan import make_plan
     from pedseg.inference import settings_of_run
+    from pedseg.inference.variants import how_it_predicts
     from pedseg.settings.stored import read_settings
 
-    settings = read_settings(run.path)
+    settings, how = read_settings(run.run), how_it_predicts(run)
     data, fold = settings.data, settings.fold
     target = list(data.target or common or [data.evaluation])
     source = {cohort: part for cohort, part in data.labelled_source.items() if cohort not in target}
@@ -111,9 +115,10 @@ def plan_of(
     held_out = {c: selection.source_validation[c] for c, part in source.items() if part == "fold" and fold != "all"}
     return make_plan(
         run,
+        how,
         held_out=held_out,
         target=selection.target_train,
-        prediction=settings_of_run(settings, device),
+        prediction=settings_of_run(settings, how, device),
         cases=arguments.cases,
         seed=arguments.seed,
         population=population_of(arguments),

@@ -9,6 +9,7 @@ from pedseg.errors import PedsegError
 from pedseg.gap.roles import Entry, Role, children_of, role_of, settings_of
 from pedseg.reporting.paper import EXPERIMENTS
 from pedseg.reporting.rows import Model, load_models
+from pedseg.runs import BETWEEN
 
 # Experiments that may stand for each bound, the first one that most seeds have. 1* sees the adults that an adapting
 # run of the fold sees; of all adults none is held out for its source validation Dice.
@@ -75,7 +76,7 @@ def load_benchmark(folder: Path) -> Benchmark:
     found, notes = _load(places)
     if not found:
         raise PedsegError(
-            f"{folder}: no seed_<s>/<experiment>/fold_<k>/scores.csv in it; run the benchmark first: make benchmark"
+            f"{folder}: no scored run, seed_<s>/<experiment>/fold_<k>, in it; run the benchmark first: make benchmark"
         )
     folders = {seed: places[seed] for seed in places if any(seed in models for models in found.values())}
     first = next(iter(folders.values()))
@@ -111,7 +112,7 @@ def _load(places: Mapping[int, Path]) -> tuple[dict[str, dict[int, Model]], list
     found: dict[str, dict[int, Model]] = {}
     notes = []
     for seed, place in places.items():
-        if not any(place.rglob("fold_*/scores.csv")):
+        if not any(place.rglob("scores.csv")):
             notes.append(f"No run of seed {seed} has been scored yet.")
             continue
         for model in load_models([place]):
@@ -126,9 +127,10 @@ def _load(places: Mapping[int, Path]) -> tuple[dict[str, dict[int, Model]], list
 
 
 def experiment_of(name: str) -> str:
-    """Name of the experiment of a model of `load_models`: ``UDA`` gives ``uda``, ``uda/seed=1`` too."""
-    name = SEED_OVERRIDE.sub("", name).rstrip("/,")
-    return {paper: experiment for experiment, paper in EXPERIMENTS.items()}.get(name, name)
+    """Experiment, and variant, of a model of `load_models`: ``UDA`` and ``uda/seed=1`` give ``uda``."""
+    run, between, variant = name.partition(BETWEEN)
+    run = SEED_OVERRIDE.sub("", run).rstrip("/,")
+    return {paper: experiment for experiment, paper in EXPERIMENTS.items()}.get(run, run) + between + variant
 
 
 def _check_seeds(name: str, models: Mapping[int, Model]) -> None:

@@ -61,7 +61,7 @@ def draw_curves(benchmark: Benchmark, folder: Path) -> dict[Path, str]:
     captions = {}
     for entry in benchmark.entries:
         seed, model = next(iter(entry.models.items()))
-        for run in model.runs if entry.adapts else ():
+        for run in model.runs if entry.adapts and entry.plain else ():
             if run.metrics.exists() and run.metrics.stat().st_size:
                 title = f"{entry.name}, seed {seed}"
                 path = folder / f"curves_{file_name(Model(entry.name, model.scores))}_{run.path.resolve().name}.png"

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pedseg.adaptation import takes_from_target
 from pedseg.errors import PedsegError
 from pedseg.reporting.rows import Model
-from pedseg.runs import trained_on_labels
+from pedseg.runs import BETWEEN, trained_on_labels
 from pedseg.settings.run import RunSettings
 
 
@@ -25,7 +25,7 @@ class Entry:
     """A model of the benchmark.
 
     Attributes:
-        name: of the experiment.
+        name: of the experiment, with the variant if it is not the plain one.
         role: what it is for.
         models: its scores by seed, in the order of the seeds.
         bound: ``1*``, ``2*`` or ``3*`` if it is one.
@@ -50,6 +50,11 @@ class Entry:
     def adapts(self) -> bool:
         """Whether it is trained on images of the target without their labels."""
         return bool(self.settings.data.target)
+
+    @property
+    def plain(self) -> bool:
+        """Whether its networks are predicted as they were trained; variants share their training with such a one."""
+        return BETWEEN not in self.name
 
 
 def settings_of(model: Model) -> RunSettings:
@@ -84,9 +89,8 @@ def role_of(models: Mapping[int, Model], children: set[str]) -> Role:
     if any(trained_on_labels(settings_of(model), cohort) for model in models.values() for cohort in children):
         return Role.SUPERVISED
     settings = settings_of(next(iter(models.values())))
-    if settings.prediction.adapt_steps:
-        return Role.METHOD  # it learns from each target image that it predicts
-    if settings.calibration.ratios:
-        return Role.METHOD  # its thresholds come from images of the target
+    how = next(iter(models.values())).how
+    if how and (how.adapt_steps or how.ratios):
+        return Role.METHOD  # it learns from each target image that it predicts, or has thresholds from such images
     adapts = settings.data.target and takes_from_target(settings.adaptation.root)
     return Role.METHOD if adapts else Role.CONTROL

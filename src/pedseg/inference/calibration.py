@@ -7,16 +7,14 @@ priori probabilities", eq. 4). That needs the new frequencies: here published on
 which leave its size and place to the network.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from pedseg.errors import PedsegError
-from pedseg.files import atomic_path
-from pedseg.inference.checkpoint import DESCRIPTION, read_checkpoint
+from pedseg.files import read_json, write_json
 from pedseg.labels import Region
 from pedseg.metrics.histogram import bins_of, histogram, quantile
 
@@ -46,9 +44,7 @@ class PartThresholds:
         parts = [region for region in Region if region is not Region.WT]
         for region, ratio in ratios.items():
             if region not in parts or not (isinstance(ratio, int | float) and 0 < ratio < 1):
-                raise PedsegError(
-                    f"calibration.ratios.{region}={ratio}: give {' or '.join(parts)} a part of WT between 0 and 1"
-                )
+                raise PedsegError(f"ratio {region}={ratio}: give {' or '.join(parts)} a part of WT between 0 and 1")
         self.ratios = {Region(region): float(ratio) for region, ratio in ratios.items()}
         self.totals = torch.zeros(len(Region), bins_of(LIMIT), dtype=torch.float64)
         self.cases = torch.zeros(1, dtype=torch.float64)
@@ -95,30 +91,33 @@ class PartThresholds:
         ]
 
 
-def thresholds_of(checkpoint: Path) -> list[float] | None:
-    """Thresholds of the network in a checkpoint of a run; None if it has not been calibrated.
-
-    Raises:
-        PedsegError: the checkpoint cannot be read.
-    """
-    network: Mapping[str, Any] = read_checkpoint(checkpoint)[DESCRIPTION]["network"]
-    return network.get("thresholds")
-
-
-def write_thresholds(checkpoint: Path, thresholds: Sequence[float], *, output: Path | None = None) -> None:
-    """Give the network in a checkpoint of a run its thresholds (`calibrate`); its tensors stay as they are.
+def write_thresholds(path: Path, parts: PartThresholds, *, images: int) -> None:
+    """Write what has been found: ``thresholds``, a logit for each region, or null where no image has a tumour.
 
     Args:
-        checkpoint: to read.
-        thresholds: a logit for each region.
-        output: to write, without what a run would continue from; `checkpoint` itself, with all it has, if None.
+        path: JSON to write.
+        parts: after every image has been counted.
+        images: how many.
+    """
+    known = bool(parts.cases.item())
+    named = dict(zip(map(str, Region), parts.thresholds(), strict=True)) if known else None
+    found = {str(region): share for region, share in parts.found().items()} if known else None
+    ratios = {str(region): ratio for region, ratio in parts.ratios.items()}
+    write_json(
+        path,
+        {"thresholds": named, "ratios": ratios, "found": found, "images": images, "cases": int(parts.cases.item())},
+    )
+
+
+def read_thresholds(path: Path) -> list[float] | None:
+    """A logit for each region; None where no image had a tumour.
 
     Raises:
-        PedsegError: the checkpoint cannot be read.
+        PedsegError: the file is absent or damaged.
     """
-    content = read_checkpoint(checkpoint)
-    content[DESCRIPTION]["network"]["thresholds"] = [float(value) for value in thresholds]
-    if output is not None:
-        content = {key: content[key] for key in (DESCRIPTION, "state_dict")}
-    with atomic_path(output or checkpoint) as temporary:
-        torch.save(content, temporary)
+    content = read_json(path)
+    try:
+        named = content["thresholds"]
+        return None if named is None else [float(named[region]) for region in Region]
+    except (KeyError, TypeError, ValueError) as error:
+        raise PedsegError(f"{path}: holds no thresholds of pedseg; remove it, and calibrate again") from error

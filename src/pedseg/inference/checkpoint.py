@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from pedseg import __version__
 from pedseg.errors import PedsegError
 from pedseg.labels import Region
-from pedseg.networks import SegmentationNetwork, rebuild
+from pedseg.networks import SegmentationNetwork, checked_thresholds, rebuild
 
 PREFIX = "network."  # of the segmentation network's weights in a checkpoint
 DESCRIPTION = "pedseg"  # key of what rebuilds the network
@@ -30,6 +31,8 @@ class LoadedNetwork:
         spacing_mm: voxel size (z, y, x) of its training images.
         identity: SHA-256 of the checkpoint file.
         mirror_axes: axes (0 z, 1 y, 2 x) along which mirrored windows are averaged; all but for some imported networks.
+        thresholds: a logit for each region above which a voxel belongs to it; None for 0. Runs have them in a variant,
+            exports and checkpoints of before variants with the network.
     """
 
     network: SegmentationNetwork
@@ -37,6 +40,7 @@ class LoadedNetwork:
     spacing_mm: tuple[float, float, float]
     identity: str
     mirror_axes: tuple[int, ...] = (0, 1, 2)
+    thresholds: tuple[float, ...] | None = None
 
 
 def describe(network: SegmentationNetwork) -> dict[str, Any]:
@@ -64,7 +68,8 @@ def load_network(checkpoint: Path) -> LoadedNetwork:
         raise PedsegError(f"{checkpoint}: is no checkpoint of pedseg; give the checkpoints/last.ckpt of a run")
     _check_description(checkpoint, description)
     try:
-        network = rebuild(description["network"])
+        settings, thresholds = without_thresholds(description["network"])
+        network = rebuild(settings)
     except PedsegError as error:
         raise PedsegError(f"{checkpoint}: {error}") from error
     weights = {k.removeprefix(PREFIX): v for k, v in content["state_dict"].items() if k.startswith(PREFIX)}
@@ -79,7 +84,19 @@ def load_network(checkpoint: Path) -> LoadedNetwork:
         (z, y, x),
         sha256(checkpoint),
         tuple(description.get("mirror_axes", (0, 1, 2))),
+        thresholds,
     )
+
+
+def without_thresholds(settings: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[float, ...] | None]:
+    """Settings of a network, and the thresholds that were among them before variants.
+
+    Raises:
+        PedsegError: the thresholds cannot be used.
+    """
+    values = settings.get("thresholds")
+    own = {name: value for name, value in settings.items() if name != "thresholds"}
+    return own, None if values is None else checked_thresholds(values, regions=len(Region))
 
 
 def _check_description(checkpoint: Path, description: dict[str, Any]) -> None:

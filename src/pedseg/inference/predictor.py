@@ -18,8 +18,7 @@ from pedseg.inference.settings import Settings
 from pedseg.inference.sliding_window import NotFiniteError, sliding_window_logits
 from pedseg.inference.tent import adapted, harmless
 from pedseg.labels import LabelConvention, Region
-from pedseg.networks import SegmentationNetwork
-from pedseg.networks.contract import above
+from pedseg.networks import above
 
 
 class Predictor:
@@ -32,6 +31,7 @@ class Predictor:
         device: where the networks run.
         settings: how windows are laid, and whether the networks adapt to each case.
         load: what reads a checkpoint, where its file is not one of a run.
+        thresholds: of each network (a logit for each region, or None), in place of those that its file holds.
 
     Thresholds of calibrated networks are taken from the mean of their logits, so that neither windows nor members of an
     ensemble are cut by themselves, and an adaptation works on what the networks were trained to give.
@@ -51,6 +51,7 @@ class Predictor:
         device: torch.device,
         settings: Settings | None = None,
         load: Callable[[Path], LoadedNetwork] = load_network,
+        thresholds: Sequence[Sequence[float] | None] | None = None,
     ) -> None:
         if not checkpoints:
             raise PedsegError("no checkpoint was given to predict with")
@@ -67,9 +68,9 @@ class Predictor:
             for one in loaded
         ]
         self.adaptations_kept: list[bool] = []
-        self.thresholds = _mean_thresholds(self.networks)
-        for network in self.networks:
-            network.calibrate(None)
+        own = [one.thresholds for one in loaded]
+        self.thresholds = _mean_thresholds(own if thresholds is None else thresholds)
+        self._beside = thresholds is not None  # the networks' files do not tell them
 
     def prepare(self, case: Case) -> PreparedImage:
         """Read a case and bring it to the networks' voxel size.
@@ -163,15 +164,16 @@ class Predictor:
         return self.segment(self.prepare(case))
 
     def record(self, convention: LabelConvention) -> dict[str, Any]:
-        """What decides the label maps: checkpoints, settings and label convention."""
-        return {"checkpoints": self.identities, **self.settings.deciding, "convention": str(convention)}
+        """What decides the label maps: checkpoints, settings, thresholds that lie beside them, and label convention."""
+        cut = {} if self.thresholds is None or not self._beside else {"thresholds": self.thresholds.tolist()}
+        return {"checkpoints": self.identities, **self.settings.deciding, **cut, "convention": str(convention)}
 
 
-def _mean_thresholds(networks: Sequence[SegmentationNetwork]) -> Tensor | None:
+def _mean_thresholds(each: Sequence[Sequence[float] | None]) -> Tensor | None:
     """Thresholds (regions,) of the mean of the logits; None if no network has any."""
-    if all(network.thresholds is None for network in networks):
+    if all(thresholds is None for thresholds in each):
         return None
-    return torch.tensor([network.settings.get("thresholds", [0.0] * len(Region)) for network in networks]).mean(0)
+    return torch.tensor([[0.0] * len(Region) if one is None else list(one) for one in each]).mean(0)
 
 
 def _check_ensemble(checkpoints: Sequence[Path], loaded: Sequence[LoadedNetwork]) -> None:

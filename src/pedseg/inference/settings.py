@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # settings are checked before torch is loaded
     import torch
 
     from pedseg.settings.run import RunSettings
+    from pedseg.settings.variants import Variant
 
 RECORD = "predictions.json"  # beside label maps: what made them
 
@@ -75,11 +76,12 @@ def best_device() -> "torch.device":
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def settings_of_run(run: "RunSettings", device: "torch.device", *, as_begun: bool = False) -> Settings:
-    """How a run predicts on a device.
+def settings_of_run(run: "RunSettings", how: "Variant", device: "torch.device", *, as_begun: bool = False) -> Settings:
+    """How a variant of a run predicts on a device.
 
     Args:
         run: its settings.
+        how: those of the variant.
         device: where it predicts now.
         as_begun: in the precision that was decided when the run began, for what belongs to the run itself.
     """
@@ -88,10 +90,10 @@ def settings_of_run(run: "RunSettings", device: "torch.device", *, as_begun: boo
     if precision == "auto" and as_begun and run.machine is not None:
         precision = run.machine.prediction
     return Settings(
-        step=given.step,
-        mirror=given.mirror,
+        step=given.step if how.step is None else how.step,
+        mirror=given.mirror if how.mirror is None else how.mirror,
         precision=fast_precision(device).precision if precision == "auto" else precision,
         window_batch=given.window_batch,
-        adapt_steps=given.adapt_steps,
-        adapt_rate=given.adapt_rate,
+        adapt_steps=how.adapt_steps,
+        adapt_rate=how.adapt_rate,
     )

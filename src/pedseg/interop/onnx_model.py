@@ -4,7 +4,7 @@ import copy
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +18,7 @@ from pedseg.files import atomic_path
 from pedseg.inference import LoadedNetwork
 from pedseg.interop.portable import check_output_file, describe, load_portable
 from pedseg.labels import Modality
+from pedseg.networks import AboveThresholds
 from pedseg.networks.normalisation import InstanceNorm
 
 SUFFIX = ".onnx"
@@ -28,12 +29,20 @@ TRACED_BATCH = 2  # torch.export takes a batch of 1 for fixed
 TOLERANCE = 1e-4  # largest difference from the network, as a part of its largest logit
 
 
-def export_onnx(checkpoint: Path, output: Path, *, overwrite: bool = False) -> float | None:
+def export_onnx(
+    checkpoint: Path, output: Path, *, thresholds: Sequence[float] | None = None, overwrite: bool = False
+) -> float | None:
     """Write the segmentation network of a checkpoint as one ONNX file.
 
     The model maps ``image`` (batch, 4, z, y, x), float32 and normalised, of the checkpoint's patch size, to ``logits``
     (batch, 3, z, y, x). Its metadata hold, each as JSON, the entries of
     `pedseg.interop.portable.describe`.
+
+    Args:
+        checkpoint: of a run.
+        output: file to write.
+        thresholds: of a variant, in logits by region; the model's logits are above them.
+        overwrite: replace it.
 
     Returns:
         Largest difference between onnxruntime on the CPU and the network on a random patch, as a part of the largest
@@ -47,7 +56,7 @@ def export_onnx(checkpoint: Path, output: Path, *, overwrite: bool = False) -> f
     if missing:
         raise PedsegError(f"{' and '.join(missing)} not installed; pip install 'pedseg[export]'")
     check_output_file(output, suffix=SUFFIX, overwrite=overwrite)
-    portable = load_portable(checkpoint)
+    portable = load_portable(checkpoint, thresholds=thresholds)
     size = sum(tensor.nbytes for tensor in portable.network.state_dict().values())
     if size > LARGEST:
         raise PedsegError(f"{checkpoint}: {size} bytes of weights do not fit one ONNX file; export safetensors")
@@ -92,13 +101,20 @@ def _with_two_pass_norms(network: nn.Module) -> nn.Module:
     return network
 
 
+def _cut(portable: LoadedNetwork) -> nn.Module:
+    """The network, with 0 as the boundary of its regions."""
+    if portable.thresholds is None:
+        return portable.network
+    return AboveThresholds(portable.network, portable.thresholds)
+
+
 def _convert(portable: LoadedNetwork) -> Any:  # noqa: ANN401  (onnx has no types)
     """Trace the network and describe it. What torch notes about each node, such as paths of sources, is left out."""
     from onnx.helper import set_model_props  # noqa: PLC0415  (an optional dependency)
 
     with _silence():
         program = torch.onnx.export(
-            _with_two_pass_norms(portable.network),
+            _with_two_pass_norms(_cut(portable)),
             (_noise(portable, batch=TRACED_BATCH),),
             dynamo=True,
             verbose=False,
@@ -126,7 +142,7 @@ def _check(path: Path, portable: LoadedNetwork) -> float | None:
         return None
     image = _noise(portable, batch=1)
     with torch.inference_mode():
-        expected = portable.network(image)
+        expected = _cut(portable)(image)
     difference = float((run_onnx(path, image) - expected).abs().max() / expected.abs().max())
     if not difference <= TOLERANCE:
         raise PedsegError(

@@ -1,26 +1,35 @@
 """Weights as safetensors: tensors that any framework reads, with what rebuilds their network in the header."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from pedseg.errors import PedsegError
 from pedseg.files import atomic_path
 from pedseg.inference import LoadedNetwork
-from pedseg.inference.checkpoint import sha256
+from pedseg.inference.checkpoint import sha256, without_thresholds
 from pedseg.interop.portable import check_output_file, describe, load_portable
 from pedseg.labels import Region
-from pedseg.networks import rebuild
+from pedseg.networks import checked_thresholds, rebuild
 
 SUFFIX = ".safetensors"
 DESCRIBED = ("network", "patch_size", "spacing_mm", "mirror_axes", "regions")  # in the header, as JSON
 INSTALL = "safetensors is not installed; pip install 'pedseg[export]'"
 
 
-def export_safetensors(checkpoint: Path, output: Path, *, overwrite: bool = False) -> Path:
+def export_safetensors(
+    checkpoint: Path, output: Path, *, thresholds: Sequence[float] | None = None, overwrite: bool = False
+) -> Path:
     """Write the weights of a checkpoint's segmentation network, bit for bit.
 
     The header's metadata hold ``format`` ("pt") and, each as JSON, the entries of
     `pedseg.interop.portable.describe`.
+
+    Args:
+        checkpoint: of a run.
+        output: file to write.
+        thresholds: of a variant, in logits by region.
+        overwrite: replace it.
 
     Returns:
         `output`.
@@ -34,7 +43,7 @@ def export_safetensors(checkpoint: Path, output: Path, *, overwrite: bool = Fals
     except ImportError as error:
         raise PedsegError(INSTALL) from error
     check_output_file(output, suffix=SUFFIX, overwrite=overwrite)
-    portable = load_portable(checkpoint)
+    portable = load_portable(checkpoint, thresholds=thresholds)
     description = {key: json.dumps(value) for key, value in describe(portable).items()}
     weights = {name: tensor.contiguous() for name, tensor in portable.network.state_dict().items()}
     with atomic_path(output) as temporary:
@@ -62,6 +71,9 @@ def load_safetensors(path: Path) -> LoadedNetwork:
         raise PedsegError(f"{path}: is damaged or no safetensors file ({error}); export it again") from error
     try:
         settings, patch_size, spacing, mirror_axes, regions = (json.loads(header[key]) for key in DESCRIBED)
+        settings, thresholds = without_thresholds(settings)
+        if "thresholds" in header:
+            thresholds = checked_thresholds(json.loads(header["thresholds"]), regions=len(Region))
         network = rebuild(settings)
         network.load_state_dict(weights)
         z, y, x = spacing
@@ -69,4 +81,4 @@ def load_safetensors(path: Path) -> LoadedNetwork:
         raise PedsegError(f"{path}: does not describe a network of pedseg ({error}); export it again") from error
     if regions != [region.value for region in Region]:
         raise PedsegError(f"{path}: predicts {regions}, not {[region.value for region in Region]}; export it again")
-    return LoadedNetwork(network.eval(), tuple(patch_size), (z, y, x), sha256(path), tuple(mirror_axes))
+    return LoadedNetwork(network.eval(), tuple(patch_size), (z, y, x), sha256(path), tuple(mirror_axes), thresholds)

@@ -6,12 +6,14 @@ from pedseg.networks.foreign import SegResNet
 from pedseg.networks.gradient_reversal import GradientReversal
 from pedseg.networks.kinds import KINDS, build, rebuild
 from pedseg.networks.residual import ResidualUNet
+from pedseg.networks.thresholds import AboveThresholds, above, checked_thresholds
 from pedseg.networks.topology import Topology, plan_topology
 from pedseg.networks.unet import UNet
 
 __all__ = [
     "KINDS",
     "PARTS",
+    "AboveThresholds",
     "DomainClassifier",
     "GradientReversal",
     "NetworkOutput",
@@ -20,7 +22,9 @@ __all__ = [
     "SegmentationNetwork",
     "Topology",
     "UNet",
+    "above",
     "build",
+    "checked_thresholds",
     "plan_topology",
     "rebuild",
 ]

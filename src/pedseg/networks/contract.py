@@ -1,7 +1,6 @@
 """What training, adaptation, prediction and export know of a segmentation network, whatever its blocks are."""
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -83,7 +82,7 @@ class SegmentationNetwork(nn.Module):
     """An encoder, a decoder with skips, and heads.
 
     A kind of network is a subclass: its constructor makes the stages of the three parts, which hold every parameter,
-    and says by its arguments how to make them again. How they are run, frozen, described and calibrated is here.
+    and says by its arguments how to make them again. How they are run, frozen and described is here.
     `pedseg.networks.kinds` builds networks by name.
 
     Args:
@@ -101,13 +100,11 @@ class SegmentationNetwork(nn.Module):
         name: of the kind, as conf/model, checkpoints and exports have it.
         title: of the kind, in words.
         reference: where it is published.
-        thresholds: (regions,) logits above which `forward` gives those of the regions; None if it does not.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     reference: ClassVar[str]
-    thresholds: Tensor | None
 
     def __init__(
         self,
@@ -126,7 +123,6 @@ class SegmentationNetwork(nn.Module):
         self.decoder = nn.ModuleList(decoder)
         self.seg_layers = nn.ModuleList(seg_layers)
         self._settings: dict[str, Any] = {"name": self.name, **form.plain(), **arguments}
-        self.register_buffer("thresholds", None, persistent=False)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -160,31 +156,11 @@ class SegmentationNetwork(nn.Module):
         """Parameters by part: encoder, decoder (with what brings maps to its sizes), seg_layers; each exactly once."""
         return {name: list(self.get_submodule(name).parameters()) for name in PARTS}
 
-    def calibrate(self, thresholds: Sequence[float] | None) -> None:
-        """Let `forward` give logits above these thresholds (`above`), 0 then being the boundary again; None: no more.
-
-        What is trained, the output of `forward_features`, is as before.
-
-        Raises:
-            PedsegError: there is not one finite number for each region.
-        """
-        self._settings.pop("thresholds", None)
-        self.thresholds = None
-        if thresholds is None:
-            return
-        values = [float(value) for value in thresholds]
-        if len(values) != self.form.out_channels or not all(map(math.isfinite, values)):
-            raise PedsegError(
-                f"thresholds {values}: give a finite logit for each of the {self.form.out_channels} regions"
-            )
-        self._settings["thresholds"] = values
-        self.thresholds = torch.tensor(values, device=next(self.parameters()).device)
-
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, out_channels, D, H, W) of images (B, in_channels, D, H, W), in training as in evaluation."""
         _, decoder = self._stages(x)
         logits: Tensor = self.seg_layers[0](decoder[-1])
-        return logits if self.thresholds is None else above(logits, self.thresholds)
+        return logits
 
     def forward_features(self, x: Tensor) -> NetworkOutput:
         """Logits of every head and the feature maps of every decoder stage.
@@ -212,15 +188,3 @@ class SegmentationNetwork(nn.Module):
             x = stage(x, skips.pop())
             features.append(x)
         return bottleneck, features
-
-
-def above(logits: Tensor, thresholds: Tensor) -> Tensor:
-    """How far logits (..., R, D, H, W) are above the thresholds (R,) of their regions, at most as far as the whole.
-
-    Regions go from the whole to its parts; none is then further above its threshold than the one around it, so that no
-    part reaches outside.
-    """
-    regions = list((logits - thresholds.view(-1, 1, 1, 1)).unbind(-4))
-    for part in range(1, len(regions)):
-        regions[part] = torch.minimum(regions[part], regions[part - 1])
-    return torch.stack(regions, dim=-4)

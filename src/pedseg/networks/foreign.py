@@ -32,11 +32,9 @@ class SegResNet(SegmentationNetwork):
         norm: "instance" or "batch".
         deep_supervision: a head on every decoder stage; without, only the full-size one.
         blocks: residual blocks of each level of the encoder; each of the decoder has one.
-        thresholds: logit of each region above which a voxel belongs to it (see `calibrate`); all 0 if None.
 
     Raises:
-        PedsegError: the patch has no room for two levels or does not fit them, the norm is unknown, or thresholds are
-            not one for each region.
+        PedsegError: the patch has no room for two levels or does not fit them, or the norm is unknown.
     """
 
     name = "segresnet"
@@ -55,7 +53,6 @@ class SegResNet(SegmentationNetwork):
         norm: Norm = "instance",
         deep_supervision: bool = False,
         blocks: Annotated[Sequence[Count], Field(min_length=FEWEST_EXPLICIT)] = (1, 2, 2, 4),
-        thresholds: Sequence[float] | None = None,
     ) -> None:
         from monai.networks.nets.segresnet_ds import SegResNetDS  # noqa: PLC0415
 
@@ -84,7 +81,6 @@ class SegResNet(SegmentationNetwork):
             },
         )
         quicken(self)
-        self.calibrate(thresholds)
 
     @property
     def plan(self) -> dict[str, Any]:

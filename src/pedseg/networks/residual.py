@@ -45,11 +45,9 @@ class ResidualUNet(SegmentationNetwork):
         features: channels of each stage, with `kernels` and `strides` an explicit plan in place of the rule.
         kernels: convolution kernel (z, y, x) of each stage.
         strides: stride (z, y, x) of each stage.
-        thresholds: logit of each region above which a voxel belongs to it (see `calibrate`); all 0 if None.
 
     Raises:
-        PedsegError: the patch does not fit the topology (`plan_topology`), the norm is unknown, or thresholds are not
-            one for each region.
+        PedsegError: the patch does not fit the topology (`plan_topology`), or the norm is unknown.
     """
 
     name = "residual_unet"
@@ -73,7 +71,6 @@ class ResidualUNet(SegmentationNetwork):
         features: Sequence[Count] | None = None,
         kernels: Sequence[Sequence[Count]] | None = None,
         strides: Sequence[Sequence[Count]] | None = None,
-        thresholds: Sequence[float] | None = None,
     ) -> None:
         form = Form(patch_size, spacing_mm, in_channels, out_channels, norm, deep_supervision)
         topology = topology_of(
@@ -106,7 +103,6 @@ class ResidualUNet(SegmentationNetwork):
         )
         self.apply(initialise)
         self.apply(_start_as_identity)
-        self.calibrate(thresholds)
 
     @property
     def plan(self) -> dict[str, Any]:

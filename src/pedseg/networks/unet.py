@@ -35,11 +35,9 @@ class UNet(SegmentationNetwork):
             in place of the rule.
         kernels: convolution kernel (z, y, x) of each stage.
         strides: stride (z, y, x) of each stage.
-        thresholds: logit of each region above which a voxel belongs to it (see `calibrate`); all 0 if None.
 
     Raises:
-        PedsegError: the patch does not fit the topology (`plan_topology`), the norm is unknown, or thresholds are not
-            one for each region.
+        PedsegError: the patch does not fit the topology (`plan_topology`), or the norm is unknown.
     """
 
     name = "unet"
@@ -61,7 +59,6 @@ class UNet(SegmentationNetwork):
         features: Sequence[Count] | None = None,
         kernels: Sequence[Sequence[Count]] | None = None,
         strides: Sequence[Sequence[Count]] | None = None,
-        thresholds: Sequence[float] | None = None,
     ) -> None:
         form = Form(patch_size, spacing_mm, in_channels, out_channels, norm, deep_supervision)
         topology = topology_of(
@@ -91,7 +88,6 @@ class UNet(SegmentationNetwork):
         if conv_bias:
             add_biases(self)
         self.apply(initialise)
-        self.calibrate(thresholds)
 
 
 def _encoder(topology: Topology, in_channels: int, norm: Norm) -> Iterator[nn.Module]:

@@ -24,6 +24,7 @@ from pedseg.planning.timing import MOST, VALIDATION_STEPS, WARM_UP, StepClock, m
 from pedseg.runs import RunFolder
 from pedseg.settings.following import Machine
 from pedseg.settings.run import RunSettings
+from pedseg.settings.variants import Variant
 
 PRECISIONS = {name: precision for precision, name in TRAINER_NAMES.items()}
 MEMINFO = Path("/proc/meminfo")
@@ -52,7 +53,7 @@ def make_plan(
     clock = StepClock()
     trainer = _trainer(run, clock)
     device = trainer.strategy.root_device
-    settings = settings_of_run(run, device, as_begun=True)
+    settings = settings_of_run(run, Variant(), device, as_begun=True)
     evaluated = _shapes(store, selection.evaluation)
     calibrated = _shapes(store, {cohort: selection.target_train[cohort] for cohort in run.calibration_target})
     gpu = step_memory(
@@ -88,12 +89,12 @@ def make_plan(
         workers=data.num_workers,
         measured=measured,
         window_s=window_s,
-        passes=_passes([*evaluated, *calibrated], patch_size, settings),
+        passes=_passes_of_variants(run, selection, evaluated, device),
         gpu=gpu,
         gpu_prediction=gpu_prediction,
         free=free,
         checkpoint=_bytes(module.state_dict().values()) + gpu.optimizer,
-        label_maps=sum(map(label_map_bytes, evaluated)),
+        label_maps=len(run.variant) * sum(map(label_map_bytes, evaluated)),
         curves=len(trainer.callback_metrics),
     )
 
@@ -138,6 +139,17 @@ def _shapes(store: Path, cohorts: Mapping[str, Sequence[str]]) -> Shapes:
     """Sizes (z, y, x) of the prepared images."""
     stores = {cohort: CohortStore(store / cohort) for cohort, ids in cohorts.items() if ids}
     return [stores[cohort].open(case_id).shape for cohort, ids in cohorts.items() for case_id in ids]
+
+
+def _passes_of_variants(run: RunSettings, selection: Selection, evaluated: Shapes, device: torch.device) -> int:
+    """Forward passes of every variant that is a prediction, and of its calibration."""
+    total = 0
+    for variant in (one for one in run.variant.values() if not one.rules):
+        cohorts = variant.calibration_target(run.data.target)
+        calibrated = _shapes(run.data.store, {cohort: selection.target_train[cohort] for cohort in cohorts})
+        how = settings_of_run(run, variant, device, as_begun=True)
+        total += _passes([*evaluated, *calibrated], run.data.patch_size, how)
+    return total
 
 
 def _passes(shapes: Shapes, patch_size: Sequence[int], settings: Settings) -> int:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from pedseg.runs import BETWEEN
+
 METRICS = ("mean dice", "mean hd95_mm", "median dice", "median hd95_mm")
 REGIONS = ("et", "tc", "wt")  # the paper's order
 COLUMNS = tuple((metric, region) for metric in METRICS for region in REGIONS)
@@ -73,7 +75,7 @@ def model_name(experiment: str) -> str:
 
 
 def group_of(name: str) -> str:
-    """Group of `GROUPS` that a model is ranked in; a variant (``uda/seed=1``, ``uda_released``) is in its model's."""
-    base = name.partition("/")[0]
+    """Group of `GROUPS` that a model is ranked in; ``uda/seed=1`` and ``UDA · tent`` are in that of UDA."""
+    base = name.partition(BETWEEN)[0].partition("/")[0]
     known = "UDA" if base.startswith("uda") else model_name(base)
     return next((group for group, names in GROUPS.items() if known in names), OTHER)

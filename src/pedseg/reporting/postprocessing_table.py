@@ -69,8 +69,9 @@ def postprocessing_table(models: Sequence[Model]) -> tuple[pd.DataFrame, list[st
 
 
 def rule_sets_of(model: Model) -> list[str]:
-    """Names of the rule sets that any run of a model has scores of."""
-    return sorted({path.parent.name for run in model.runs for path in run.postprocessed.glob("*/scores.csv")})
+    """Names of the variants of any run of a model that clear up its label maps and have scores."""
+    found = [(place, place.how()) for run in model.runs for place in run.variants() if place.scores.exists()]
+    return sorted({place.name for place, how in found if how and how.rules and how.of == model.variant})
 
 
 def postprocessing_markdown(table: pd.DataFrame, *, caption: str) -> str:
@@ -110,11 +111,11 @@ def _row(model: Model, name: str, scores: pd.DataFrame, *, changed: int) -> dict
 
 def _gather(runs: Sequence[RunFolder], name: str) -> tuple[pd.DataFrame, list[Applied]]:
     """Scores after a rule set of all runs that have them, and the records of what was done."""
-    folders = [run.postprocessed / name for run in runs if (run.postprocessed / name / "scores.csv").exists()]
-    applied = [record for record in map(read_applied, folders) if record]
-    if len(applied) < len(folders):
-        raise PedsegError(f"{folders[0].parent}: a rules.json is missing in {name}; post-process the run again")
-    return pd.concat([read_scores(folder / "scores.csv") for folder in folders], ignore_index=True), applied
+    places = [place for run in runs if (place := run.variant(name)).scores.exists()]
+    applied = [record for place in places if (record := read_applied(place.path))]
+    if len(applied) < len(places):
+        raise PedsegError(f"{places[0].path}: a rules.json is missing; post-process the run again")
+    return pd.concat([read_scores(place.scores) for place in places], ignore_index=True), applied
 
 
 def _chosen_on_evaluated(model: Model) -> bool:

@@ -13,9 +13,9 @@ from pedseg.choosing.validators import VALIDATORS
 from pedseg.errors import PedsegError
 from pedseg.files import read_json
 from pedseg.reporting.paper import REGIONS, model_name
-from pedseg.reporting.rows import Model, experiment_name, pick
+from pedseg.reporting.rows import Model, experiment_name, pick, run_folders
 from pedseg.reporting.tables import escape
-from pedseg.runs import RunFolder, trained_on_labels
+from pedseg.runs import RunFolder, titled, trained_on_labels
 from pedseg.settings.stored import Stored, read_stored
 
 FEWEST_RANKED = 2
@@ -74,7 +74,7 @@ class Ranking:
 
 
 def find_members(sources: Sequence[Path], models: Sequence[Model] = ()) -> list[Member]:
-    """Read the validators.json of the runs in the given folders; the folds of a model make one member.
+    """Read the validators.json of the variants of the runs in the given folders; the folds of a model make one member.
 
     Args:
         sources: single runs, experiments, or folders of these; files are passed over.
@@ -83,25 +83,26 @@ def find_members(sources: Sequence[Path], models: Sequence[Model] = ()) -> list[
     Raises:
         PedsegError: a validators.json is damaged.
     """
-    names = {run.path.resolve(): model.name for model in models for run in model.runs}
-    grouped: dict[Path, dict[Path, Path]] = {}
+    names = {(run.path.resolve(), model.variant): model.name for model in models for run in model.runs}
+    grouped: dict[tuple[Path, str], dict[Path, Path]] = {}
     for source in filter(Path.is_dir, sources):
-        for path in [source / "validators.json", *sorted(source.rglob("fold_*/validators.json"))]:
-            if path.exists():
-                run = path.parent.resolve()
-                grouped.setdefault(run.parent, {}).setdefault(run, source)
-    return [_member(folder, runs, names) for folder, runs in grouped.items()]
+        for run in run_folders(source):
+            for place in run.variants():
+                if place.validators.exists():
+                    path = run.path.resolve()
+                    grouped.setdefault((path.parent, place.name), {}).setdefault(path, source)
+    return [_member(folder, variant, runs, names) for (folder, variant), runs in grouped.items()]
 
 
-def _member(folder: Path, runs: Mapping[Path, Path], names: Mapping[Path, str]) -> Member:
+def _member(folder: Path, variant: str, runs: Mapping[Path, Path], names: Mapping[tuple[Path, str], str]) -> Member:
     folders = [RunFolder(run) for run in sorted(runs)]
-    records = [read_json(run.validators) for run in folders]
+    records = [read_json(run.variant(variant).validators) for run in folders]
     config = read_stored(folders[0].path) if folders[0].config.exists() else None
     root = next(iter(runs.values()))
     finished = {path.parent.resolve() for path in folder.glob("fold_*/finished.json")}
-    named = next((names[run] for run in runs if run in names), None)
+    named = next((names[run, variant] for run in runs if (run, variant) in names), None)
     return Member(
-        name=named or model_name(experiment_name(folder, config, root=root)),
+        name=named or titled(model_name(experiment_name(folder, config, root=root)), variant),
         scores={name: _mean([record["scores"].get(name) for record in records]) for name in VALIDATORS},
         folds=tuple(run.path.name for run in folders),
         unvalidated=len(finished - set(runs)),

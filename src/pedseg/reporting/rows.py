@@ -8,9 +8,10 @@ import pandas as pd
 
 from pedseg.errors import PedsegError
 from pedseg.reporting.paper import ORDER, REGIONS, model_name
-from pedseg.runs import RunFolder
+from pedseg.runs import BETWEEN, PLAIN, RunFolder, VariantFolder, titled
 from pedseg.settings.run import RunSettings
 from pedseg.settings.stored import Stored, read_stored
+from pedseg.settings.variants import Variant
 
 SYNTHETIC = "SYNTHETIC data"
 N_FOLDS = 5
@@ -23,14 +24,16 @@ HOW_TO_RUN = "train with `pedseg train experiment=uda fold=0` (see conf/experime
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One row of the table.
+    """One row of the table: a run, predicted in one way.
 
     Attributes:
-        name: the paper's name, or the experiment's.
+        name: the paper's name, or the experiment's, with the variant if it is not the plain one.
         scores: a row per case and region, with the columns of scores.csv.
         runs: run folders the scores come from; empty for a CSV.
         synthetic: whether the data are.
         settings: of the first run; None for a CSV, or a run without config.json.
+        variant: the way in which the runs were predicted.
+        how: its settings, in the first run; None for a CSV, or where nobody knows them.
     """
 
     name: str
@@ -38,6 +41,13 @@ class Model:
     runs: tuple[RunFolder, ...] = ()
     synthetic: bool = False
     settings: Stored | None = None
+    variant: str = PLAIN
+    how: Variant | None = None
+
+    @property
+    def places(self) -> list[VariantFolder]:
+        """Folder of the variant in each run."""
+        return [run.variant(self.variant) for run in self.runs]
 
     @property
     def cases(self) -> frozenset[str]:
@@ -80,7 +90,8 @@ def load_models(sources: Sequence[Path]) -> list[Model]:
     """Find every model in the given places, in the paper's order.
 
     Args:
-        sources: folders with runs below them (a model is a folder of ``fold_*``; its name is the run's, or, where the
+        sources: folders with runs below them (a model is a variant of a folder of ``fold_*`` that is a prediction, not
+            a clearing up of one; its name is the run's, or, where the
             folder was renamed or holds no config.json, its path below the source), single run folders, CSV files of
             per-case scores, or folders of such files. A CSV has the columns of scores.csv or the wide ones of the
             published files (``Dice-ET`` … ``HD95-WT``, ``ID``); its model is called after the file.
@@ -102,7 +113,12 @@ def load_models(sources: Sequence[Path]) -> list[Model]:
             f"the scores follow {' and '.join(definitions)}, whose HD95 differ by millimetres; score all label maps by "
             "one (pedseg evaluate --definition) and report these"
         )
-    return sorted(models, key=lambda m: (ORDER.index(m.name) if m.name in ORDER else len(ORDER), m.name))
+    return sorted(models, key=_place_in_table)
+
+
+def _place_in_table(model: Model) -> tuple[int, str]:
+    base = model.name.partition(BETWEEN)[0]
+    return ORDER.index(base) if base in ORDER else len(ORDER), model.name
 
 
 def runs_without_scores(sources: Sequence[Path]) -> list[str]:
@@ -113,30 +129,47 @@ def runs_without_scores(sources: Sequence[Path]) -> list[str]:
         if source.is_dir()
         for run in sorted(source.rglob("fold_*/config.json"))
     )
-    return [run.relative_to(source).as_posix() for source, run in begun if not RunFolder(run).scores.exists()]
+    return [run.relative_to(source).as_posix() for source, run in begun if not _scored(RunFolder(run))]
+
+
+def _scored(run: RunFolder) -> bool:
+    return any(variant.scores.exists() for variant in run.variants())
+
+
+def run_folders(root: Path) -> list[RunFolder]:
+    """Run folders at or below a folder, whatever state they are in."""
+    resolved = root.resolve()
+    own = [root] if resolved.name.startswith("fold_") else []
+    return [RunFolder(path) for path in [*own, *sorted(path for path in root.rglob("fold_*") if path.is_dir())]]
 
 
 def _from_folder(root: Path) -> list[Model]:
-    grouped: dict[Path, list[RunFolder]] = {}
-    for scores in sorted(root.rglob("scores.csv")):
-        if scores.resolve().parent.name.startswith("fold_"):
-            grouped.setdefault(scores.parent.resolve().parent, []).append(RunFolder(scores.parent))
+    grouped: dict[tuple[Path, str], list[RunFolder]] = {}
+    for run in run_folders(root):
+        for place in run.variants():
+            how = place.how()
+            if place.scores.exists() and not (how and how.rules):
+                grouped.setdefault((run.path.resolve().parent, place.name), []).append(run)
     if grouped:
-        return [_from_folds(folder, runs, root=root) for folder, runs in grouped.items()]
+        return [_from_folds(folder, name, runs, root=root) for (folder, name), runs in grouped.items()]
     files = [path for path in sorted(root.rglob("*.csv")) if _is_scores(path)]
     if not files:
-        raise PedsegError(f"{root}: no fold_*/scores.csv and no CSV of per-case scores below it; {HOW_TO_RUN}")
+        raise PedsegError(
+            f"{root}: no fold_*/predictions/*/scores.csv and no CSV of per-case scores below it; {HOW_TO_RUN}"
+        )
     return [_from_csv(path) for path in files]
 
 
-def _from_folds(folder: Path, runs: Sequence[RunFolder], *, root: Path) -> Model:
-    scores = pd.concat([read_scores(run.scores) for run in runs], ignore_index=True)
+def _from_folds(folder: Path, variant: str, runs: Sequence[RunFolder], *, root: Path) -> Model:
+    places = [run.variant(variant) for run in runs]
+    scores = pd.concat([read_scores(place.scores) for place in places], ignore_index=True)
     repeated = scores[scores.duplicated(["case", "region"])]
     if len(repeated):
         raise PedsegError(f"{folder}: case {repeated['case'].iloc[0]} is scored by two folds; move one of them away")
     settings = read_stored(runs[0].path) if runs[0].config.exists() else None
     synthetic = isinstance(settings, RunSettings) and settings.data.synthetic
-    return Model(model_name(experiment_name(folder, settings, root=root)), scores, tuple(runs), synthetic, settings)
+    name = titled(model_name(experiment_name(folder, settings, root=root)), variant)
+    return Model(name, scores, tuple(runs), synthetic, settings, variant, places[0].how())
 
 
 def experiment_name(folder: Path, settings: Stored | None, *, root: Path) -> str:
@@ -151,9 +184,18 @@ def experiment_name(folder: Path, settings: Stored | None, *, root: Path) -> str
 def _from_csv(path: Path) -> Model:
     if not path.is_file():
         raise PedsegError(f"{path}: no such file or folder; {HOW_TO_RUN}")
-    if path.name == "scores.csv" and path.resolve().parent.name.startswith("fold_"):
-        return _from_folder(path.parent)[0]
+    place = _place_of(path.resolve()) if path.name == "scores.csv" else None
+    if place:
+        run = RunFolder(place.run)
+        return _from_folds(run.path.parent, place.name, [run], root=run.path.parent)
     return Model(model_name(path.resolve().parent.name if path.name == "scores.csv" else path.stem), read_scores(path))
+
+
+def _place_of(scores: Path) -> VariantFolder | None:
+    """The variant of a run that a file has the scores of; None if it is of none."""
+    runs = [RunFolder(folder) for folder in scores.parents if folder.name.startswith("fold_")]
+    found = [variant for run in runs[:1] for variant in run.variants() if variant.scores == scores]
+    return found[0] if found else None
 
 
 def _is_scores(path: Path) -> bool:

@@ -27,16 +27,20 @@ def values_of(name: str) -> Values:
     return content
 
 
-def default_options(name: str) -> dict[str, str | list[str] | None]:
-    """The option of each group that ``train`` or ``prepare`` chooses where nobody else does, several of a list."""
+def default_options(name: str) -> dict[str, list[str]]:
+    """The options of each group that ``train`` or ``prepare`` chooses where nobody else does."""
     entries = values_of(name)["defaults"]
     chosen = {group: option for entry in entries if isinstance(entry, dict) for group, option in entry.items()}
-    return {group: option for group, option in chosen.items() if group in groups()}
+    named = {group: option if isinstance(option, list) else [option] for group, option in chosen.items()}
+    return {group: [option for option in named[group] if option] for group in named if group in groups()}
 
 
 def defaults(name: str) -> Values:
     """What ``train`` or ``prepare`` and the options that it chooses say, with nothing resolved."""
     own = {key: value for key, value in values_of(name).items() if key not in ("defaults", "hydra")}
-    options = {group: option for group, option in default_options(name).items() if isinstance(option, str)}
-    chosen = {group: values_of(f"{group}/{option}") for group, option in options.items()}
+    chosen = {
+        group: {key: value for option in options for key, value in values_of(f"{group}/{option}").items()}
+        for group, options in default_options(name).items()
+        if options
+    }
     return {**own, **chosen}

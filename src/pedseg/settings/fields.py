@@ -20,6 +20,7 @@ class Mark(Enum):
     RESULT = ("the result", True, True)
     FOLD = ("the result; told by the folder fold_…, not by the run's name", False, True)
     INDIRECT = ("the result, by what it leads to", True, False)
+    VARIANT = ("the result of that variant; a run has any number of them", False, False)
     PLACE = ("place, speed or view", False, False)
 
     def __init__(self, words: str, named: bool, compared: bool) -> None:
@@ -28,7 +29,7 @@ class Mark(Enum):
         self.compared = compared
 
 
-RESULT, FOLD, INDIRECT, PLACE = Mark
+RESULT, FOLD, INDIRECT, VARIANT, PLACE = Mark
 
 
 class Group(BaseModel):
@@ -52,7 +53,6 @@ def setting(
     mark: Mark | None = None,
     *,
     unit: str = "",
-    only_with: str = "",
     **limits: Any,  # noqa: ANN401  (pydantic's: ge, gt, le, lt, min_length, alias …)
 ) -> Any:  # noqa: ANN401  (pydantic's field)
     """Describe a field of a `Group`.
@@ -61,10 +61,9 @@ def setting(
         sentence: what it is.
         mark: what it is for; None for the same as the group that it lies in.
         unit: of its value.
-        only_with: a field beside it without which it has no effect, so that it is compared only where that one is set.
         limits: of its value, as `pydantic.Field` takes them.
     """
-    extra: dict[str, Any] = {"mark": mark.name if mark else "", "unit": unit, "only_with": only_with}
+    extra: dict[str, Any] = {"mark": mark.name if mark else "", "unit": unit}
     return Field(description=sentence, json_schema_extra=extra, **limits)
 
 

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
 from pedseg.hardware import Precision
 from pedseg.settings.fields import Group, setting
-from pedseg.settings.values import Flag, Name, Number, OrNone, Text, Whole
+from pedseg.settings.values import Flag, Number, OrNone, Text, Whole
 
 
 def _as_text(value: object) -> object:
@@ -23,20 +23,6 @@ class Prediction(Group):
         setting("Precision of the forward passes; auto: what is fast where the run began."),
     ]
     window_batch: Annotated[Whole, setting("Windows in a forward pass, each mirroring counted.", unit="windows", ge=1)]
-    adapt_steps: Annotated[
-        Whole, setting("Steps of test-time adaptation of the norms to each case; 0: none.", unit="steps", ge=0)
-    ]
-    adapt_rate: Annotated[Number, setting("Learning rate of these steps.", only_with="adapt_steps", gt=0)]
-
-
-class Calibration(Group):
-    """Thresholds that are found on images of the target after the training."""
-
-    ratios: Annotated[
-        dict[Literal["tc", "et"], Annotated[Number, Field(gt=0, lt=1)]],
-        setting("Mean part of WT that a region shall have, by region (tc, et); none: no calibration."),
-    ]
-    target: Annotated[OrNone[tuple[Name, ...]], setting("Cohorts whose images are used; null: those of data.target.")]
 
 
 class Logger(Group):

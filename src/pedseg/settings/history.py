@@ -6,6 +6,7 @@ from typing import Any
 
 from pedseg.settings.population import load_population
 from pedseg.settings.targets import TARGET
+from pedseg.settings.variants import PLAIN
 
 Config = Mapping[str, Any]
 
@@ -25,6 +26,15 @@ CLASSES = {
     "entropy": "EntropyMinimisation",
     "prior": "SizePrior",
 }
+# What is a variant now, and the experiments that were another one's training, predicted in another way.
+VARIANTS = {"calibration": "calibrated", "prediction.adapt_steps": "tent", "prediction.adapt_rate": "tent"}
+EXPERIMENTS = {
+    "m1_adult_tent": ("m1_adult_fold", "tent"),
+    "m1_adult_calibrated": ("m1_adult_fold", "calibrated"),
+    "m1_adult_tent_calibrated": ("m1_adult_fold", "tent_calibrated"),
+    "m1_adult_strong_calibrated": ("m1_adult_strong", "calibrated"),
+    "uda_calibrated": ("uda", "calibrated"),
+}
 OVERRIDE = re.compile(r"(?P<sign>[+~]*)(?P<key>[\w./@]+)(?P<value>=.*)?", re.DOTALL)
 
 ONLY_PAIR = {"source": "adult", "target": "ped"}  # before cohorts were declared one by one
@@ -32,9 +42,8 @@ ONLY_POPULATION = "brats_peds2023"
 
 # Groups and keys that came later, with what they are where they are not: as it was before they came.
 LATER: Mapping[str, Mapping[str, Any]] = {
-    "prediction": {"precision": "32", "window_batch": 1, "adapt_steps": 0, "adapt_rate": 0.001},
+    "prediction": {"precision": "32", "window_batch": 1},
     "model": {"name": "unet"},
-    "calibration": {"ratios": {}, "target": None},
 }
 # What was written and is no setting any more: the code has it.
 GONE: Mapping[str, tuple[str, ...]] = {
@@ -42,12 +51,14 @@ GONE: Mapping[str, tuple[str, ...]] = {
     "optimizer": ("_partial_",),
     "lr_schedule": ("_partial_",),
     "model": ("patch_size", "spacing_mm"),
+    "prediction": ("adapt_steps", "adapt_rate"),
 }
 
 
 def lifted(config: Config) -> dict[str, Any]:
     """The configuration of a run in the present shape; one that has it stays as it is."""
     lifts = (
+        _with_variants,
         _with_declared_cohorts,
         _with_what_came_later,
         _without_what_is_gone,
@@ -67,6 +78,24 @@ def _with_declared_cohorts(config: Config) -> Config:
     cohorts = {name: {**cohort, "population": ONLY_POPULATION} for name, cohort in (data.get("cohorts") or {}).items()}
     population = load_population(ONLY_POPULATION).as_json()
     return {**config, "data": {"pair": ONLY_PAIR, **data, "cohorts": cohorts}, "population": population}
+
+
+def only_variant(config: Config) -> tuple[str, dict[str, Any]]:
+    """Name and settings of the one way in which a run predicted, before runs had variants."""
+    prediction, calibration = (config.get(group) or {} for group in ("prediction", "calibration"))
+    adapts, ratios = prediction.get("adapt_steps"), calibration.get("ratios")
+    settings: dict[str, Any] = {}
+    if adapts:
+        settings |= {key: prediction[key] for key in ("adapt_steps", "adapt_rate") if key in prediction}
+    if ratios:
+        settings |= {"ratios": ratios, "target": calibration.get("target")}
+    parts = [*(["tent"] if adapts else []), *(["calibrated"] if ratios else [])]
+    return "_".join(parts) or PLAIN, settings
+
+
+def _with_variants(config: Config) -> Config:
+    name, settings = only_variant(config)
+    return {"variant": {name: settings}, **{group: value for group, value in config.items() if group != "calibration"}}
 
 
 def _with_what_came_later(config: Config) -> Config:
@@ -121,10 +150,21 @@ def moved(key: str) -> str | None:
 def advice_on(override: str) -> str | None:
     """What to give in place of an override of the command line whose key has another name now; None if it has not."""
     parts = OVERRIDE.fullmatch(override)
-    new = moved(parts["key"]) if parts else None
-    if not parts or not new:
+    if not parts:
         return None
-    return f"{override}: {_advice(parts['key'], new, sign=parts['sign'], value=parts['value'] or '')}"
+    key, value = parts["key"], parts["value"] or ""
+    if key == "experiment" and value[1:] in EXPERIMENTS:
+        experiment, variant = EXPERIMENTS[value[1:]]
+        return f"{override}: is a way to predict another; give experiment={experiment} 'variant=[plain,{variant}]'"
+    predicted = next((name for old, name in VARIANTS.items() if key == old or key.startswith(f"{old}.")), None)
+    if predicted:
+        return (
+            f"{override}: is a variant now; give 'variant=[plain,{predicted}]' and what differs as variant.{predicted}"
+        )
+    new = moved(key)
+    if not new:
+        return None
+    return f"{override}: {_advice(key, new, sign=parts['sign'], value=value)}"
 
 
 def _advice(key: str, new: str, *, sign: str, value: str) -> str:

@@ -88,11 +88,6 @@ def fields(model: Settings) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
-def only_with(field: FieldInfo | None) -> str:
-    """Name of the field beside it without which a field has no effect; empty if it always has."""
-    return str(_extra(field).get("only_with") or "") if field else ""
-
-
 def unit(field: FieldInfo | None) -> str:
     """Unit of a field; empty if it has none."""
     return str(_extra(field).get("unit") or "") if field else ""

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pedseg.settings.keys import Key, only_with, root
+from pedseg.settings.keys import Key, root
 from pedseg.settings.run import RunSettings
 
 LONGEST_NAME = 150
@@ -57,8 +57,7 @@ def _deciding(key: Key, values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for name, value in values.items():
         below = key.child(name) or key
-        beside = only_with(below.field)
-        if not below.mark.compared or (beside and not values[beside]):
+        if not below.mark.compared:
             continue
         found += _deciding(below, value) if isinstance(value, Mapping) else [(below.name, value)]
     return found

@@ -31,6 +31,17 @@ def with_pair(data: Config) -> dict[str, Any]:
     return changed
 
 
+def with_variants_of_pair(config: Config, data: Config) -> dict[str, Any]:
+    """Settings whose variants name cohorts in place of roles."""
+    pair = data.get("pair")
+    cohorts = {role: pair[role] for role in ROLES if pair.get(role)} if isinstance(pair, Mapping) else {}
+    variants = {
+        name: {**one, "target": named(one["target"], cohorts)} if isinstance(one, Mapping) and "target" in one else one
+        for name, one in config["variant"].items()
+    }
+    return {**config, "variant": variants}
+
+
 def named(value: Any, cohorts: Mapping[str, str]) -> Any:  # noqa: ANN401  (whatever was given)
     """A name or names of cohorts, with cohorts in place of roles."""
     if isinstance(value, str):

@@ -8,9 +8,9 @@ from pydantic import AfterValidator, ConfigDict, ValidationError, model_validato
 from pedseg.errors import PedsegError
 from pedseg.settings.cohorts import Data, Paths
 from pedseg.settings.faults import messages
-from pedseg.settings.fields import FOLD, INDIRECT, PLACE, RESULT, Group, refuse, setting
-from pedseg.settings.following import Calibration, Callbacks, Cluster, Logger, Machine, Prediction
-from pedseg.settings.pair import how_to_declare, with_folders, with_pair
+from pedseg.settings.fields import FOLD, INDIRECT, PLACE, RESULT, VARIANT, Group, refuse, setting
+from pedseg.settings.following import Callbacks, Cluster, Logger, Machine, Prediction
+from pedseg.settings.pair import how_to_declare, with_folders, with_pair, with_variants_of_pair
 from pedseg.settings.population import Population
 from pedseg.settings.training import (
     Adaptation,
@@ -23,7 +23,8 @@ from pedseg.settings.training import (
     Optimizer,
     Trainer,
 )
-from pedseg.settings.values import Count, Flag, Folder, Index, Means, OrNone, Text, Whole
+from pedseg.settings.values import Count, Flag, Folder, Index, Means, Name, OrNone, Text, Whole
+from pedseg.settings.variants import Variant, faults_of
 
 GROUPINGS = ("patient", "published")
 
@@ -74,7 +75,8 @@ class WithCohorts(Checked):
         data, paths = config.get("data"), config.get("paths")
         if not isinstance(data, Mapping) or not isinstance(paths, Mapping):
             return config
-        return {**config, "data": with_folders(with_pair(data), paths)}
+        settled = {**config, "data": with_folders(with_pair(data), paths)}
+        return with_variants_of_pair(settled, data) if isinstance(config.get("variant"), Mapping) else settled
 
     @model_validator(mode="after")
     def _knows_its_folders(self) -> Self:
@@ -128,7 +130,9 @@ class RunSettings(WithCohorts):
     lr_schedule: Annotated[LrSchedule, setting("The course of the learning rate.", RESULT)]
     init: Annotated[Init, setting("The weights that the run starts from.", RESULT)]
     adaptation: Annotated[Adaptation, setting("The adaptation methods.", RESULT)]
-    calibration: Annotated[Calibration, setting("Thresholds that are found after the training.", RESULT)]
+    variant: Annotated[
+        dict[Name, Variant], setting("Ways to predict the trained network, by name.", VARIANT, min_length=1)
+    ]
     trainer: Annotated[Trainer, setting("How it is trained.", RESULT)]
     logger: Annotated[Logger, setting("Where curves go beside metrics.csv.", PLACE)]
     callbacks: Annotated[Callbacks, setting("What happens beside the training.", PLACE)]
@@ -136,7 +140,8 @@ class RunSettings(WithCohorts):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        refuse([*_unknown_cohorts(self), *_misused_cohorts(self), *_cluster_faults(self)])
+        variants = faults_of(self.variant, target=self.data.target)
+        refuse([*_unknown_cohorts(self), *_misused_cohorts(self), *variants, *_cluster_faults(self)])
         return self
 
     @property
@@ -146,8 +151,9 @@ class RunSettings(WithCohorts):
 
     @property
     def calibration_target(self) -> tuple[str, ...]:
-        """Cohorts that the run is calibrated on; none if it is not."""
-        return (self.calibration.target or self.data.target) if self.calibration.ratios else ()
+        """Cohorts that any of its variants is calibrated on."""
+        target = self.data.target
+        return tuple(sorted({cohort for one in self.variant.values() for cohort in one.calibration_target(target)}))
 
 
 def _unknown_cohorts(settings: RunSettings) -> Iterator[str]:
@@ -157,7 +163,7 @@ def _unknown_cohorts(settings: RunSettings) -> Iterator[str]:
         "data.target": data.target,
         "data.opposed": data.opposed,
         "data.evaluation": [data.evaluation],
-        "calibration.target": settings.calibration.target or (),
+        **{f"variant.{name}.target": one.target or () for name, one in settings.variant.items()},
     }
     for key, cohorts in named.items():
         yield from _unknown(key, cohorts, data)
@@ -182,8 +188,6 @@ def _misused_cohorts(settings: RunSettings) -> Iterator[str]:
             yield f"data.opposed: {cohort!r} is no labelled cohort of the run; give data.source.{cohort}=fold"
     if not data.labelled_source:
         yield "data.source: names no labelled cohort to train on; give data.source.source=fold"
-    if settings.calibration.ratios and not settings.calibration_target:
-        yield "calibration needs images of an unlabelled cohort: calibration.target=[ped]"
 
 
 def _cluster_faults(settings: RunSettings) -> Iterator[str]:

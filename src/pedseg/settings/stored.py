@@ -4,13 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+from pydantic import ValidationError
+
 from pedseg.errors import PedsegError
 from pedseg.files import read_json
 from pedseg.settings.cohorts import Part
+from pedseg.settings.faults import messages
 from pedseg.settings.fields import Group, setting
 from pedseg.settings.history import lifted
 from pedseg.settings.run import Checked, Fold, RunSettings
 from pedseg.settings.values import Text
+from pedseg.settings.variants import Variant
 
 CONFIG = "config.json"
 ORIGIN = "imported"  # key that only imported runs have
@@ -69,3 +73,15 @@ def read_stored(folder: Path) -> Stored:
     if ORIGIN in config:
         return ImportedSettings.of(config, where=str(path))
     return RunSettings.of(lifted(config), where=str(path))
+
+
+def read_variant(path: Path) -> Variant:
+    """Read the settings of a variant of a run from the file that it has written.
+
+    Raises:
+        PedsegError: it is damaged or of an unknown version.
+    """
+    try:
+        return Variant.model_validate(read_json(path))
+    except ValidationError as error:
+        raise PedsegError("\n".join(messages(error, where=str(path), model=Variant))) from None

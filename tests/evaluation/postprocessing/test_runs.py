@@ -25,8 +25,8 @@ def write_run(folder: Path, *, cohorts: bool = True, finished: bool = True, pred
     if finished:
         write_json(run.finished, {})
     if predicted:
-        run.predictions.mkdir()
-        (run.predictions / "a.nii.gz").touch()
+        run.variant("plain").path.mkdir(parents=True)
+        (run.variant("plain").path / "a.nii.gz").touch()
     return run
 
 

@@ -48,10 +48,10 @@ def test_it_is_scored_and_reported_like_a_trained_one(toy_world: Path, tmp_path:
         tmp_path, plan_topology(patch_size=PATCH, base_features=4, max_features=16), folds=["0", "1"]
     )
     run = RunFolder(theirs / "fold_0")
-    arguments = ["--run", str(run.path), "--input", str(toy_world / "ped"), "--output", str(run.predictions)]
+    arguments = ["--run", str(run.path), "--input", str(toy_world / "ped"), "--output", str(run.variant("plain").path)]
     assert predict([*arguments, "--no-mirror"]) == 0
-    labels = ["--predictions", str(run.predictions), "--labels", str(toy_world / "ped")]
-    assert evaluate([*labels, "--output", str(run.scores), "--workers", "1"]) == 0
+    labels = ["--predictions", str(run.variant("plain").path), "--labels", str(toy_world / "ped")]
+    assert evaluate([*labels, "--output", str(run.variant("plain").scores), "--workers", "1"]) == 0
     assert report([str(theirs.parent), "--output", str(tmp_path / "report")]) == 0
     page = (tmp_path / "report" / "report.md").read_text().replace("\\", "")
     assert "theirs: 6 cases\n" in page

@@ -36,7 +36,7 @@ def test_choice_of_cases() -> None:
 def test_slices(run: RunFolder, tmp_path: Path) -> None:
     model = load_models([tmp_path / "uda"])[0]
     cases = {case.id: case for case in find_cases(tmp_path / "ped", cohort="ped", labelled=True).cases}
-    predictions = {name: run.predictions / f"{name}.nii.gz" for name in IDS[:3]}
+    predictions = {name: run.variant("plain").path / f"{name}.nii.gz" for name in IDS[:3]}
     figure = slice_figure(model, cases, predictions, convention=CONVENTION, title="x (SYNTHETIC data)")
     assert figure is not None
     assert figure.get_suptitle() == "x (SYNTHETIC data)"
@@ -55,7 +55,7 @@ def test_slices(run: RunFolder, tmp_path: Path) -> None:
 
 def test_axes_that_run_the_other_way_are_flipped(run: RunFolder, tmp_path: Path) -> None:
     case = find_cases(tmp_path / "ped", cohort="ped", labelled=True).cases[1]
-    prediction = run.predictions / f"{case.id}.nii.gz"
+    prediction = run.variant("plain").path / f"{case.id}.nii.gz"
     assert case.label is not None
     for path in (*(image.path for image in case.images), case.label, prediction):
         image = nib.load(path)
@@ -70,7 +70,7 @@ def test_axes_that_run_the_other_way_are_flipped(run: RunFolder, tmp_path: Path)
 def test_without_labels_images_or_predictions(run: RunFolder, tmp_path: Path) -> None:
     model = load_models([tmp_path / "uda"])[0]
     bare = {case.id: case for case in find_cases(tmp_path / "ped", cohort="ped", labelled=False).cases}
-    predictions = {name: run.predictions / f"{name}.nii.gz" for name in IDS[:3]}
+    predictions = {name: run.variant("plain").path / f"{name}.nii.gz" for name in IDS[:3]}
     assert slice_figure(model, {}, predictions, convention=CONVENTION, title="") is None
     assert slice_figure(model, bare, {}, convention=CONVENTION, title="") is None
     figure = slice_figure(model, bare, predictions, convention=CONVENTION, title="")

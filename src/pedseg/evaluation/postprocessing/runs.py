@@ -17,9 +17,10 @@ from pedseg.files import read_json, write_json
 from pedseg.inference.postprocessing import Rule
 from pedseg.inference.settings import RECORD
 from pedseg.labels import LabelConvention
-from pedseg.runs import RunFolder
+from pedseg.runs import RunFolder, VariantFolder, titled
 from pedseg.settings.run import RunSettings
 from pedseg.settings.stored import ImportedSettings, read_settings, read_stored
+from pedseg.settings.variants import PLAIN, Variant
 
 if TYPE_CHECKING:  # rules are applied without a network
     import torch
@@ -42,11 +43,12 @@ class Experiment:
     whole: bool
 
 
-def find_experiments(sources: Sequence[Path]) -> tuple[list[Experiment], list[tuple[Path, str]]]:
+def find_experiments(sources: Sequence[Path], *, of: str = PLAIN) -> tuple[list[Experiment], list[tuple[Path, str]]]:
     """Find the runs in the given folders.
 
     Args:
         sources: single runs (``fold_*``), experiments, or folders of these.
+        of: variant whose label maps they are to have.
 
     Returns:
         The experiments; and the runs that cannot be used, with the reason.
@@ -62,7 +64,7 @@ def find_experiments(sources: Sequence[Path]) -> tuple[list[Experiment], list[tu
         if not folds:
             raise PedsegError(f"{source}: no fold_*/config.json in it; give the folder of a run, such as runs/uda")
         for fold in map(RunFolder, folds):
-            reason = _unusable(fold)
+            reason = _unusable(fold, of)
             if reason:
                 left_out.append((fold.path, reason))
             else:
@@ -70,14 +72,21 @@ def find_experiments(sources: Sequence[Path]) -> tuple[list[Experiment], list[tu
     return [Experiment(path, tuple(folds.values()), whole) for (path, whole), folds in usable.items()], left_out
 
 
-def postprocess_fold(
-    fold: RunFolder, name: str, rules: Sequence[Rule], *, workers: int, overwrite: bool = False
+def postprocess_variant(
+    settings: RunSettings,
+    source: VariantFolder,
+    output: VariantFolder,
+    rules: Sequence[Rule],
+    *,
+    workers: int,
+    overwrite: bool = False,
 ) -> Applied:
-    """Apply a rule set to the predictions of a run, and score the result where there are labels.
+    """Apply a rule set to the label maps of a variant of a run, and leave them alone.
 
     Args:
-        fold: the run; its predictions and scores are left alone.
-        name: of the rule set, and of the folder in ``postprocessed``.
+        settings: of the run.
+        source: the variant.
+        output: the variant that this makes.
         rules: the rule set.
         workers: processes.
         overwrite: replace label maps that other rules or other predictions have left there.
@@ -85,28 +94,58 @@ def postprocess_fold(
     Raises:
         PedsegError: as `postprocess_folder`; or the label maps are in other voxel labels than the cohort.
     """
-    data = read_settings(fold.path).data
-    cohort = data.evaluation
-    settings = data.cohorts[cohort]
-    convention = convention_of(data.store, cohort, setting=settings.convention)
-    _check_convention(fold, convention)
-    output = fold.postprocessed / name
-    applied = postprocess_folder(
-        fold.predictions, output, rules, convention=convention, workers=workers, overwrite=overwrite
+    convention = evaluated_convention(settings)
+    _check_convention(source, convention)
+    return postprocess_folder(
+        source.path, output.path, rules, convention=convention, workers=workers, overwrite=overwrite
     )
-    folder = settings.folder
-    if settings.labelled and folder is not None and folder.is_dir():
-        labelled = labelled_cases(folder, list(applied.inputs), cohort=cohort)
-        if labelled:
-            score_cases(output, labelled, output=output / "scores.csv", convention=convention, workers=workers)
+
+
+def evaluated_convention(settings: RunSettings) -> LabelConvention:
+    """Voxel labels of the cohort that a run evaluates."""
+    cohort = settings.data.evaluation
+    return convention_of(settings.data.store, cohort, setting=settings.data.cohorts[cohort].convention)
+
+
+def postprocess_fold(
+    fold: RunFolder, name: str, how: Variant, rules: Sequence[Rule], *, workers: int, overwrite: bool = False
+) -> Applied:
+    """Give a finished run a variant that clears up the label maps of another one, with scores where there are labels.
+
+    Args:
+        fold: the run.
+        name: of the variant.
+        how: its settings.
+        rules: those that it stands for.
+        workers: processes.
+        overwrite: replace label maps that other rules or other predictions have left there.
+
+    Raises:
+        PedsegError: as `postprocess_variant`.
+    """
+    settings = read_settings(fold.path)
+    output = fold.variant(name)
+    applied = postprocess_variant(settings, fold.variant(how.of), output, rules, workers=workers, overwrite=overwrite)
+    write_json(output.settings, how.as_json())
+    cohort = settings.data.cohorts[settings.data.evaluation]
+    folder, labelled = cohort.folder, []
+    if cohort.labelled and folder is not None and folder.is_dir():
+        labelled = labelled_cases(folder, list(applied.inputs), cohort=settings.data.evaluation)
+    if labelled:
+        convention = evaluated_convention(settings)
+        score_cases(output.path, labelled, output=output.scores, convention=convention, workers=workers)
+    write_json(output.finished, {"predicted": len(applied.inputs), "scored": len(labelled)})
     return applied
 
 
-def predict_held_out(fold: RunFolder, cases: Mapping[str, Sequence[Case]], *, device: "torch.device") -> list[HeldOut]:
+def predict_held_out(
+    place: VariantFolder, cases: Mapping[str, Sequence[Case]], *, device: "torch.device"
+) -> list[HeldOut]:
     """Predict source cases that a run has not been trained on, those that are not predicted yet.
 
     Args:
-        fold: the run; label maps go to its ``source_validation/<cohort>``.
+        place: the variant of the run as which they are predicted; label maps go to the run's
+            ``source_validation/<cohort>``, those of another variant than the plain one to ``<cohort> · <variant>``.
         cases: labelled cases by cohort.
         device: where the network runs.
 
@@ -114,33 +153,35 @@ def predict_held_out(fold: RunFolder, cases: Mapping[str, Sequence[Case]], *, de
         PedsegError: label maps that are there were made by another network or with other settings.
         ProblemsError: some cases could not be predicted.
     """
-    return list(_predict_held_out(fold, cases, device))
+    return list(_predict_held_out(place, cases, device))
 
 
 def _predict_held_out(
-    fold: RunFolder, cases: Mapping[str, Sequence[Case]], device: "torch.device"
+    place: VariantFolder, cases: Mapping[str, Sequence[Case]], device: "torch.device"
 ) -> Iterator[HeldOut]:
     from pedseg.inference import predict_cases  # noqa: PLC0415
 
-    settings = read_settings(fold.path)
+    settings = read_settings(place.run)
     data = settings.data
     predictor: Predictor | None = None
     for cohort, some in cases.items():
         convention = convention_of(data.store, cohort, setting=data.cohorts[cohort].convention)
-        output = fold.source_validation / cohort
+        output = RunFolder(place.run).source_validation / titled(cohort, place.name)
         if not all((output / f"{case.id}.nii.gz").exists() for case in some):
-            predictor = predictor or _predictor(fold, settings, device)
+            predictor = predictor or _predictor(place, settings, device)
             problems = predict_cases(predictor, some, output, convention=convention)
             if problems:
                 raise ProblemsError(f"{len(problems)} source cases could not be predicted:", problems)
         yield HeldOut(cohort, pair_cases(output, some), convention)
 
 
-def _predictor(fold: RunFolder, settings: RunSettings, device: "torch.device") -> "Predictor":
-    """The network of a run, used as the run did."""
-    from pedseg.inference import Predictor, settings_of_run  # noqa: PLC0415
+def _predictor(place: VariantFolder, settings: RunSettings, device: "torch.device") -> "Predictor":
+    """The network of a run, used as a variant does."""
+    from pedseg.inference import settings_of_run  # noqa: PLC0415
+    from pedseg.inference.variants import how_it_predicts, variant_predictor  # noqa: PLC0415
 
-    return Predictor([fold.checkpoint], device=device, settings=settings_of_run(settings, device))
+    how = settings_of_run(settings, how_it_predicts(place), device)
+    return variant_predictor([place], device=device, settings=how)
 
 
 def pool(parts: Sequence[HeldOut]) -> list[HeldOut]:
@@ -189,24 +230,24 @@ def write_choice(experiment: Experiment, choice: Choice, *, overwrite: bool) -> 
     write_json(path, record)
 
 
-def _unusable(fold: RunFolder) -> str:
+def _unusable(fold: RunFolder, of: str) -> str:
     """Why a run cannot be post-processed; empty if it can."""
     if isinstance(read_stored(fold.path), ImportedSettings):
         return "it was imported, and names no cohorts; give --predictions DIR and --output DIR"
     if not fold.finished.exists():
         return "it is not finished; give its command again to continue it"
     try:
-        label_maps(fold.predictions)
+        label_maps(fold.variant(of).path)
     except PedsegError:
-        return "it has predicted no case"
+        return f"it has predicted no case as variant {of}"
     return ""
 
 
-def _check_convention(fold: RunFolder, convention: LabelConvention) -> None:
-    record = fold.predictions / RECORD
+def _check_convention(source: VariantFolder, convention: LabelConvention) -> None:
+    record = source.path / RECORD
     recorded = read_json(record).get("convention") if record.exists() else None
     if recorded and recorded != str(convention):
         raise PedsegError(
-            f"{fold.predictions} holds label maps in {recorded}, and the cohort is now in {convention}; give the "
-            "folder as --predictions with its --convention"
+            f"{source.path} holds label maps in {recorded}, and the cohort is now in {convention}; give the folder as "
+            "--predictions with its --convention"
         )

@@ -58,7 +58,9 @@ def metadata(
         "copyright": "code: the authors of pedseg (Apache-2.0); weights: whoever trained them",
         "data_type": "nifti",
         "image_classes": f"{len(Modality)} channels, skull-stripped and registered; {NORMALISATION}",
-        "pred_classes": f"{len(Region)} overlapping regions; a voxel is inside where its logit is above 0",
+        "pred_classes": (
+            f"{len(Region)} overlapping regions; a voxel is inside where its logit is above {_boundary(members[0])}"
+        ),
         "intended_use": INTENDED_USE,
         "references": [
             "Fu et al. 2024, https://arxiv.org/abs/2406.16848",
@@ -67,6 +69,14 @@ def metadata(
         "source_checkpoints_sha256": [member.identity for member in members],
         "network_data_format": _data_format(members[0]),
     }
+
+
+def _boundary(member: LoadedNetwork) -> str:
+    """What a logit is compared with."""
+    if member.thresholds is None:
+        return "0"
+    values = zip(Region, member.thresholds, strict=True)
+    return ", ".join(f"{value:.4g} ({region.upper()})" for region, value in values)
 
 
 def _labels(regions_written: Mapping[Region, Sequence[int]]) -> str:
@@ -123,6 +133,7 @@ def inference(member: LoadedNetwork, *, models: Sequence[str], convention: str) 
         "patch_size": list(member.patch_size),
         "spacing_mm": list(member.spacing_mm),
         "mirror_axes": list(member.mirror_axes),
+        "thresholds": None if member.thresholds is None else list(member.thresholds),
         "models": [f"$@bundle_root + '/{model}'" for model in models],
         "network_def": _component("pedseg.networks.rebuild", settings=member.network.settings),
         **_workflow(),
@@ -132,7 +143,8 @@ def inference(member: LoadedNetwork, *, models: Sequence[str], convention: str) 
 
 def _workflow() -> dict[str, Any]:
     windows = ("patch_size", "step", "mirror", "mirror_axes", "precision", "window_batch")
-    cases = ("dataset", "output_dir", "models", "inferer", "spacing_mm", "device", "convention", "overwrite")
+    how = ("inferer", "spacing_mm", "device", "thresholds", "convention", "overwrite")
+    cases = ("dataset", "output_dir", "models", *how)
     folder = "$pathlib.Path(str(@dataset_dir))"
     return {
         "dataset": _component("pedseg.cases.find_cases", folder=folder, cohort="input", labelled=False),

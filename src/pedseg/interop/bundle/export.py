@@ -23,12 +23,24 @@ CONVENTION = "brats2023"  # written unless told otherwise, as by pedseg predict
 METADATA = Path("configs", "metadata.json")
 
 
-def export_bundle(checkpoints: Sequence[Path], output: Path, *, overwrite: bool = False) -> str:
+def export_bundle(
+    checkpoints: Sequence[Path],
+    output: Path,
+    *,
+    thresholds: Sequence[Sequence[float] | None] | None = None,
+    overwrite: bool = False,
+) -> str:
     """Write a MONAI bundle of one network, or of several whose logits are averaged.
 
     The folder holds ``configs/metadata.json`` and ``configs/inference.json``, state dicts in ``models``,
     ``docs/README.md``, ``LICENSE``, and in ``scripts`` a copy of the parts of pedseg that prediction needs. It appears
     whole or not at all.
+
+    Args:
+        checkpoints: of runs.
+        output: folder to write.
+        thresholds: of a variant of each run, in logits by region; the same for all.
+        overwrite: replace it.
 
     Returns:
         The command that runs it.
@@ -38,7 +50,7 @@ def export_bundle(checkpoints: Sequence[Path], output: Path, *, overwrite: bool 
             differ in more than their weights, or an installed package lacks its metadata. Nothing is written then.
     """
     _check_output(output, overwrite=overwrite)
-    members = _load_members(checkpoints)
+    members = _load_members(checkpoints, thresholds or [None] * len(checkpoints))
     with _atomic_folder(output) as folder:
         _write(folder, members)
     return f"cd {shlex.quote(str(output))} && {RUN.format(cases='CASES', output='LABEL_MAPS')}"
@@ -50,11 +62,13 @@ def _check_output(output: Path, *, overwrite: bool) -> None:
         raise PedsegError(f"{output} is no bundle (it lacks {METADATA}) and is not replaced; give another --output")
 
 
-def _load_members(checkpoints: Sequence[Path]) -> list[LoadedNetwork]:
+def _load_members(checkpoints: Sequence[Path], thresholds: Sequence[Sequence[float] | None]) -> list[LoadedNetwork]:
     if not checkpoints:
         raise PedsegError("no checkpoint was given to export")
-    members = [load_portable(checkpoint) for checkpoint in checkpoints]
-    shapes = [(one.network.settings, one.patch_size, one.spacing_mm, one.mirror_axes) for one in members]
+    members = [load_portable(path, thresholds=cut) for path, cut in zip(checkpoints, thresholds, strict=True)]
+    shapes = [
+        (one.network.settings, one.thresholds, one.patch_size, one.spacing_mm, one.mirror_axes) for one in members
+    ]
     for checkpoint, shape in zip(checkpoints, shapes, strict=True):
         if shape != shapes[0]:
             raise PedsegError(

@@ -71,6 +71,7 @@ class CaseEvaluator:
         inferer: how windows are laid.
         spacing_mm: voxel size (z, y, x) that the networks were trained at.
         device: where they run.
+        thresholds: logits of the regions above which a voxel is inside; None for 0.
         convention: voxel labels to write.
         overwrite: predict cases again that have a label map.
 
@@ -88,6 +89,7 @@ class CaseEvaluator:
         inferer: WindowInferer,
         spacing_mm: Sequence[float],
         device: torch.device | str,
+        thresholds: Sequence[float] | None = None,
         convention: str = "brats2023",
         overwrite: bool = False,
     ) -> None:
@@ -102,7 +104,11 @@ class CaseEvaluator:
         self.convention = get_convention(convention)
         self.overwrite = overwrite
         self.predictor = Predictor(
-            [Path(model) for model in models], device=torch.device(device), settings=inferer.settings, load=load
+            [Path(model) for model in models],
+            device=torch.device(device),
+            settings=inferer.settings,
+            load=load,
+            thresholds=[thresholds] * len(models),
         )
 
     def run(self) -> None:

@@ -20,6 +20,7 @@ from pedseg.reporting.figures.style import box_plots, save
 from pedseg.reporting.rows import Model, marked
 from pedseg.reporting.statistics import compare_models
 from pedseg.reporting.tables import escape
+from pedseg.runs import BETWEEN, RunFolder
 from pedseg.settings.cohorts import Cohort
 from pedseg.settings.run import RunSettings
 
@@ -57,7 +58,7 @@ class CaseFolders:
 
 def file_name(model: Model) -> str:
     """Part of a file name that stands for a model: ``3*`` gives ``3_star``, ``uda/seed=1`` gives ``uda_seed=1``."""
-    kept = model.name.replace("*", "_star")
+    kept = model.name.replace("*", "_star").replace(BETWEEN, "_")
     return "".join(c if c.isalnum() or c in "._=+-" else "_" for c in kept)
 
 
@@ -95,9 +96,12 @@ def draw_pictures(
         path = save(size_figure(sizes, below_mm3=min_et_mm3, title=title), output / "sizes.png")
         captions[path] = "Volumes of ET, NC and ED in the labels; cases without the tissue are counted in the legend."
     find = cache(_find)  # models share the folders of their cases
+    trained: set[RunFolder] = set()  # whose training is drawn; the variants of a run share it
     for model in models:
-        captions |= _curves(model, output)
-        captions |= _adversary(model, output / f"adversary_{file_name(model)}.png", pictures.health)
+        if not trained.issuperset(model.runs):
+            captions |= _curves(model, output)
+            captions |= _adversary(model, output / f"adversary_{file_name(model)}.png", pictures.health)
+        trained.update(model.runs)
         captions |= _slices(model, output / f"slices_{file_name(model)}.png", folders, pictures.notes, find)
     return pictures
 
@@ -142,7 +146,7 @@ def _adversary(model: Model, path: Path, health: list[str]) -> Mapping[Path, str
 
 def _slices(model: Model, path: Path, folders: CaseFolders, notes: list[str], find: Find) -> Mapping[Path, str]:
     predictions = {
-        file.name.removesuffix(".nii.gz"): file for run in model.runs for file in run.predictions.glob("[!.]*.nii.gz")
+        file.name.removesuffix(".nii.gz"): file for place in model.places for file in place.path.glob("[!.]*.nii.gz")
     }
     if not predictions:
         return {}

@@ -1,0 +1,55 @@
+"""Networks of runs, used as a variant of the run uses them."""
+
+from collections.abc import Sequence
+
+import torch
+
+from pedseg.errors import PedsegError
+from pedseg.inference.calibration import read_thresholds
+from pedseg.inference.predictor import Predictor
+from pedseg.inference.settings import Settings
+from pedseg.runs import RunFolder, VariantFolder
+from pedseg.settings.variants import Variant
+
+
+def how_it_predicts(place: VariantFolder) -> Variant:
+    """Settings of a variant that is a prediction, not a clearing up of one.
+
+    Raises:
+        PedsegError: it is none, or the run has no such variant.
+    """
+    how = place.how()
+    if how is None:
+        known = ", ".join(one.name for one in RunFolder(place.run).variants()) or "none"
+        raise PedsegError(
+            f"{place.run}: has no variant {place.name}, there is {known}; make it first: pedseg predict --run "
+            f"{place.run} --variant {place.name}"
+        )
+    if how.rules:
+        raise PedsegError(
+            f"{place.run}: variant {place.name} clears up the label maps of {how.of} and is no prediction; predict "
+            f"with --variant {how.of}, then pedseg postprocess --predictions DIR --rules {how.rules}"
+        )
+    return how
+
+
+def thresholds_of(place: VariantFolder) -> list[float] | None:
+    """Thresholds of a variant; None if it has none, or a run of before variants has them in its checkpoint."""
+    return read_thresholds(place.thresholds) if place.thresholds.exists() else None
+
+
+def variant_predictor(places: Sequence[VariantFolder], *, device: torch.device, settings: Settings) -> Predictor:
+    """The network of a run, or those of several as an ensemble, with the thresholds of a variant.
+
+    Args:
+        places: of the variant in each run.
+        device: where the networks run.
+        settings: how windows are laid and whether the networks adapt, see `settings_of_run`.
+
+    Raises:
+        PedsegError: a checkpoint or thresholds cannot be used.
+    """
+    checkpoints = [RunFolder(place.run).checkpoint for place in places]
+    in_checkpoints = any(place.top != place.path for place in places)  # a run of before variants
+    thresholds = None if in_checkpoints else [thresholds_of(place) for place in places]
+    return Predictor(checkpoints, device=device, settings=settings, thresholds=thresholds)
