@@ -24,7 +24,7 @@ from pedseg.gap.rows import Row, best_row, gap_notes, make_rows
 from pedseg.gap.seeds import seed_costs
 from pedseg.reporting.training_log import last_source_dice, training_minutes
 from pedseg.runs import RunFolder
-from tests.composed import write_config
+from tests.composed import plain
 from tests.reporting.worlds import curves
 
 ADULTS: Mapping[str, Any] = {"source": {"adult": "fold", "ped": None}, "target": []}
@@ -67,7 +67,7 @@ def write_run(
     write_json(place.settings, how or {})
     pd.DataFrame(rows).to_csv(place.scores, index=False)
     here = {**data, "synthetic": True, "store": "nowhere", "cohorts": {"ped_test": TESTED}, "evaluation": "ped_test"}
-    write_config(run.path, run_name=name, seed=seed, adaptation=adaptation or {}, data=here, **settings)
+    write_json(run.config, plain(run_name=name, seed=seed, adaptation=adaptation or {}, data=here, **settings))
     if validators is not None:
         record = {
             "scores": validators,
