@@ -1,6 +1,7 @@
 """From the settings of a run to its objects. Everything below takes plain arguments."""
 
 from pedseg.assembly.cases import evaluation_cases, held_out_cases
+from pedseg.assembly.checks import check_parts
 from pedseg.assembly.machine import on_this_machine
 from pedseg.assembly.objects import build_data, build_loggers, build_module, build_trainer, select
 from pedseg.assembly.processes import Processes
@@ -14,6 +15,7 @@ __all__ = [
     "build_loggers",
     "build_module",
     "build_trainer",
+    "check_parts",
     "conf_variant",
     "evaluation_cases",
     "held_out_cases",

@@ -69,8 +69,8 @@ class Fit:
         """
         self.trainer.fit(self.module, datamodule=self.data)
         batches = self.settings.trainer.fast_dev_run
-        raise self._stopped(f"tried {batches} batches (trainer.fast_dev_run); nothing was kept, and the same command "
-                            "without it trains")  # fmt: skip
+        tried = f"tried {batches} batch{'es' * (batches > 1)} (trainer.fast_dev_run)"
+        raise self._stopped(f"{tried}; nothing was kept, and the same command without it trains")
 
     def train(self) -> "Trainer":
         """Train to the last epoch, from the last checkpoint if there is one.

@@ -64,12 +64,21 @@ def _train(settings: "RunSettings", folder: RunFolder, plans: "list[Plan] | None
     import torch
     from lightning.pytorch import seed_everything
 
-    from pedseg.assembly import build_data, build_module, evaluation_cases, missing_variants, on_this_machine, select
+    from pedseg.assembly import (
+        build_data,
+        build_module,
+        check_parts,
+        evaluation_cases,
+        missing_variants,
+        on_this_machine,
+        select,
+    )
     from pedseg.assembly.cases import check_held_out
     from pedseg.commands.fitting import Fit
     from pedseg.settings.stored import read_settings
     from pedseg.settings.variants import KEEP_LARGEST
 
+    check_parts(settings)
     kept = read_settings(folder.path) if folder.config.exists() and not settings.overwrite else None
     settings, machine = on_this_machine(settings, kept, jobs=_jobs_side_by_side())
     if folder.finished.exists() and not settings.overwrite:

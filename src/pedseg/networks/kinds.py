@@ -3,7 +3,7 @@
 A new kind is a subclass of `SegmentationNetwork`, an entry here and a file in conf/model.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pedseg.errors import PedsegError
@@ -11,6 +11,7 @@ from pedseg.networks.contract import SegmentationNetwork
 from pedseg.networks.foreign import SegResNet
 from pedseg.networks.residual import ResidualUNet
 from pedseg.networks.unet import UNet
+from pedseg.settings.faults import near
 from pedseg.settings.signature import checked_arguments
 
 # Closed: a name in a file chooses among these and never imports anything.
@@ -43,9 +44,25 @@ def rebuild(settings: Mapping[str, Any]) -> SegmentationNetwork:
     return _built(settings, where="network")
 
 
+def check(settings: Mapping[str, Any]) -> None:
+    """Check the group `model` of the settings, and build nothing.
+
+    Raises:
+        PedsegError: the kind is unknown, or an argument is unknown or out of its range.
+    """
+    _arguments(settings, where="model", without=("patch_size", "spacing_mm"))
+
+
 def _built(settings: Mapping[str, Any], *, where: str, **given: Any) -> SegmentationNetwork:  # noqa: ANN401
+    kind, arguments = _arguments(settings, where=where, without=given)
+    return kind(**arguments, **given)
+
+
+def _arguments(
+    settings: Mapping[str, Any], *, where: str, without: Collection[str]
+) -> tuple[type[SegmentationNetwork], dict[str, Any]]:
     arguments = dict(settings)
     name = str(arguments.pop("name", FIRST))
     if name not in KINDS:
-        raise PedsegError(f"{where}.name={name} is unknown; there are {', '.join(KINDS)}")
-    return KINDS[name](**checked_arguments(KINDS[name], arguments, where=where, without=given), **given)
+        raise PedsegError(f"{where}.name={name} is unknown; {near(name, KINDS)}")
+    return KINDS[name], checked_arguments(KINDS[name], arguments, where=where, without=without)

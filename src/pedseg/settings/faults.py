@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from pedseg.settings.keys import Key, find
+from pedseg.settings.keys import Key, find, root
 
 MOST_SHOWN = 12  # names, where none is near
 SAID = {  # of faults that pydantic names by Python's types
@@ -24,7 +24,11 @@ def messages(error: ValidationError, *, where: str = "", model: type[BaseModel] 
         where: key of what was checked, in front of those inside it.
         model: what it was checked against, for near names.
     """
-    return list(dict.fromkeys(_message(fault, where=where, model=model) for fault in error.errors()))
+    lines: dict[str, str] = {}
+    for fault in error.errors():
+        place = _place(fault, model)
+        lines.setdefault(".".join(place) or fault["msg"], _message(fault, place, where=where, model=model))
+    return list(lines.values())
 
 
 def unknown(key: str, known: Iterable[str]) -> str:
@@ -42,8 +46,20 @@ def near(name: str, known: Iterable[str], *, also: Iterable[str] = ()) -> str:
     return f"there are {', '.join(names[:MOST_SHOWN])}{more}" if names else "there are none"
 
 
-def _message(fault: Mapping[str, Any], *, where: str, model: type[BaseModel] | None) -> str:
+def _place(fault: Mapping[str, Any], model: type[BaseModel] | None) -> list[str]:
+    """Where a fault is, without what pydantic adds to tell the kinds of a union apart."""
     place = [str(part) for part in fault["loc"] if part != "[key]"]
+    if model is None or fault["type"] == "extra_forbidden":
+        return place
+    key: Key | None = root(model)
+    for depth, part in enumerate(place):
+        key = key.child(part) if key else None
+        if key is None and not part.isdecimal():
+            return place[:depth]
+    return place
+
+
+def _message(fault: Mapping[str, Any], place: list[str], *, where: str, model: type[BaseModel] | None) -> str:
     key = ".".join([where, *place] if where else place)
     said = SAID.get(fault["type"]) or fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
     wrong = f"{said[0].lower()}{said[1:]}"

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -63,11 +64,22 @@ def signature_model(target: Callable[..., Any], without: frozenset[str] = frozen
             anything = True
         elif name not in without and parameter.kind is not parameter.VAR_POSITIONAL:
             default = ... if parameter.default is parameter.empty else parameter.default
-            fields[name] = (hints.get(name, Any), Field(default, description=described.get(name)))
+            fields[name] = (_numbers(hints.get(name, Any)), Field(default, description=described.get(name)))
     config = ConfigDict(
         extra="allow" if anything else "forbid", arbitrary_types_allowed=True, allow_inf_nan=False, frozen=True
     )
     return create_model(target.__qualname__, __config__=config, **fields)
+
+
+def _numbers(hint: Any) -> Any:  # noqa: ANN401  (a type)
+    """A type whose numbers are no bools, for arguments of those who do not say so."""
+    plain: dict[Any, Any] = {float: Number, int: Whole}
+    origin, kinds = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return Union[tuple(map(_numbers, kinds))]  # noqa: UP007  (of kinds that are known now alone)
+    if origin is tuple:
+        return tuple[tuple(map(_numbers, kinds))]  # type: ignore[misc]
+    return plain.get(hint, hint)
 
 
 def descriptions(target: Callable[..., Any]) -> dict[str, str]:
