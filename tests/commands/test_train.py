@@ -274,14 +274,6 @@ def test_two_processes_train_what_one_does(toy_world: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
-def test_launchers(toy_world: Path, tmp_path: Path, launcher: str) -> None:
-    swept = ["-m", f"hydra/launcher={launcher}", "experiment=uda", "adaptation.dann.alpha_max=1,3"]
-    run(spawn(toy_world, tmp_path, *swept))
-    assert len(list(tmp_path.rglob("scores.csv"))) == 2
-
-
-@pytest.mark.slow
 def test_tensorboard(toy_world: Path, tmp_path: Path) -> None:
     run(spawn(toy_world, tmp_path, "experiment=m2_ped", "logger=tensorboard", "callbacks.images=true"))
     assert list((tmp_path / "m2_ped" / "fold_0" / "tensorboard").glob("events.*"))

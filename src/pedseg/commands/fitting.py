@@ -91,6 +91,9 @@ class Fit:
             if self.checkpoint.done < self.settings.trainer.max_epochs:
                 raise self._stopped(self._why())
             failed = False
+        except StoppedEarlyError:
+            failed = False
+            raise
         except Stopped as stopped:
             _stop_helpers(trainer, stopped)
             raise

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pedseg.commands.jobs import Job, Outcome, Settings, State, show
+from pedseg.commands.jobs import Job, Outcome, Settings, State, code_of
 from pedseg.commands.overrides import faults_of, with_new_names
 from pedseg.errors import PedsegError
 from pedseg.hardware import cores
@@ -69,8 +69,7 @@ def run(job: Job[Any], overrides: Sequence[str], *, config_name: str, table: boo
             return _told(ended)
         from pedseg.commands.sweep import sweep
 
-        outcomes = sweep(hydra, job, overrides, config_name=config_name)
-        return show(outcomes) if table else max((outcome.state.code for outcome in outcomes), default=0)
+        return code_of(sweep(hydra, job, overrides, config_name=config_name, table=table))
 
 
 def compose(model: "type[Settings]", overrides: Sequence[str], *, config_name: str) -> "Settings":

@@ -133,12 +133,17 @@ def resolved(cfg: "DictConfig") -> Mapping[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def show(outcomes: Sequence[Outcome]) -> int:
-    """Write what became of the jobs of a sweep, and return its exit code: that of a failed one, else a stopped one."""
+def show(outcomes: Sequence[Outcome]) -> None:
+    """Write what became of the jobs of a sweep."""
     counts = Counter(outcome.state for outcome in outcomes)
     width = max((len(outcome.job) for outcome in outcomes), default=0)
     for outcome in outcomes:
         first, *more = outcome.text.splitlines() or [""]
         print(f"{outcome.job:<{width}}  {outcome.state.word:<8}  {first}{' …' * bool(more)}".rstrip())
     print(f"{len(outcomes)} jobs: " + ", ".join(f"{counts[state]} {state.word}" for state in State if counts[state]))
-    return next((state.code for state in (State.FAILED, State.STOPPED) if counts[state]), 0)
+
+
+def code_of(outcomes: Sequence[Outcome]) -> int:
+    """Exit code of a sweep: that of a failed job before that of a stopped one."""
+    states = {outcome.state for outcome in outcomes}
+    return next((state.code for state in (State.FAILED, State.STOPPED) if state in states), 0)

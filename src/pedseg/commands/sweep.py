@@ -1,7 +1,6 @@
 """Sweeps: all jobs are checked before the first begins, and a table says what became of each."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
@@ -11,18 +10,26 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig
 
-from pedseg.commands.jobs import Job, Outcome, State
+from pedseg.commands.jobs import Job, Outcome, State, show
 from pedseg.errors import PedsegError
 from pedseg.runs import RunFolder
 from pedseg.settings.run import Checked, RunSettings
+from pedseg.signals import Stopped
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
-def sweep(hydra: Hydra, job: Job[Any], overrides: Sequence[str], *, config_name: str) -> list[Outcome]:
+def sweep(hydra: Hydra, job: Job[Any], overrides: Sequence[str], *, config_name: str, table: bool) -> Sequence[Outcome]:
     """Run a job for each combination of values, and say what became of each.
 
     Another sweeper than Hydra's own (``hydra/sweeper=``) is left to itself, and nothing is said.
+
+    Args:
+        hydra: on conf/.
+        job: what is run.
+        overrides: with several values.
+        config_name: file in conf/.
+        table: whether to write it, also where a signal ends the sweep.
 
     Raises:
         PedsegError: the settings of a job are at fault; none is begun.
@@ -35,11 +42,22 @@ def sweep(hydra: Hydra, job: Job[Any], overrides: Sequence[str], *, config_name:
     sweeper = Sweep(cfg.hydra.sweeper.max_batch_size, cfg.hydra.sweeper.params)
     context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(cfg))
     sweeper.setup(hydra_context=context, task_function=job, config=cfg)
-    return sweeper.sweep(list(cfg.hydra.overrides.task))
+    try:
+        sweeper.sweep(list(cfg.hydra.overrides.task))
+    finally:
+        if table and sweeper.outcomes:
+            show(sweeper.outcomes)
+    return sweeper.outcomes
 
 
 class Sweep(BasicSweeper):
-    """Hydra's own sweeper, whose jobs are read as settings first, and whose result is what became of them."""
+    """Hydra's own sweeper, whose jobs are read as settings first.
+
+    Attributes:
+        outcomes: what became of the jobs, in their order; none while they are checked.
+    """
+
+    outcomes: Sequence[Outcome] = ()
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Note what a job is."""
@@ -47,18 +65,21 @@ class Sweep(BasicSweeper):
         assert isinstance(task_function, Job)  # noqa: S101  (no other is run with this sweeper)
         self.job: Job[Any] = task_function
 
-    def sweep(self, arguments: list[str]) -> list[Outcome]:
-        """Check all jobs, run them, and say what became of each.
+    def sweep(self, arguments: list[str]) -> None:
+        """Check all jobs, and run them.
 
         Raises:
             PedsegError: the settings of a job are at fault; none is begun.
         """
         jobs = self._checked(arguments)
         try:
-            results = [result.return_value for batch in super().sweep(arguments) for result in batch]
+            self.outcomes = [result.return_value for batch in super().sweep(arguments) for result in batch]
+        except Stopped:
+            self.outcomes = [_looked_up(job, State.STOPPED, "by a signal; the same command goes on") for job in jobs]
+            raise
         except Exception as error:
-            return [_looked_up(job, error) for job in jobs]
-        return results
+            why = f"has not ended ({type(error).__name__}: {str(error).partition(chr(10))[0]}); see its log"
+            self.outcomes = [_looked_up(job, State.FAILED, why) for job in jobs]
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Nothing: all jobs have been checked."""
@@ -67,12 +88,14 @@ class Sweep(BasicSweeper):
         assert self.hydra_context is not None  # noqa: S101  (set up)
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        swept = {override.get_key_element() for override in overrides if override.is_sweep_override()}
         jobs, faults = [], []
         for (job,) in self.split_arguments(overrides, max_batch_size=1):
             try:
                 jobs.append(self._settings(job))
             except PedsegError as error:
-                faults += [f"{' '.join(job)}:", *(f"  {line}" for line in str(error).splitlines())]
+                name = " ".join(given for given in job if given.partition("=")[0] in swept)
+                faults += [f"{name or 'every job'}: {line}" for line in str(error).splitlines()]
         if faults:
             raise PedsegError("\n".join(faults))
         return jobs
@@ -86,8 +109,8 @@ class Sweep(BasicSweeper):
         return checked
 
 
-def _looked_up(job: Checked, error: Exception) -> Outcome:
+def _looked_up(job: Checked, otherwise: State, why: str) -> Outcome:
     """What the run folder of a job tells where the job itself has not."""
-    if isinstance(job, RunSettings) and RunFolder(Path(job.run_dir)).finished.exists():
+    if isinstance(job, RunSettings) and RunFolder(job.run_dir).finished.exists():
         return Outcome(job.title, State.FINISHED)
-    return Outcome(job.title, State.FAILED, f"has not ended ({type(error).__name__}: {error}); see its log")
+    return Outcome(job.title, otherwise, why)
