@@ -79,7 +79,7 @@ def test_noise_has_its_strength_there(device: torch.device) -> None:
 def test_the_data_module_finishes_batches_there(device: torch.device, augmentation: str) -> None:
     """The hook that Lightning calls; labels are float32 afterwards."""
     data = object.__new__(PatchDataModule)  # the hook asks for these alone
-    data.patch_size, data.seed, data.augmentation = PATCH, SEED, augmentation  # type: ignore[assignment]
+    data.patch_size, data.seed, data.augmentation, data.drop_modality = PATCH, SEED, augmentation, 0.0  # type: ignore[assignment]
     data.trainer = SimpleNamespace(training=True)  # type: ignore[assignment]
     samples = [s for s in make_samples(device) if augmentation == "nnunet" or s.affine is None]
     own = data.on_after_batch_transfer(moved(samples, device), 0)
