@@ -56,6 +56,15 @@ def typed(script: Path, keys: str, *, cwd: Path) -> list[str]:
         (f"pedseg train fold=al{TAB}ex{TAB}m3{TAB}_n{TAB}", ["train", "fold=all", "experiment=m3_mixed_nods"]),
         (f"pedseg train -m trainer=dd{TAB}sca{TAB}to{TAB}", ["train", "-m", "trainer=ddp", "scale=toy"]),
         (f"pedseg prepare --ch{TAB}data=ph{TAB}", ["prepare", "--check", "data=phantom"]),
+        (f"pedseg prepare ski{TAB}t{TAB}exp{TAB}", ["prepare", "skip_bad=true", "exp"]),
+        (
+            f"pedseg train trainer.prec{TAB}b{TAB}data.aug{TAB}n{TAB}",
+            [
+                "train",
+                "trainer.precision=bf16-mixed",
+                "data.augmentation=nnunet",
+            ],
+        ),
     ],
 )
 def test_bash_completes(keys: str, words: list[str], printed: Path, tmp_path: Path) -> None:
@@ -66,7 +75,7 @@ def test_bash_completes(keys: str, words: list[str], printed: Path, tmp_path: Pa
 @pytest.mark.parametrize("shell", SHELLS)
 def test_scripts_are_whole_and_name_everything(shell: str, printed: Path) -> None:
     text = (printed / shell).read_text()
-    assert all(name in text for name in (*VERBS, *settings_words(), "adapt-steps", "to-bundle"))
+    assert all(name in text for name in (*VERBS, *settings_words("train"), "adapt-steps", "to-bundle"))
     if not shutil.which(shell):
         pytest.skip(f"there is no {shell} to read the script with")
     subprocess.run([shell, "-n", printed / shell], check=True)

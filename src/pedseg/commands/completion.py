@@ -4,14 +4,17 @@ import argparse
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pedseg.commands.dispatcher import VERBS
 from pedseg.commands.options import command, run
-from pedseg.settings.conf import conf_dir
+
+if TYPE_CHECKING:  # the settings wait until --help is answered
+    from pedseg.settings.keys import Key
 
 SHELLS = ("bash", "zsh", "fish")
 SETTINGS = ("prepare", "train")  # verbs that take settings of conf/
+WRITTEN = "machine."  # what a run writes itself
 FOLDS = ("0", "1", "2", "3", "4", "all")
 
 # To bash, key=value are three words, of which the last is completed.
@@ -67,18 +70,35 @@ def settings_parser(verb: str) -> argparse.ArgumentParser:
     p.add_argument("-m", "--multirun", action="store_true", help="a job for each of several values")
     p.add_argument("--cfg", choices=("job", "hydra", "all"), help="show the configuration")
     words = p.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="settings")
-    known = " ".join(settings_words())
+    known = " ".join(settings_words(verb))
     bash = f'{BASH}\n_pedseg_{verb}() {{ _pedseg_settings "$1" "{known}"; }}\n'
     complete: Any = {"bash": f"_pedseg_{verb}", "zsh": f"({known})", "fish": known, "preamble": {"bash": bash}}
     words.complete = complete  # type: ignore[attr-defined]
     return p
 
 
-def settings_words() -> Iterator[str]:
-    """``group=option`` for every file in conf/, and the folds."""
-    for path in sorted(conf_dir().glob("*/*.yaml")):
-        yield f"{path.parent.name}={path.stem}"
-    yield from (f"fold={fold}" for fold in FOLDS)
+def settings_words(verb: str) -> Iterator[str]:
+    """``group=option`` for every file in conf/ that a verb may choose, and ``key=value`` where the values are few."""
+    from pedseg.settings.conf import default_options, groups
+    from pedseg.settings.keys import root
+
+    options = groups()
+    yield from (f"{group}={option}" for group in sorted(default_options(verb)) for option in options[group])
+    if verb == "train":
+        yield from (f"fold={fold}" for fold in FOLDS)
+    for key in root(import_module(f"pedseg.commands.{verb}").settings_model()).leaves():
+        if "<" not in key.name and not key.name.startswith(WRITTEN):
+            yield from (f"{key.name}={value}" for value in _few_values(key))
+
+
+def _few_values(key: "Key") -> tuple[str, ...]:
+    """Values of a key that is a switch or a choice; none of another."""
+    from pedseg.settings.keys import unwrapped
+
+    kind = unwrapped(key.annotation)
+    if kind is bool:
+        return ("true", "false")
+    return get_args(kind) if get_origin(kind) is Literal else ()
 
 
 def _complete_paths(described: argparse.ArgumentParser, file: Any) -> None:  # noqa: ANN401  (shtab's)
