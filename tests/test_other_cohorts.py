@@ -16,7 +16,7 @@ POPULATION = """\
 patients: 50 others
 source: elsewhere
 volume_mm3: {wt: {0: 9000, 1: 90000}, tc: {0: 9000, 1: 90000}, et: {0.5: 9, 1: 90000}}
-part_of_wt: {tc: {0: 0.5, 1: 1}, et: {0: 0.1, 1: 0.3}}
+share_of_wt: {tc: {0: 0.5, 1: 1}, et: {0: 0.1, 1: 0.3}}
 share_of_brain: {wt: 0.1, tc: 0.03, et: 0.02}
 """
 COHORT = """\

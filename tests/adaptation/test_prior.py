@@ -54,8 +54,8 @@ def test_loss_equals_a_loop_over_voxels(make_step: MakeStep) -> None:
     assert et > 0.35
     loss, logged = loss_of(make_step, prior(weight=2.0), logits)
     assert float(loss) == pytest.approx(2 * ((0.85 - tc) ** 2 + (et - 0.35) ** 2), rel=1e-4)
-    assert logged["ratio_tc"] == (pytest.approx(tc, rel=1e-5), 2)
-    assert logged["ratio_et"] == (pytest.approx(et, rel=1e-5), 2)
+    assert logged["share_tc"] == (pytest.approx(tc, rel=1e-5), 2)
+    assert logged["share_et"] == (pytest.approx(et, rel=1e-5), 2)
     assert logged["loss_prior"] == (pytest.approx(float(loss) / 2), 2)
 
 
@@ -72,7 +72,7 @@ def test_it_pushes_the_ratio_into_its_bounds_and_leaves_wt_alone(
     better, after = loss_of(make_step, prior(), logits.detach() - 50 * gradient)
     assert float(better) < float(loss)
     for name, rises in (("tc", tc_rises), ("et", et_rises)):
-        moved = after[f"ratio_{name}"][0] - before[f"ratio_{name}"][0]
+        moved = after[f"share_{name}"][0] - before[f"share_{name}"][0]
         assert moved == 0 if rises is None else (moved > 0) is rises
 
 
@@ -88,10 +88,10 @@ def test_hardly_any_tumour_says_nothing(make_step: MakeStep) -> None:
     logits[0, 0, 0, 0, :5] = 5.0
     loss, logged = loss_of(make_step, prior(fewest_voxels=6), logits)
     assert float(loss) == 0
-    assert logged["ratio_tc"][1] == 0
+    assert logged["share_tc"][1] == 0
     loss, logged = loss_of(make_step, prior(fewest_voxels=5), logits)
     assert float(loss) > 0.7
-    assert logged["ratio_tc"] == (pytest.approx(1 / (1 + math.exp(5)), rel=1e-4), 1)
+    assert logged["share_tc"] == (pytest.approx(1 / (1 + math.exp(5)), rel=1e-4), 1)
     logits[:, 0] = -5.0
     assert float(loss_of(make_step, prior(fewest_voxels=0), logits)[0]) == 0
 

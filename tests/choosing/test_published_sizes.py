@@ -15,7 +15,7 @@ from tests.exactness import Exact
 
 CHILDREN = load_population("brats_peds2023")
 WT_MM3 = quantiles(CHILDREN.volume_mm3.wt)
-TC_OF_WT, ET_OF_WT = quantiles(CHILDREN.part_of_wt.tc), quantiles(CHILDREN.part_of_wt.et)
+TC_OF_WT, ET_OF_WT = quantiles(CHILDREN.share_of_wt.tc), quantiles(CHILDREN.share_of_wt.et)
 
 TC_GAP = (0.487 + 0.944 + 3) / 5  # of a ratio of 0 everywhere
 ET_GAP = (0.008 + 0.113 + 0.255 + 0.548) / 5

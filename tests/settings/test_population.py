@@ -17,8 +17,8 @@ OTHER = {  # a population that is none of those here
     "patients": "50 others",
     "source": "elsewhere",
     "volume_mm3": {region: {0.25: 100, 0.75: 1000} for region in ("wt", "tc", "et")},
-    "part_of_wt": {"tc": {0: 0.2, 1: 0.4}, "et": {0: 0.1, 1: 0.3}},
-    "mean_part_of_wt": {"tc": 0.3},
+    "share_of_wt": {"tc": {0: 0.2, 1: 0.4}, "et": {0: 0.1, 1: 0.3}},
+    "mean_share_of_wt": {"tc": 0.3},
     "share_of_brain": {"wt": 0.1, "tc": 0.03, "et": 0.02},
 }
 
@@ -42,7 +42,7 @@ def test_the_means_are_the_published_ones(shared: Path) -> None:
     sizes = read_sizes([shared / "reference" / "ped_tumor_sizes.csv"])[["et", "nc", "ed"]].to_numpy(dtype=float)
     wt, tc, et = sizes.sum(axis=1), sizes[:, :2].sum(axis=1), sizes[:, 0]
     population = load_population(CHILDREN)
-    assert population.mean_part_of_wt == {"tc": pytest.approx(np.mean(tc / wt), abs=5e-4)}
+    assert population.mean_share_of_wt == {"tc": pytest.approx(np.mean(tc / wt), abs=5e-4)}
     shares = {region: v.mean() / 1.6e6 for region, v in (("wt", wt), ("tc", tc), ("et", et))}
     assert population.share_of_brain == pytest.approx(shares, abs=5e-5)
 
@@ -63,7 +63,7 @@ def test_no_statistic_stands_twice() -> None:
     """Other files of conf/ refer to them."""
     others = [path for path in conf_dir().rglob("*.yaml") if path.parent.name != "population"]
     children = values_of(f"population/{CHILDREN}")
-    numbers = {*children["share_of_brain"].values(), *children["mean_part_of_wt"].values()}
+    numbers = {*children["share_of_brain"].values(), *children["mean_share_of_wt"].values()}
     assert not {path.name: n for path in others for n in numbers if str(n) in path.read_text(encoding="utf-8")}
 
 
@@ -95,8 +95,8 @@ def test_what_is_not_known_is_said(overrides: tuple[str, ...], wanted: str) -> N
         ("{patients: x", "cannot be read"),
         ("patients: x\nsource: y\nwt: 3", r"population\.wt is unknown"),
         (
-            yaml.safe_dump({**OTHER, "part_of_wt": {"tc": {0: 0.4, 1: 0.2}, "et": {0: 0, 1: 1}}}),
-            r"part_of_wt\.tc: ",
+            yaml.safe_dump({**OTHER, "share_of_wt": {"tc": {0: 0.4, 1: 0.2}, "et": {0: 0, 1: 1}}}),
+            r"share_of_wt\.tc: ",
         ),
         (yaml.safe_dump({**OTHER, "share_of_brain": {"wt": -1}}), r"share_of_brain\.wt=-1"),
     ],

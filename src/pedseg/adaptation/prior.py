@@ -1,4 +1,4 @@
-"""Plausible sizes on the target: bounds on ratios of region volumes from published statistics.
+"""Plausible sizes on the target: bounds on shares of region volumes in WT from published statistics.
 
 The idea of constrained adaptation (Bateson et al. 2019, 2020, 2022: sizes or class ratios known beforehand) with the
 quadratic penalty of Kervadec et al. 2019 outside an interval. The bounds are literature figures, never the cohort's.
@@ -20,12 +20,12 @@ class SizePrior(Method):
 
     r is the mean probability of the region over the voxels that the network calls WT, in all target patches of this
     process's batch: TC and ET are parts of WT, so this is the ratio of volumes. It moves TC and ET inside WT alone. A
-    ratio of soft volumes would also be satisfied by a smaller WT, or by tumour core scattered over the background. A
-    batch in which the network finds hardly any tumour says nothing about ratios and counts nothing.
+    share of soft volumes would also be satisfied by a smaller WT, or by tumour core scattered over the background. A
+    batch in which the network finds hardly any tumour says nothing about shares and counts nothing.
 
-    Not a mean over samples: two processes with half the batch each bound the ratio of each half.
+    Not a mean over samples: two processes with half the batch each bound the share of each half.
 
-    Logged per epoch: ``loss_prior``, ``prior_weight``, ``ratio_tc`` and ``ratio_et`` (means over the batches that
+    Logged per epoch: ``loss_prior``, ``prior_weight``, ``share_tc`` and ``share_et`` (means over the batches that
     count, nan without any).
 
     Args:
@@ -74,10 +74,10 @@ class SizePrior(Method):
         counts = voxels >= self.fewest_voxels
         penalty = logits.new_zeros(())
         for region, (low, high) in self.bounds.items():
-            ratio = (by_region[region].sigmoid() * found).sum() / voxels.clamp(min=1)
-            penalty = penalty + (low - ratio).clamp(min=0).square() + (ratio - high).clamp(min=0).square()
+            share = (by_region[region].sigmoid() * found).sum() / voxels.clamp(min=1)
+            penalty = penalty + (low - share).clamp(min=0).square() + (share - high).clamp(min=0).square()
             # Always logged, for all processes log the same names; a batch that does not count has no weight.
-            step.log(f"ratio_{region}", ratio, counts * len(logits))
+            step.log(f"share_{region}", share, counts * len(logits))
         loss = torch.where(counts, penalty, torch.zeros_like(penalty))
         step.log("loss_prior", loss, len(logits))
         return self.weight * loss

@@ -52,8 +52,8 @@ def published_sizes(cases: Sequence[Volumes], population: Population) -> float:
     whole = np.where(wt > 0, wt, 1.0)
     pairs = (
         (np.log10(np.maximum(wt, SMALLEST_MM3)), np.log10(quantiles(population.volume_mm3.wt))),
-        (tc / whole, quantiles(population.part_of_wt.tc)),
-        (et / whole, quantiles(population.part_of_wt.et)),
+        (tc / whole, quantiles(population.share_of_wt.tc)),
+        (et / whole, quantiles(population.share_of_wt.et)),
     )
     distances = [np.abs(np.quantile(values, PROBABILITIES) - published).mean() for values, published in pairs]
     return -float(np.mean(distances))

@@ -80,7 +80,7 @@ POPULATIONS: Mapping[str, str] = {"adult": "brats_adults", "ped": "brats_peds202
 def size_model(cohort: str) -> SizeModel:
     """Sizes of a cohort, by the statistics published of its population."""
     population = load_population(POPULATIONS[cohort])
-    parts, correlation = population.part_of_wt, population.correlation
+    parts, correlation = population.share_of_wt, population.correlation
     assert correlation is not None  # noqa: S101  (both files say it)
     return SizeModel(
         whole=_quantiles(population.volume_mm3.wt),

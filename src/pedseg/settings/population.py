@@ -49,25 +49,25 @@ class Population(Group):
     patients: Annotated[Text, setting("Who they are of, as messages and pages say it.")]
     source: Annotated[Text, setting("Where they are published.")]
     volume_mm3: Annotated[Volumes, setting("Quantiles of sizes, by probability; below the first, 0.")]
-    part_of_wt: Annotated[Parts, setting("Quantiles of parts of the whole tumour, likewise.")]
+    share_of_wt: Annotated[Parts, setting("Quantiles of shares of the whole tumour, likewise.")]
     correlation: Annotated[OrNone[Correlation], setting("Of size and parts, for synthetic cases.")] = None
-    mean_part_of_wt: Annotated[
+    mean_share_of_wt: Annotated[
         dict[Literal["tc", "et"], Positive],
-        setting("Mean over patients of what a region (tc, et) is of the whole tumour."),
+        setting("Mean over patients of the share of a region (tc, et) in the whole tumour."),
     ] = Field(default_factory=dict)
     share_of_brain: Annotated[
-        dict[Literal["wt", "tc", "et"], Positive], setting("Mean size of a region, as a part of the brain.")
+        dict[Literal["wt", "tc", "et"], Positive], setting("Mean size of a region, as a share of the brain.")
     ] = Field(default_factory=dict)
-    batch_part_of_wt: Annotated[
-        dict[Literal["tc", "et"], Range], setting("Where the mean part of a region over a few patients may lie.")
+    batch_share_of_wt: Annotated[
+        dict[Literal["tc", "et"], Range], setting("Where the mean share of a region over a few patients may lie.")
     ] = Field(default_factory=dict)
-    patch_part_of_wt: Annotated[
-        dict[Literal["tc", "et"], Range], setting("Where the part of a region in a patch may lie.")
+    patch_share_of_wt: Annotated[
+        dict[Literal["tc", "et"], Range], setting("Where the share of a region in a patch may lie.")
     ] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _ascends(self) -> Self:
-        parts = {"volume_mm3": self.volume_mm3, "part_of_wt": self.part_of_wt}
+        parts = {"volume_mm3": self.volume_mm3, "share_of_wt": self.share_of_wt}
         refuse(
             f"{GROUP}.{name}.{region}: quantiles must ascend with their probabilities"
             for name, group in parts.items()
