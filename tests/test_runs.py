@@ -54,7 +54,7 @@ def test_a_run_goes_on_with_other_variants(tmp_path: Path) -> None:
         (
             {"calibration": {"ratios": {"tc": 0.9}, "target": ["ped"]}},
             "calibrated",
-            {"ratios": {"tc": 0.9}, "target": ["ped"]},
+            {"shares": {"tc": 0.9}, "target": ["ped"]},
         ),
     ],
 )

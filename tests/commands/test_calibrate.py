@@ -44,14 +44,14 @@ def own(world: Path) -> RunFolder:
 @pytest.mark.parametrize("variant", ["mine", "tent_calibrated"])
 def test_label_maps_have_the_share(world: Path, capsys: pytest.CaptureFixture[str], variant: str) -> None:
     before = own(world).checkpoint.read_bytes()
-    assert main(words(world, "--variant", variant, "--ratio", "tc=0.7")) == 0
+    assert main(words(world, "--variant", variant, "--share", "tc=0.7")) == 0
     said = capsys.readouterr().out
     assert "it has 0.70" in said
     assert "calibrated on 2 cases" in said
     assert own(world).checkpoint.read_bytes() == before
     how = own(world).variant(variant).how()
     assert how is not None
-    assert (how.ratios, how.mirror, how.adapt_steps > 0) == ({"tc": 0.7}, False, variant == "tent_calibrated")
+    assert (how.shares, how.mirror, how.adapt_steps > 0) == ({"tc": 0.7}, False, variant == "tent_calibrated")
     shown = ["--run", world / "a run", "--variant", variant, "--input", world / "in put", "--output", world / "out"]
     assert predict([*map(str, shown), "--device", "cpu"]) == 0
     assert share_of_core(world / "out") == pytest.approx(0.7, abs=0.01)
@@ -76,7 +76,7 @@ def test_a_damaged_case_is_left_out_and_named(world: Path, capsys: pytest.Captur
 
 def test_what_is_there_stays_unless_it_is_given_up(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = own(world).variant("calibrated")
-    assert main(words(world, "--ratio", "tc=0.7")) == 0
+    assert main(words(world, "--share", "tc=0.7")) == 0
     first = place.thresholds.read_bytes()
     (place.path / "old.nii.gz").touch()
     assert main(words(world)) == 2
@@ -88,8 +88,8 @@ def test_what_is_there_stays_unless_it_is_given_up(world: Path, capsys: pytest.C
 
 
 def test_mistakes(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for ratio, message in (("tc", "give REGION=PART"), ("wt=0.5", "ratios.wt"), ("tc=1.5", "ratios.tc=1.5")):
-        assert main(words(world, "--ratio", ratio)) == 2
+    for share, message in (("tc", "give REGION=SHARE"), ("wt=0.5", "shares.wt"), ("tc=1.5", "shares.tc=1.5")):
+        assert main(words(world, "--share", share)) == 2
         assert message in capsys.readouterr().err
     assert main(words(world, "--variant", "tent")) == 2
     assert "tent is not calibrated" in capsys.readouterr().err

@@ -83,7 +83,7 @@ def test_what_a_run_starts_from_must_be_there(
         (["experiment=uda", "calibration=published"], "give 'variant=[plain,calibrated]'"),
         (["experiment=uda", "prediction.adapt_steps=3"], "give 'variant=[plain,tent]'"),
         (["experiment=m1_adult_fold", "variant=[calibrated]"], "variant.calibrated.target=[ped]"),
-        (["experiment=uda", "variant=[calibrated]", "variant.calibrated.ratios.tc=1.2"], "ratios.tc=1.2"),
+        (["experiment=uda", "variant=[calibrated]", "variant.calibrated.shares.tc=1.2"], "shares.tc=1.2"),
         (["experiment=m3_mixed_nods", "variant=calibrated", "variant.calibrated.target=[ped]"], "source and target"),
         (["experiment=m2_ped", "folds=/nowhere/splits.json"], "/nowhere/splits.json"),
         (["experiment=m2_ped", "paths.store=/nowhere"], "pedseg prepare"),

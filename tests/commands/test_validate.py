@@ -260,7 +260,7 @@ def test_networks_are_measured_as_they_predict(runs: Path) -> None:
     before, run_folder = scores(runs, UDA), fold(runs, UDA)
     tent, high = run_folder.variant("tent"), run_folder.variant("high")
     write_json(tent.settings, {"adapt_steps": 3, "adapt_rate": 1e-3})
-    write_json(high.settings, {"ratios": {"tc": 0.9}, "target": ["ped"]})
+    write_json(high.settings, {"shares": {"tc": 0.9}, "target": ["ped"]})
     write_json(high.thresholds, {"thresholds": {"wt": 30.0, "tc": 0.0, "et": 0.0}})
     write_json(run_folder.variant("cleared").settings, {"rules": "peds2023"})
     assert run(runs / UDA) == 0

@@ -125,8 +125,8 @@ def test_a_variant_that_was_cut_off_goes_on(toy_world: Path, tmp_path: Path, mon
         (["variant=[plain,nope]"], "nope"),
         (["+variant.mine={rules: peds2023, of: yours}"], "yours is not among the variants; give variant=[yours,mine]"),
         (["+variant.mine={rules: peds2023, of: plain, adapt_steps: 1}"], "leave adapt_steps to that one"),
-        (["+variant.mine={ratios: {tc: 1.5}}"], "variant.mine.ratios.tc=1.5"),
-        (["+variant.mine={ratios: {tc: 0.5}, target: [adult]}"], "both source and target"),
+        (["+variant.mine={shares: {tc: 1.5}}"], "variant.mine.shares.tc=1.5"),
+        (["+variant.mine={shares: {tc: 0.5}, target: [adult]}"], "both source and target"),
         (["+variant.mine={adapt_step: 1}"], "did you mean adapt_steps?"),
     ],
 )

@@ -192,7 +192,7 @@ def test_roles(tmp_path: Path) -> None:
     write_run(tmp_path, "m1_adult_strong", LOW, adaptation={"strong": STRONG})
     write_run(tmp_path, "m1_adult_nods", LOW)
     write_run(tmp_path, "m1_adult_fold", LOW, variant="tent", how={"adapt_steps": 10})
-    calibrated = {"ratios": {"tc": 0.9}, "target": ["ped"]}
+    calibrated = {"shares": {"tc": 0.9}, "target": ["ped"]}
     write_run(tmp_path, "m1_adult_fold", LOW, variant="calibrated", how=calibrated)
     write_run(tmp_path, "uda_mean_teacher", HALF, data=ADAPTS, adaptation={"strong": STRONG, "mean_teacher": TEACHER})
     write_run(tmp_path, "uda_released_2024", UP, data=BOTH, adaptation=DANN)

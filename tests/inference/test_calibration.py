@@ -35,16 +35,16 @@ def mean_share(cases: list[Tensor], region: int, threshold: float) -> float:
     return float(np.mean([((c[0] > 0) & (c[region] > threshold)).sum() / (c[0] > 0).sum() for c in cases]))
 
 
-@pytest.mark.parametrize("ratios", [{"tc": 0.922}, {"tc": 0.3}, {"tc": 0.85, "et": 0.18}])
-def test_each_part_gets_its_share_in_the_mean_over_cases(ratios: Mapping[str, float]) -> None:
+@pytest.mark.parametrize("shares", [{"tc": 0.922}, {"tc": 0.3}, {"tc": 0.85, "et": 0.18}])
+def test_each_part_gets_its_share_in_the_mean_over_cases(shares: Mapping[str, float]) -> None:
     cases = [case(0), case(1, shift=-3.0, size=12), case(2, shift=2.0, size=20)]
-    parts = PartThresholds(ratios)
+    parts = PartThresholds(shares)
     for one in cases:
         parts.count(one)
     thresholds = parts.thresholds()
     for index, region in enumerate(Region):
-        if region in ratios:
-            assert mean_share(cases, index, thresholds[index]) == pytest.approx(ratios[region], abs=0.005)
+        if region in shares:
+            assert mean_share(cases, index, thresholds[index]) == pytest.approx(shares[region], abs=0.005)
             assert parts.found()[region] == pytest.approx(mean_share(cases, index, 0.0), abs=1e-6)
         else:
             assert thresholds[index] == 0
@@ -86,18 +86,18 @@ def test_counts_of_processes_add_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ratios", "message"),
+    ("shares", "message"),
     [
-        ({"wt": 0.5}, r"ratio wt=0\.5: give tc or et"),
-        ({"tc": 1.0}, r"ratio tc=1\.0"),
-        ({"tc": 0}, r"ratio tc=0"),
-        ({"et": None}, r"ratio et=None"),
-        ({"ed": 0.1}, r"ratio ed=0\.1"),
+        ({"wt": 0.5}, r"share wt=0\.5: give tc or et"),
+        ({"tc": 1.0}, r"share tc=1\.0"),
+        ({"tc": 0}, r"share tc=0"),
+        ({"et": None}, r"share et=None"),
+        ({"ed": 0.1}, r"share ed=0\.1"),
     ],
 )
-def test_refused_ratios(ratios: Mapping[str, float], message: str) -> None:
+def test_refused_shares(shares: Mapping[str, float], message: str) -> None:
     with pytest.raises(PedsegError, match=message):
-        PartThresholds(ratios)
+        PartThresholds(shares)
 
 
 def test_logits_above_thresholds_are_nested() -> None:
@@ -124,7 +124,7 @@ def test_thresholds_lie_beside_the_network(tmp_path: Path) -> None:
     write_thresholds(beside, parts, images=2)
     assert read_thresholds(beside) == pytest.approx(parts.thresholds(), abs=0)
     assert {**read_json(beside), "thresholds": None, "found": None} == {
-        "thresholds": None, "found": None, "ratios": {"tc": 0.85, "et": 0.18}, "images": 2, "cases": 1
+        "thresholds": None, "found": None, "shares": {"tc": 0.85, "et": 0.18}, "images": 2, "cases": 1
     }  # fmt: skip
     settings, device = Settings(mirror=False), torch.device("cpu")
     plain = Predictor([checkpoint], device=device, settings=settings)

@@ -71,7 +71,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     variant = "plain"
     if request.param == "calibrated":
         place = RunFolder(folder / "a run").variant(variant := "calibrated")
-        write_json(place.settings, {"ratios": {"tc": 0.9}, "target": ["ped"]})
+        write_json(place.settings, {"shares": {"tc": 0.9}, "target": ["ped"]})
         write_json(place.thresholds, {"thresholds": dict(zip(Region, THRESHOLDS, strict=True))})
     assert main(["to-onnx", str(folder / "a run"), "--output", str(output), "--variant", variant]) == 0
     return checkpoint, output

@@ -51,7 +51,7 @@ def test_every_fault_is_told_at_once_and_by_its_key() -> None:
         data={"patch_size": [16, 0, 16], "augmentation": "strong", "cohorts": {"ped": {"labelled": "maybe"}}},
         trainer={"max_epoch": 3, "max_epochs": 0, "max_time": "12h", "devices": "many"},
         optimizer={"lr": 0},
-        variant={"mine": {"ratios": {"wt": 0.5}}},
+        variant={"mine": {"shares": {"wt": 0.5}}},
     )
     assert said.splitlines() == [
         "data.cohorts.ped.labelled='maybe': give true or false",
@@ -60,7 +60,7 @@ def test_every_fault_is_told_at_once_and_by_its_key() -> None:
         "fold=True: give the number of a fold, from 0, or all",
         "seed=-1: should be greater than or equal to 0",
         "optimizer.lr=0: should be greater than 0",
-        "variant.mine.ratios.wt='wt': should be 'tc' or 'et'",
+        "variant.mine.shares.wt='wt': should be 'tc' or 'et'",
         "trainer.devices='many': give auto, a number of 1 or more, or a list of indices such as [0,1]",
         "trainer.max_epochs=0: should be greater than or equal to 1",
         "trainer.max_time='12h': give days, hours, minutes and seconds as DD:HH:MM:SS, such as 00:12:00:00",
@@ -78,14 +78,14 @@ def test_every_fault_is_told_at_once_and_by_its_key() -> None:
         ({"data": {"cohorts": {"adult": {"labelled": "no"}}}}, "data.source.adult: trains with labels, and"),
         ({"data": {"target": ["adult"]}}, "adult is both source and target"),
         ({"data": {"opposed": ["ped"]}}, "'ped' is no labelled cohort of the run; give data.source.ped=fold"),
-        ({"variant": {"mine": {"ratios": {"tc": 0.9}}}}, "give variant.mine.target=[ped]"),
+        ({"variant": {"mine": {"shares": {"tc": 0.9}}}}, "give variant.mine.target=[ped]"),
         ({"variant": {"mine": {"target": ["ped"]}}}, "variant.mine.target: no thresholds are found there"),
         ({"variant": {"mine": {"rules": "peds2023", "of": "yours"}}}, "give variant=[yours,mine]"),
         (
             {"variant": {"mine": {"rules": "peds2023"}, "more": {"rules": "peds2023", "of": "mine"}}},
             "mine is cleared up",
         ),
-        ({"variant": {"mine": {"ratios": {"tc": 0.9}, "target": ["pedd"]}}}, "variant.mine.target: pedd is not among"),
+        ({"variant": {"mine": {"shares": {"tc": 0.9}, "target": ["pedd"]}}}, "variant.mine.target: pedd is not among"),
         ({"cluster": {"gpus": 4}}, "give trainer=ddp trainer.devices=4"),
     ],
 )

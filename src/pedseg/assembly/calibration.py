@@ -35,7 +35,7 @@ def calibrate(
     how = settings_of_run(settings, variant, processes.device, as_begun=True)
     checkpoint = RunFolder(place.run).checkpoint
     predictor = Predictor([checkpoint], device=processes.device, settings=how, thresholds=[None])
-    parts = PartThresholds({str(region): part for region, part in variant.ratios.items()})
+    parts = PartThresholds({str(region): part for region, part in variant.shares.items()})
     stores = {cohort: CohortStore(settings.data.store / cohort) for cohort in cohorts}
     cases = [stores[cohort].open(case_id) for cohort in cohorts for case_id in selection.target_train[cohort]]
     for case in track(processes.share(cases), description="calibrating", disable=not processes.first):

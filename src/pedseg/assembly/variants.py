@@ -186,7 +186,7 @@ def conf_variant(name: str, population: Population | None = None) -> Variant:
     try:
         values = _resolved(values_of(f"variant/{name}")[name], population.as_json() if population else {})
     except KeyError as error:
-        raise PedsegError(f"variant {name} needs {error} of a population, which none gives; give ratios") from None
+        raise PedsegError(f"variant {name} needs {error} of a population, which none gives; give shares") from None
     return Variant.model_validate(values)
 
 

@@ -43,10 +43,10 @@ def parser() -> argparse.ArgumentParser:
     add_variant(p, "its name; how it predicts is that of conf/variant, else of calibrated", default="calibrated")
     p.add_argument("--input", type=Path, required=True, help="20 cases or more in a BraTS, Decathlon or nnU-Net layout")
     p.add_argument(
-        "--ratio",
+        "--share",
         action="append",
         default=[],
-        metavar="REGION=PART",
+        metavar="REGION=SHARE",
         help="mean part of WT that tc or et has (default: that of 99 children of BraTS-PEDs 2023)",
     )
     p.add_argument("--no-mirror", action="store_true", help="do not average over mirrored windows (8 times faster)")
@@ -72,7 +72,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
     from pedseg.inference import Predictor, Settings
     from pedseg.inference.calibration import PartThresholds, write_thresholds
 
-    parts = PartThresholds({str(region): ratio for region, ratio in how.ratios.items()})
+    parts = PartThresholds({str(region): share for region, share in how.shares.items()})
     device = device_of(arguments)
     settings = Settings(
         mirror=not arguments.no_mirror,
@@ -93,10 +93,10 @@ def calibrate(arguments: argparse.Namespace) -> int:
 
 
 def _how(arguments: argparse.Namespace, run: RunFolder) -> "Variant":
-    """Settings of the variant, with the ratios and the mirroring of the command line.
+    """Settings of the variant, with the shares and the mirroring of the command line.
 
     Raises:
-        PedsegError: it is not calibrated, or a ratio cannot be used.
+        PedsegError: it is not calibrated, or a share cannot be used.
     """
     from pydantic import ValidationError
 
@@ -106,7 +106,7 @@ def _how(arguments: argparse.Namespace, run: RunFolder) -> "Variant":
 
     name = arguments.variant if arguments.variant in groups()["variant"] else CALIBRATED
     values = conf_variant(name, _population(run)).as_json()
-    given = {"ratios": _ratios(arguments.ratio)} if arguments.ratio else {}
+    given = {"shares": _shares(arguments.share)} if arguments.share else {}
     try:
         how = Variant.model_validate({**values, **given, "mirror": not arguments.no_mirror})
     except ValidationError as error:
@@ -154,12 +154,12 @@ def _only(checkpoints: Sequence[Path]) -> Path:
     return checkpoints[0]
 
 
-def _ratios(given: Sequence[str]) -> dict[str, float]:
+def _shares(given: Sequence[str]) -> dict[str, float]:
     """Ratios by region, of the command line."""
     try:
         return {region: float(part) for region, part in (text.split("=") for text in given)}
     except ValueError as error:
-        raise PedsegError(f"--ratio {' '.join(given)}: give REGION=PART, such as tc=0.9") from error
+        raise PedsegError(f"--share {' '.join(given)}: give REGION=SHARE, such as tc=0.9") from error
 
 
 def main(argv: Sequence[str] | None = None) -> int:

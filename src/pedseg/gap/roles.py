@@ -90,7 +90,7 @@ def role_of(models: Mapping[int, Model], children: set[str]) -> Role:
         return Role.SUPERVISED
     settings = settings_of(next(iter(models.values())))
     how = next(iter(models.values())).how
-    if how and (how.adapt_steps or how.ratios):
+    if how and (how.adapt_steps or how.shares):
         return Role.METHOD  # it learns from each target image that it predicts, or has thresholds from such images
     adapts = settings.data.target and takes_from_target(settings.adaptation.root)
     return Role.METHOD if adapts else Role.CONTROL

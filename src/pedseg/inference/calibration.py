@@ -30,22 +30,22 @@ class PartThresholds:
     the published mean. Cases in which no WT is found have no say.
 
     Args:
-        ratios: mean over patients of the volume of a part (TC, ET) divided by that of WT.
+        shares: mean over patients of the volume of a part (TC, ET) divided by that of WT.
 
     Attributes:
         totals: (regions, bins) float64, the sum over cases of their histograms; add those of other processes.
         cases: (1,) float64, how many cases have a WT.
 
     Raises:
-        PedsegError: a ratio is not between 0 and 1, or is of another region.
+        PedsegError: a share is not between 0 and 1, or is of another region.
     """
 
-    def __init__(self, ratios: Mapping[str, float]) -> None:
+    def __init__(self, shares: Mapping[str, float]) -> None:
         parts = [region for region in Region if region is not Region.WT]
-        for region, ratio in ratios.items():
-            if region not in parts or not (isinstance(ratio, int | float) and 0 < ratio < 1):
-                raise PedsegError(f"ratio {region}={ratio}: give {' or '.join(parts)} a part of WT between 0 and 1")
-        self.ratios = {Region(region): float(ratio) for region, ratio in ratios.items()}
+        for region, share in shares.items():
+            if region not in parts or not (isinstance(share, int | float) and 0 < share < 1):
+                raise PedsegError(f"share {region}={share}: give {' or '.join(parts)} a share of WT between 0 and 1")
+        self.shares = {Region(region): float(share) for region, share in shares.items()}
         self.totals = torch.zeros(len(Region), bins_of(LIMIT), dtype=torch.float64)
         self.cases = torch.zeros(1, dtype=torch.float64)
 
@@ -56,12 +56,12 @@ class PartThresholds:
             return
         self.cases += 1
         for index, region in enumerate(Region):
-            if region in self.ratios:
+            if region in self.shares:
                 counts = histogram(logits[index][whole], limit=LIMIT).to(self.totals)
                 self.totals[index] += counts / counts.sum()
 
     def thresholds(self) -> list[float]:
-        """A logit for each region; 0 for one without a ratio.
+        """A logit for each region; 0 for one without a share.
 
         Raises:
             PedsegError: no case has a WT.
@@ -69,7 +69,7 @@ class PartThresholds:
         if not self.cases.item():
             raise PedsegError("no tumour was found in any image, so no part of one can be calibrated")
         return [
-            quantile(self.totals[index], 1 - self.ratios[region]) if region in self.ratios else 0.0
+            quantile(self.totals[index], 1 - self.shares[region]) if region in self.shares else 0.0
             for index, region in enumerate(Region)
         ]
 
@@ -79,15 +79,15 @@ class PartThresholds:
         return {
             region: float(self.totals[index, middle:].sum() / self.cases)
             for index, region in enumerate(Region)
-            if region in self.ratios
+            if region in self.shares
         }
 
     def summary(self) -> list[str]:
         """What was found and what is cut, a line for each part."""
         thresholds, found = dict(zip(Region, self.thresholds(), strict=True)), self.found()
         return [
-            f"{region.upper()} had {found[region]:.2f} of WT; above logit {thresholds[region]:.2f} it has {ratio:.2f}"
-            for region, ratio in self.ratios.items()
+            f"{region.upper()} had {found[region]:.2f} of WT; above logit {thresholds[region]:.2f} it has {share:.2f}"
+            for region, share in self.shares.items()
         ]
 
 
@@ -102,10 +102,10 @@ def write_thresholds(path: Path, parts: PartThresholds, *, images: int) -> None:
     known = bool(parts.cases.item())
     named = dict(zip(map(str, Region), parts.thresholds(), strict=True)) if known else None
     found = {str(region): share for region, share in parts.found().items()} if known else None
-    ratios = {str(region): ratio for region, ratio in parts.ratios.items()}
+    shares = {str(region): share for region, share in parts.shares.items()}
     write_json(
         path,
-        {"thresholds": named, "ratios": ratios, "found": found, "images": images, "cases": int(parts.cases.item())},
+        {"thresholds": named, "shares": shares, "found": found, "images": images, "cases": int(parts.cases.item())},
     )
 
 

@@ -83,13 +83,13 @@ def _with_declared_cohorts(config: Config) -> Config:
 def only_variant(config: Config) -> tuple[str, dict[str, Any]]:
     """Name and settings of the one way in which a run predicted, before runs had variants."""
     prediction, calibration = (config.get(group) or {} for group in ("prediction", "calibration"))
-    adapts, ratios = prediction.get("adapt_steps"), calibration.get("ratios")
+    adapts, shares = prediction.get("adapt_steps"), calibration.get("ratios")
     settings: dict[str, Any] = {}
     if adapts:
         settings |= {key: prediction[key] for key in ("adapt_steps", "adapt_rate") if key in prediction}
-    if ratios:
-        settings |= {"ratios": ratios, "target": calibration.get("target")}
-    parts = [*(["tent"] if adapts else []), *(["calibrated"] if ratios else [])]
+    if shares:
+        settings |= {"shares": shares, "target": calibration.get("target")}
+    parts = [*(["tent"] if adapts else []), *(["calibrated"] if shares else [])]
     return "_".join(parts) or PLAIN, settings
 
 

@@ -28,9 +28,9 @@ class Variant(Group):
         Whole, setting("Steps of test-time adaptation of the norms to each case; 0: none.", unit="steps", ge=0)
     ] = 0
     adapt_rate: Annotated[Number, setting("Learning rate of these steps.", gt=0)] = 1e-3
-    ratios: Annotated[
+    shares: Annotated[
         dict[Literal["tc", "et"], Annotated[Number, Field(gt=0, lt=1)]],
-        setting("Mean part of WT that a region (tc, et) is given by a threshold, found on images of the target."),
+        setting("Mean share of WT that a region (tc, et) is given by a threshold, found on images of the target."),
     ] = {}  # noqa: RUF012  (pydantic copies it)
     target: Annotated[
         OrNone[tuple[Name, ...]],
@@ -42,11 +42,11 @@ class Variant(Group):
     @property
     def calibrated(self) -> bool:
         """Whether thresholds are found for it."""
-        return bool(self.ratios)
+        return bool(self.shares)
 
     def calibration_target(self, target: Sequence[str]) -> tuple[str, ...]:
         """Cohorts that it is calibrated on, by a run that adapts to `target`; none if it is not calibrated."""
-        return tuple(self.target or target) if self.ratios else ()
+        return tuple(self.target or target) if self.shares else ()
 
 
 def in_order(variants: Mapping[str, Variant]) -> list[str]:
@@ -66,7 +66,7 @@ def faults_of(variants: Mapping[str, Variant], *, target: Sequence[str]) -> Iter
                 yield f"{key}.of: {variant.of} is not among the variants; give variant=[{variant.of},{name}]"
             elif variants[variant.of].rules:
                 yield f"{key}.of: {variant.of} is cleared up itself; give one that is predicted"
-        if variant.target and not variant.ratios:
-            yield f"{key}.target: no thresholds are found there; give {key}.ratios.tc=0.922, or variant=[calibrated]"
-        if variant.ratios and not variant.calibration_target(target):
+        if variant.target and not variant.shares:
+            yield f"{key}.target: no thresholds are found there; give {key}.shares.tc=0.922, or variant=[calibrated]"
+        if variant.shares and not variant.calibration_target(target):
             yield f"{key}: is calibrated on images of an unlabelled cohort, and none is named; give {key}.target=[ped]"
