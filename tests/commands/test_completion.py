@@ -49,6 +49,7 @@ def typed(script: Path, keys: str, *, cwd: Path) -> list[str]:
         (f"pedseg prep{TAB}", ["prepare"]),
         (f"pedseg phan{TAB}--adul{TAB}3", ["phantom", "--adults", "3"]),
         (f"pedseg predict --dev{TAB}cu{TAB}", ["predict", "--device", "cuda"]),
+        (f"pedseg predict --var{TAB}tent_{TAB}", ["predict", "--variant", "tent_calibrated"]),
         (f"pedseg predict --ru{TAB}a\\ r{TAB}", ["predict", "--run", "a run/"]),
         (f"pedseg convert to-o{TAB}a\\ r{TAB} --outp{TAB}x", ["convert", "to-onnx", "a run/", "--output", "x"]),
         (f"pedseg train experiment=uda_al{TAB}_b{TAB}", ["train", "experiment=uda_alpha0_batchnorm"]),
@@ -75,7 +76,7 @@ def test_bash_completes(keys: str, words: list[str], printed: Path, tmp_path: Pa
 @pytest.mark.parametrize("shell", SHELLS)
 def test_scripts_are_whole_and_name_everything(shell: str, printed: Path) -> None:
     text = (printed / shell).read_text()
-    assert all(name in text for name in (*VERBS, *settings_words("train"), "adapt-steps", "to-bundle"))
+    assert all(name in text for name in (*VERBS, *settings_words("train"), "window-batch", "to-bundle"))
     if not shutil.which(shell):
         pytest.skip(f"there is no {shell} to read the script with")
     subprocess.run([shell, "-n", printed / shell], check=True)

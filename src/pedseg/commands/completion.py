@@ -51,7 +51,7 @@ def script(shell: str) -> str:
     verbs = root.add_subparsers(metavar="VERB")
     for verb, what in VERBS.items():
         described = settings_parser(verb) if verb in SETTINGS else parser_of(verb)
-        _complete_paths(described, shtab.FILE)
+        _complete_values(described, shtab.FILE)
         verbs.add_parser(verb, help=what, parents=[described], add_help=False)
     return shtab.complete(root, shell)
 
@@ -101,14 +101,18 @@ def _few_values(key: "Key") -> tuple[str, ...]:
     return get_args(kind) if get_origin(kind) is Literal else ()
 
 
-def _complete_paths(described: argparse.ArgumentParser, file: Any) -> None:  # noqa: ANN401  (shtab's)
-    """Have options and arguments that are paths completed as such, also those of subcommands."""
+def _complete_values(described: argparse.ArgumentParser, file: Any) -> None:  # noqa: ANN401  (shtab's)
+    """Have paths completed as such, and variants by their names in conf/, also those of subcommands."""
+    from pedseg.settings.conf import groups
+
     for action in described._actions:
+        if action.dest == "variant":
+            action.choices = groups()["variant"]
         if action.type is Path:
             action.complete = file  # type: ignore[attr-defined]
         if isinstance(action, argparse._SubParsersAction):
             for inner in action.choices.values():
-                _complete_paths(inner, file)
+                _complete_values(inner, file)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
