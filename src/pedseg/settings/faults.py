@@ -33,7 +33,9 @@ def messages(error: ValidationError, *, where: str = "", model: type[BaseModel] 
 
 def unknown(key: str, known: Iterable[str]) -> str:
     """Say that a key is unknown, and which are near it, or which there are."""
-    return f"{key} is unknown; {near(key.rpartition('.')[2], known)}"
+    above, _, name = key.rpartition(".")
+    names = list(known)
+    return f"{key} is unknown; {near(name, names) if names else f'{above} is a single value'}"
 
 
 def near(name: str, known: Iterable[str], *, also: Iterable[str] = ()) -> str:
@@ -65,6 +67,8 @@ def _message(fault: Mapping[str, Any], place: list[str], *, where: str, model: t
     wrong = f"{said[0].lower()}{said[1:]}"
     if fault["type"] == "extra_forbidden":
         return unknown(key, known_below(find(model, place[:-1]) if model else None))
+    if fault["type"] == "missing" and place[-1].isdecimal():
+        return f"{key.rpartition('.')[0]}: value {int(place[-1]) + 1} is missing"
     if fault["type"] == "missing":
         return f"{key} is missing; give {key}=..."
     if fault["type"] == "faults":

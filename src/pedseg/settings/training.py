@@ -173,7 +173,7 @@ class Trainer(Group):
     ] = None  # fmt: skip
     min_epochs: Annotated[OrNone[Count], setting("Epochs that max_time waits for.", PLACE, unit="epochs")] = None
     fast_dev_run: Annotated[
-        Annotated[Whole, BeforeValidator(_number_of_batches), Field(ge=0)],
+        Annotated[Index, Means("a number of batches, true for 1, or false"), BeforeValidator(_number_of_batches)],
         setting("Batches of a trial that keeps nothing; true: 1, false: no trial.", PLACE, unit="batches"),
     ] = 0
     benchmark: Annotated[OrNone[Flag], setting("Whether cuDNN tries which of its kernels is fastest.", PLACE)] = None
