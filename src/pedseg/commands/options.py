@@ -32,9 +32,9 @@ def add_runs(p: argparse.ArgumentParser, *, nargs: str = "+") -> None:
     p.add_argument("runs", nargs=nargs, type=Path, metavar="RUN", help="experiment, folder of experiments, or a fold_*")
 
 
-def add_output(p: argparse.ArgumentParser, metavar: str, what: str) -> None:
+def add_output(p: argparse._ActionsContainer, metavar: str, what: str, *, required: bool = True) -> None:
     """Add ``--output``."""
-    p.add_argument("--output", type=Path, required=True, metavar=metavar, help=what)
+    p.add_argument("--output", type=Path, required=required, metavar=metavar, help=what)
 
 
 def add_overwrite(p: argparse.ArgumentParser, what: str) -> None:

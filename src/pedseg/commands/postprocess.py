@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pedseg.commands.options import (
     add_device,
+    add_output,
     add_overwrite,
     add_runs,
     add_variant,
@@ -45,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     add_variant(p, "variant of the runs whose label maps are cleared up")
     folder = p.add_argument_group("label maps of a folder, instead of runs")
     folder.add_argument("--predictions", type=Path, metavar="DIR", help="folder of <case id>.nii.gz")
-    folder.add_argument("--output", type=Path, metavar="DIR", help="for <rules>/<case id>.nii.gz")
+    add_output(folder, "DIR", "for <rules>/<case id>.nii.gz", required=False)
     folder.add_argument("--convention", default="brats2023", help="their voxel labels (default: %(default)s)")
     folder.add_argument("--choice", type=Path, metavar="JSON", help="postprocessing.json of a run, for keep_largest")
     add_device(p)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pedseg.commands.options import (
     add_device,
+    add_output,
     add_overwrite,
     add_variant,
     command,
@@ -43,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
         "--run", nargs="+", type=Path, default=[], metavar="DIR", help="run folders, or folders of runs (fold_*)"
     )
     p.add_argument("--input", type=Path, help="cases in a BraTS, Decathlon or nnU-Net layout")
-    p.add_argument("--output", type=Path, metavar="DIR", help="folder for <case id>.nii.gz")
+    add_output(p, "DIR", "folder for <case id>.nii.gz", required=False)
     add_variant(p, "how the networks are used: a variant of the runs, or one of conf/variant")
     p.add_argument(
         "--target", nargs="+", default=(), metavar="COHORT",
