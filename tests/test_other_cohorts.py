@@ -76,7 +76,7 @@ def test_the_benchmark_of_two_hospitals(
     settings = read_settings(run)
     assert (settings.data.labelled_source, settings.data.target) == ({"Clinic-A": "fold"}, ("hospital_b",))
     assert settings.adaptation.root["mean_teacher"]["shares"]["wt"] == 0.1
-    assert len(pd.read_csv(run / "scores.csv").case.unique()) == 6
+    assert len(pd.read_csv(run / "predictions" / "plain" / "scores.csv").case.unique()) == 6
 
     assert validate([str(runs), "--cases", "2", "--device", "cpu"]) == 0
     assert read_json(run / "validators.json")["settings"]["population"]["patients"] == "50 others"

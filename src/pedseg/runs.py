@@ -268,3 +268,24 @@ def trained_on_labels(settings: "Stored", cohort: str) -> bool:
     origin = settings.init.run if isinstance(settings, RunSettings) else None
     before = RunFolder(origin) if origin else None
     return before is not None and before.config.exists() and trained_on_labels(read_stored(before.path), cohort)
+
+
+def how_it_predicts(place: VariantFolder) -> "Variant":
+    """Settings of a variant that is a prediction, not a clearing up of one.
+
+    Raises:
+        PedsegError: it is none, or the run has no such variant.
+    """
+    how = place.how()
+    if how is None:
+        known = ", ".join(one.name for one in RunFolder(place.run).variants()) or "none"
+        raise PedsegError(
+            f"{place.run}: has no variant {place.name}, there is {known}; make it first: pedseg predict --run "
+            f"{place.run} --variant {place.name}"
+        )
+    if how.rules:
+        raise PedsegError(
+            f"{place.run}: variant {place.name} clears up the label maps of {how.of} and is no prediction; predict "
+            f"with --variant {how.of}, then pedseg postprocess --predictions DIR --rules {how.rules}"
+        )
+    return how

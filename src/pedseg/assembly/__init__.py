@@ -5,7 +5,7 @@ from pedseg.assembly.checks import check_parts
 from pedseg.assembly.machine import on_this_machine
 from pedseg.assembly.objects import build_data, build_loggers, build_module, build_trainer, select
 from pedseg.assembly.processes import Processes
-from pedseg.assembly.variants import Trained, add_variant, conf_variant, missing_variants
+from pedseg.assembly.variants import Trained, add_variant, missing_variants
 
 __all__ = [
     "Processes",
@@ -16,7 +16,6 @@ __all__ = [
     "build_module",
     "build_trainer",
     "check_parts",
-    "conf_variant",
     "evaluation_cases",
     "held_out_cases",
     "missing_variants",

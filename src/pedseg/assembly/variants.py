@@ -1,10 +1,8 @@
 """The variants of a run: its trained network is predicted in each of these ways, and what that gives is scored."""
 
 import logging
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pedseg.assembly.calibration import calibrate
 from pedseg.assembly.cases import evaluation_cases, held_out_cases
@@ -22,14 +20,9 @@ from pedseg.inference import predict_cases, settings_of_run
 from pedseg.inference.postprocessing import RULE_SETS, Rule
 from pedseg.inference.variants import variant_predictor
 from pedseg.runs import RunFolder, VariantFolder
-from pedseg.settings.conf import groups, values_of
-from pedseg.settings.faults import near
-from pedseg.settings.population import Population
 from pedseg.settings.run import RunSettings
 from pedseg.settings.stored import read_settings
-from pedseg.settings.variants import KEEP_LARGEST, Variant, in_order
-
-REFERENCE = re.compile(r"\$\{population\.([\w.]+)\}")
+from pedseg.settings.variants import KEEP_LARGEST, Variant, conf_variant, in_order
 
 log = logging.getLogger(__name__)
 
@@ -171,25 +164,6 @@ def _with_variant(settings: RunSettings, run: RunFolder, name: str, target: Sequ
     return RunSettings.of({**settings.as_json(), "variant": variants}, where=str(run.path))
 
 
-def conf_variant(name: str, population: Population | None = None) -> Variant:
-    """A variant of conf/.
-
-    Args:
-        name: its name.
-        population: whose statistics it refers to.
-
-    Raises:
-        PedsegError: there is none of that name, or the population does not say what it refers to.
-    """
-    if name not in groups()["variant"]:
-        raise PedsegError(f"variant {name} is unknown; {near(name, groups()['variant'])}")
-    try:
-        values = _resolved(values_of(f"variant/{name}")[name], population.as_json() if population else {})
-    except KeyError as error:
-        raise PedsegError(f"variant {name} needs {error} of a population, which none gives; give shares") from None
-    return Variant.model_validate(values)
-
-
 def _check(place: VariantFolder, variant: Variant) -> None:
     before = place.how() if place.settings.exists() or place.finished.exists() else None
     was, now = (one.as_json() for one in (before or variant, variant))
@@ -200,16 +174,3 @@ def _check(place: VariantFolder, variant: Variant) -> None:
         f"{place.path} holds variant {place.name} with other settings: {', '.join(changed)}; give the new one another "
         f"name ('+variant.NAME={{...}}'), or move the folder away"
     )
-
-
-def _resolved(value: Any, population: Mapping[str, Any]) -> Any:  # noqa: ANN401  (whatever YAML holds)
-    """A value of conf/ with what it refers to as ``${population.…}``."""
-    if isinstance(value, Mapping):
-        return {key: _resolved(one, population) for key, one in value.items()}
-    referred = REFERENCE.fullmatch(value) if isinstance(value, str) else None
-    if referred is None:
-        return value
-    found: Any = population
-    for key in referred[1].split("."):
-        found = found[key]
-    return found

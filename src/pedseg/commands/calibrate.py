@@ -100,9 +100,8 @@ def _how(arguments: argparse.Namespace, run: RunFolder) -> "Variant":
     """
     from pydantic import ValidationError
 
-    from pedseg.assembly import conf_variant
     from pedseg.settings.faults import messages
-    from pedseg.settings.variants import Variant
+    from pedseg.settings.variants import Variant, conf_variant
 
     name = arguments.variant if arguments.variant in groups()["variant"] else CALIBRATED
     values = conf_variant(name, _population(run)).as_json()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pedseg.commands.options import add_output, add_overwrite, add_variant, command, run
 from pedseg.errors import PedsegError
-from pedseg.runs import RunFolder, checkpoints_of
+from pedseg.runs import RunFolder, checkpoints_of, how_it_predicts
 
 NAMINGS = ("nnunet", "brats2023", "brats2021")  # keys of pedseg.interop.label_maps.NAMINGS, which is slow to import
 
@@ -160,7 +160,7 @@ def _thresholds(checkpoint: Path, variant: str) -> list[float] | None:
     Raises:
         PedsegError: the run has no such variant, or it is no matter of thresholds alone.
     """
-    from pedseg.inference.variants import how_it_predicts, thresholds_of
+    from pedseg.inference.variants import thresholds_of
 
     place = RunFolder(checkpoint.parents[1]).variant(variant)
     if how_it_predicts(place).adapt_steps:

@@ -19,7 +19,7 @@ from pedseg.commands.options import (
     tell,
 )
 from pedseg.errors import PedsegError
-from pedseg.runs import PLAIN, RunFolder, checkpoints_of
+from pedseg.runs import PLAIN, RunFolder, checkpoints_of, how_it_predicts
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     import torch
@@ -128,9 +128,8 @@ def _how(name: str, runs: Sequence[RunFolder]) -> "Variant":
     Raises:
         PedsegError: it is no prediction, is unknown, or is calibrated and a run does not have it.
     """
-    from pedseg.assembly import conf_variant
-    from pedseg.inference.variants import how_it_predicts
     from pedseg.settings.population import load_population
+    from pedseg.settings.variants import conf_variant
 
     places = [run.variant(name) for run in runs]
     if any(place.how() is not None for place in places):

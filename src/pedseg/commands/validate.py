@@ -103,7 +103,7 @@ def plan_of(
     from pedseg.assembly import select
     from pedseg.choosing.plan import make_plan
     from pedseg.inference import settings_of_run
-    from pedseg.inference.variants import how_it_predicts
+    from pedseg.runs import how_it_predicts
     from pedseg.settings.stored import read_settings
 
     settings, how = read_settings(run.run), how_it_predicts(run)

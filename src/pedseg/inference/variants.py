@@ -4,33 +4,10 @@ from collections.abc import Sequence
 
 import torch
 
-from pedseg.errors import PedsegError
 from pedseg.inference.calibration import read_thresholds
 from pedseg.inference.predictor import Predictor
 from pedseg.inference.settings import Settings
 from pedseg.runs import RunFolder, VariantFolder
-from pedseg.settings.variants import Variant
-
-
-def how_it_predicts(place: VariantFolder) -> Variant:
-    """Settings of a variant that is a prediction, not a clearing up of one.
-
-    Raises:
-        PedsegError: it is none, or the run has no such variant.
-    """
-    how = place.how()
-    if how is None:
-        known = ", ".join(one.name for one in RunFolder(place.run).variants()) or "none"
-        raise PedsegError(
-            f"{place.run}: has no variant {place.name}, there is {known}; make it first: pedseg predict --run "
-            f"{place.run} --variant {place.name}"
-        )
-    if how.rules:
-        raise PedsegError(
-            f"{place.run}: variant {place.name} clears up the label maps of {how.of} and is no prediction; predict "
-            f"with --variant {how.of}, then pedseg postprocess --predictions DIR --rules {how.rules}"
-        )
-    return how
 
 
 def thresholds_of(place: VariantFolder) -> list[float] | None:

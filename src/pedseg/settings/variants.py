@@ -1,13 +1,19 @@
 """Settings of the group `variant`: ways to predict a network that has been trained."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from pedseg.errors import PedsegError
+from pedseg.settings.conf import groups, values_of
+from pedseg.settings.faults import near
 from pedseg.settings.fields import Group, setting
+from pedseg.settings.population import Population
 from pedseg.settings.values import Flag, Name, Number, OrNone, Whole
 
+REFERENCE = re.compile(r"\$\{population\.([\w.]+)\}")
 PLAIN = "plain"  # the network as it was trained, predicted as `prediction` says
 KEEP_LARGEST = "keep_largest"  # the rules that are chosen; the others are fixed
 Rules = Literal["keep_largest", "peds2023", "peds2023_et", "peds2023_ed", "peds2023_components"]
@@ -70,3 +76,35 @@ def faults_of(variants: Mapping[str, Variant], *, target: Sequence[str]) -> Iter
             yield f"{key}.target: no thresholds are found there; give {key}.shares.tc=0.922, or variant=[calibrated]"
         if variant.shares and not variant.calibration_target(target):
             yield f"{key}: is calibrated on images of an unlabelled cohort, and none is named; give {key}.target=[ped]"
+
+
+def conf_variant(name: str, population: Population | None = None) -> Variant:
+    """A variant of conf/.
+
+    Args:
+        name: its name.
+        population: whose statistics it refers to.
+
+    Raises:
+        PedsegError: there is none of that name, or the population does not say what it refers to.
+    """
+    if name not in groups()["variant"]:
+        raise PedsegError(f"variant {name} is unknown; {near(name, groups()['variant'])}")
+    try:
+        values = _resolved(values_of(f"variant/{name}")[name], population.as_json() if population else {})
+    except KeyError as error:
+        raise PedsegError(f"variant {name} needs {error} of a population, which none gives; give shares") from None
+    return Variant.model_validate(values)
+
+
+def _resolved(value: Any, population: Mapping[str, Any]) -> Any:  # noqa: ANN401  (whatever YAML holds)
+    """A value of conf/ with what it refers to as ``${population.…}``."""
+    if isinstance(value, Mapping):
+        return {key: _resolved(one, population) for key, one in value.items()}
+    referred = REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    if referred is None:
+        return value
+    found: Any = population
+    for key in referred[1].split("."):
+        found = found[key]
+    return found

@@ -17,7 +17,7 @@ from pedseg.files import read_json, write_json
 from pedseg.inference.postprocessing import Rule
 from pedseg.inference.settings import RECORD
 from pedseg.labels import LabelConvention
-from pedseg.runs import RunFolder, VariantFolder, titled
+from pedseg.runs import RunFolder, VariantFolder, how_it_predicts, titled
 from pedseg.settings.run import RunSettings
 from pedseg.settings.stored import ImportedSettings, read_settings, read_stored
 from pedseg.settings.variants import PLAIN, Variant
@@ -178,7 +178,7 @@ def _predict_held_out(
 def _predictor(place: VariantFolder, settings: RunSettings, device: "torch.device") -> "Predictor":
     """The network of a run, used as a variant does."""
     from pedseg.inference import settings_of_run  # noqa: PLC0415
-    from pedseg.inference.variants import how_it_predicts, variant_predictor  # noqa: PLC0415
+    from pedseg.inference.variants import variant_predictor  # noqa: PLC0415
 
     how = settings_of_run(settings, how_it_predicts(place), device)
     return variant_predictor([place], device=device, settings=how)
