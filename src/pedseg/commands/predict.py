@@ -86,11 +86,13 @@ def predict_folder(arguments: argparse.Namespace) -> int:
     how = _how(arguments.variant, runs)
 
     from pedseg.cases import find_cases
-    from pedseg.inference import predict_cases
 
     check_settings(arguments, how)
     found = find_cases(arguments.input, cohort="input", labelled=False, allow_missing=arguments.allow_missing)
     found.check_sequences(arguments.input, cohort="input")
+
+    from pedseg.inference import predict_cases  # loads torch: after everything that can be wrong with the arguments
+
     predictor = _predictor(arguments, checkpoints, runs, how)
     problems = [
         *found.problems,
