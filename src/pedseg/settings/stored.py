@@ -70,9 +70,14 @@ def read_stored(folder: Path) -> Stored:
     config = read_json(path)
     if not isinstance(config, dict):
         raise PedsegError(f"{path}: holds no settings; restore it, or train the run again with overwrite=true")
-    if ORIGIN in config:
-        return ImportedSettings.of(config, where=str(path))
-    return RunSettings.of(lifted(config), where=str(path))
+    try:
+        return ImportedSettings.of(config) if ORIGIN in config else RunSettings.of(lifted(config))
+    except PedsegError as error:
+        faults = str(error).replace("\n", "\n  ")
+        raise PedsegError(
+            f"{path}: cannot be read as settings of a run\n  {faults}\nMend it, read it with the version that wrote "
+            "it, or give the run's command again with overwrite=true to train it anew."
+        ) from error
 
 
 def read_variant(path: Path) -> Variant:
