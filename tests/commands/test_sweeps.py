@@ -48,6 +48,7 @@ def test_stopped_jobs_are_no_failures(toy_world: Path, tmp_path: Path, capsys: p
     ("swept", "said"),
     [
         (["experiment=m2_ped", "optimizer.lr=0.01,-1"], ["optimizer.lr=-1: should be greater than 0"]),
+        (["experiment=uda", "adaptation.dann.alpha_max=1,-1"], ["adaptation.dann.alpha_max=-1: should be greater"]),
         (["experiment=m2_ped,m2_pedd"], ["experiment=m2_pedd is unknown; did you mean m2_ped?"]),
         (
             ["experiment=uda,m2_ped,m3_mixed", "data.cohorts.ped.labelled=no"],

@@ -60,6 +60,7 @@ def run_hydra(
     *,
     config_name: str,
     arguments: Sequence[str] | None = None,
+    check: "Callable[[Settings], None] | None" = None,
     table: bool = True,
 ) -> int:
     """Read the settings that `config_name` of conf/ and the command line give, and run `task` once per job.
@@ -71,6 +72,7 @@ def run_hydra(
         model: loads the class of its settings.
         config_name: its file in conf/.
         arguments: of the command line, in place of the process's own.
+        check: what else is checked of every job of a sweep before the first begins; the task checks it itself, too.
         table: whether a sweep ends with what became of each job.
 
     Returns:
@@ -90,7 +92,7 @@ def run_hydra(
 
     sys.argv[1:] = with_new_names(sys.argv[1:])
     flags = get_args_parser().parse_args()
-    job = Job(task, model(), swept=flags.multirun or MULTIRUN in flags.overrides)
+    job = Job(task, model(), swept=flags.multirun or MULTIRUN in flags.overrides, check=check)
     overrides = [*flags.overrides, *([f"hydra.searchpath=[file://{flags.config_dir}]"] if flags.config_dir else [])]
     if any(getattr(flags, name) for name in SHOWING):
         return exit_code(lambda: _show(job, config_name))

@@ -61,11 +61,13 @@ class Job(Generic[Settings]):
         task: the command.
         model: its settings.
         swept: whether it is one of several, so that also an error of the program is an outcome.
+        check: what else is checked of each before the first of several begins.
     """
 
     task: Callable[[Settings], None]
     model: type[Settings]
     swept: bool
+    check: Callable[[Settings], None] | None = None
 
     def __call__(self, cfg: "DictConfig") -> Outcome:
         """Run the task."""

@@ -101,11 +101,13 @@ class Sweep(BasicSweeper):
         return jobs
 
     def _settings(self, overrides: Sequence[str]) -> Checked:
-        """Compose a job and read its settings."""
+        """Compose a job, read its settings and check them."""
         assert self.hydra_context is not None  # noqa: S101
         assert self.config is not None  # noqa: S101
         composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         checked: Checked = self.job.settings_of_all(composed)
+        if self.job.check is not None:
+            self.job.check(checked)
         return checked
 
 

@@ -42,6 +42,17 @@ def settings_model() -> "type[RunSettings]":
     return RunSettings
 
 
+def check(settings: "RunSettings") -> None:
+    """Ask what the settings name whether it can be made as it is set, before the first job of a sweep begins.
+
+    Raises:
+        PedsegError: something cannot; a line for each fault.
+    """
+    from pedseg.assembly import check_parts
+
+    check_parts(settings)
+
+
 def train(settings: "RunSettings", *, plans: "list[Plan] | None" = None) -> None:
     """Run one experiment on one fold, or continue it, in its run folder.
 
@@ -252,4 +263,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     if "--dry-run" in given:
         return dry_run([argument for argument in given if argument != "--dry-run"])
-    return run_hydra(train, settings_model, config_name="train", arguments=arguments)
+    return run_hydra(train, settings_model, config_name="train", arguments=arguments, check=check)

@@ -21,6 +21,7 @@ class Mark(Enum):
     FOLD = ("the result; told by the folder fold_…, not by the run's name", False, True)
     INDIRECT = ("the result, by what it leads to", True, False)
     VARIANT = ("the result of that variant; a run has any number of them", False, False)
+    NAMED = ("place, speed or view, and a part of the run's name", True, False)
     PLACE = ("place, speed or view", False, False)
 
     def __init__(self, words: str, named: bool, compared: bool) -> None:
@@ -29,7 +30,7 @@ class Mark(Enum):
         self.compared = compared
 
 
-RESULT, FOLD, INDIRECT, VARIANT, PLACE = Mark
+RESULT, FOLD, INDIRECT, VARIANT, NAMED, PLACE = Mark
 
 
 class Group(BaseModel):

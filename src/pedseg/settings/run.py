@@ -8,7 +8,7 @@ from pydantic import AfterValidator, ConfigDict, ValidationError, model_validato
 from pedseg.errors import PedsegError
 from pedseg.settings.cohorts import Data, Paths
 from pedseg.settings.faults import messages
-from pedseg.settings.fields import FOLD, INDIRECT, PLACE, RESULT, VARIANT, Group, refuse, setting
+from pedseg.settings.fields import FOLD, INDIRECT, NAMED, PLACE, RESULT, VARIANT, Group, refuse, setting
 from pedseg.settings.following import Callbacks, Cluster, Logger, Machine, Prediction
 from pedseg.settings.pair import how_to_declare, with_folders, with_pair, with_variants_of_pair
 from pedseg.settings.population import Population
@@ -118,10 +118,10 @@ class RunSettings(WithCohorts):
     prediction: Annotated[Prediction, setting("How whole cases are predicted.", RESULT)]
     overwrite: Annotated[Flag, setting("Throw away what the run folder holds and begin again.", PLACE)]
     cluster: Annotated[OrNone[Cluster], setting("What the jobs of a sweep ask for, with cluster=.", PLACE)] = None
-    experiment_name: Annotated[OrNone[Text], setting("The experiment that was chosen.", PLACE)] = None
+    experiment_name: Annotated[OrNone[Text], setting("The experiment that was chosen.", NAMED)] = None
     run_fold: Annotated[Fold, setting("Fold in the name of the run's folder.", RESULT)]
-    run_name: Annotated[Text, setting("The experiment, and what was overridden beside it.", PLACE)]
-    run_dir: Annotated[Folder, setting("The run's folder.", PLACE)]
+    run_name: Annotated[Text, setting("The experiment, and what was overridden beside it.", NAMED)]
+    run_dir: Annotated[Folder, setting("The run's folder.", NAMED)]
     population: Annotated[
         OrNone[Population], setting("Statistics that settings refer to; null: those of the target's cohorts.", INDIRECT)
     ] = None

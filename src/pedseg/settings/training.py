@@ -13,7 +13,7 @@ from pydantic import (
     model_serializer,
 )
 
-from pedseg.settings.fields import INDIRECT, PLACE, Group, setting
+from pedseg.settings.fields import INDIRECT, NAMED, PLACE, Group, setting
 from pedseg.settings.values import (
     Count,
     Flag,
@@ -184,4 +184,4 @@ class Trainer(Group):
     ] = None
     log_every_n_steps: Annotated[Whole, setting("Steps between rows of the loggers.", PLACE, unit="steps", ge=1)]
     enable_progress_bar: Annotated[Flag, setting("Whether a progress bar is shown, or PEDSEG_PROGRESS.", PLACE)]
-    enable_model_summary: Annotated[Flag, setting("Whether a table of the layers is shown.", PLACE)]
+    enable_model_summary: Annotated[Flag, setting("Whether a table of the layers is shown.", NAMED)]
