@@ -104,7 +104,7 @@ def test_missing_target_and_settings(make_step: MakeStep) -> None:
         ({"tc": (0.5, 0.5)}, r"^m\.bounds\.tc=\(0\.5, 0\.5\): give \[low, high\], the first below the second"),
         ({"et": (-0.1, 0.2)}, r"^m\.bounds\.et\.0=-0\.1: should be greater than or equal to 0"),
         ({"et": (0.1, 1.2)}, r"^m\.bounds\.et\.1=1\.2: should be less than or equal to 1"),
-        ({"tc": (0.1,)}, r"^m\.bounds\.tc\.1 is missing"),
+        ({"tc": (0.1,)}, r"^m\.bounds\.tc: value 2 is missing"),
         ({}, r"^m\.bounds=\{\}: dictionary should have at least 1 item"),
     ):
         with pytest.raises(PedsegError, match=message):
