@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pedseg.commands import train
 from pedseg.commands.hydra_entry import overrides_last
 from pedseg.commands.options import exit_code
 from pedseg.errors import PedsegError
@@ -99,3 +100,17 @@ def test_flags_may_stand_between_overrides() -> None:
     command = [sys.executable, "-m", "pedseg.train", "scale=toy", "--cfg", "job", "seed=7"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "seed: 7" in done.stdout
+
+
+def test_a_folder_of_files_beside_conf(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "my conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "my conf" / "experiment" / "mine.yaml").write_text("# @package _global_\nfold: -7\n")
+    searched = "hydra.searchpath=[pkg://mine.conf]"
+    for folder, overrides, message in (
+        ("my conf", ["experiment=mine"], "fold=-7: "),  # it is read
+        ("my conf", ["experiment=mien"], "experiment=mien is unknown; did you mean mine?"),
+        ("my cnf", ["experiment=mine"], "my cnf: there is no such folder"),
+        ("my conf", [searched], "give it in hydra.searchpath=[...], which is set, too"),
+    ):
+        assert train.main(["--config-dir", str(tmp_path / folder), *overrides]) == 2
+        assert message in capsys.readouterr().err

@@ -4,9 +4,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pedseg.commands.options import exit_code
+from pedseg.errors import PedsegError
 from pedseg.settings.conf import conf_dir
 
 if TYPE_CHECKING:  # Hydra and the settings wait until --help is answered
@@ -93,10 +95,29 @@ def run_hydra(
     sys.argv[1:] = with_new_names(sys.argv[1:])
     flags = get_args_parser().parse_args()
     job = Job(task, model(), swept=flags.multirun or MULTIRUN in flags.overrides, check=check)
-    overrides = [*flags.overrides, *([f"hydra.searchpath=[file://{flags.config_dir}]"] if flags.config_dir else [])]
     if any(getattr(flags, name) for name in SHOWING):
         return exit_code(lambda: _show(job, config_name))
-    return exit_code(lambda: run(job, overrides, config_name=config_name, table=table))
+
+    def command() -> int:
+        overrides = [*flags.overrides, *_searched(flags.config_dir, flags.overrides)]
+        return run(job, overrides, config_name=config_name, table=table)
+
+    return exit_code(command)
+
+
+def _searched(folder: str | None, overrides: Sequence[str]) -> list[str]:
+    """Override that has files of conf/ looked for in `folder`, too: ``--config-dir`` in Hydra's words.
+
+    Raises:
+        PedsegError: there is no such folder, or the overrides say already where to look.
+    """
+    if folder is None:
+        return []
+    if not Path(folder).is_dir():
+        raise PedsegError(f"--config-dir={folder}: there is no such folder")
+    if any(override.startswith("hydra.searchpath=") for override in overrides):
+        raise PedsegError(f"--config-dir={folder}: give it in hydra.searchpath=[...], which is set, too")
+    return [f"hydra.searchpath=['file://{Path(folder).absolute()}']"]
 
 
 def _show(job: Any, config_name: str) -> int:  # noqa: ANN401  (a job)
