@@ -18,7 +18,7 @@ import pytest
 
 from pedseg.commands import prepare, train
 from pedseg.files import read_json
-from pedseg.runs import RunFolder
+from pedseg.runs import PLAIN, RunFolder
 from tests.training import rows
 
 ROOT = Path(__file__).parents[1]
@@ -159,7 +159,7 @@ def test_the_tests_take_up_what_is_added(tree: Path, lab: Path) -> None:
     chosen = "single_unet or every_kind or test_scoring or test_labels or mean_distance"
     own = lab / OUTSIDE / "test_mean_distance.py"
     printed = run_in(
-        tree, lab, "pytest", "-v", "--rootdir", tree, "-c", tree / "pyproject.toml", *files, own, "-k", chosen
+        tree, lab, "pytest", "-vv", "--rootdir", tree, "-c", tree / "pyproject.toml", *files, own, "-k", chosen
     )
     for name in ("single_unet", "clinic (ET 30, NC 10+11, ED 20)", "test_promises_of_every_method"):
         assert re.search(f"{re.escape(name)}.* PASSED", printed), printed
@@ -169,8 +169,8 @@ def test_validator_and_metric_by_the_command_line(tree: Path, lab: Path, runs: P
     ((_, *words),) = commands("validator")
     assert "tumour found" in run_in(tree, lab, "pedseg", *[runs if word == "runs" else word for word in words])
     (run,) = map(RunFolder, runs.rglob("fold_0"))
-    assert read_json(run.validators)["scores"]["found"] in (0, 0.5, 1)
-    places = {"predictions": run.predictions, "labels": toy_world / "ped", "scores.csv": runs / "scores.csv"}
+    assert read_json(run.variant(PLAIN).validators)["scores"]["found"] in (0, 0.5, 1)
+    places = {"predictions": run.variant(PLAIN).path, "labels": toy_world / "ped", "scores.csv": runs / "scores.csv"}
     ((_, *words),) = commands("metric")
     printed = run_in(tree, lab, "pedseg", *[places.get(word, word) for word in words], "--subset")
     assert "precision" in printed
