@@ -75,29 +75,15 @@ def _train(settings: "RunSettings", folder: RunFolder, plans: "list[Plan] | None
     import torch
     from lightning.pytorch import seed_everything
 
-    from pedseg.assembly import (
-        build_data,
-        build_module,
-        check_parts,
-        evaluation_cases,
-        missing_variants,
-        on_this_machine,
-        select,
-    )
-    from pedseg.assembly.cases import check_held_out
+    from pedseg.assembly import build_data, build_module, check_parts, evaluation_cases, on_this_machine, select
     from pedseg.commands.fitting import Fit
     from pedseg.settings.stored import read_settings
-    from pedseg.settings.variants import KEEP_LARGEST
 
     check_parts(settings)
     kept = read_settings(folder.path) if folder.config.exists() and not settings.overwrite else None
     settings, machine = on_this_machine(settings, kept, jobs=_jobs_side_by_side())
     if folder.finished.exists() and not settings.overwrite:
-        folder.check(settings, overwrite=False)
-        if plans is not None:
-            log.info("%s is finished; overwrite=true trains it again", folder.path)
-        elif _is_first_process():
-            add_variants(settings, folder)
+        _go_on_from_finished(settings, folder, planned=plans is not None)
         return
     selection = select(settings)
     cases = evaluation_cases(settings, selection)
@@ -107,11 +93,7 @@ def _train(settings: "RunSettings", folder: RunFolder, plans: "list[Plan] | None
     torch.set_num_threads(machine.threads)
     module = build_module(settings, spacing_mm=data.spacing_mm)
     fit = Fit(settings, folder, module, data)
-    folder.check(settings, overwrite=settings.overwrite)
-    if not settings.overwrite:
-        missing_variants(settings, folder)
-    if KEEP_LARGEST in {one.rules for one in settings.variant.values()}:
-        check_held_out(settings, folder)
+    _check_folder(settings, folder)
     if plans is not None:
         from pedseg.planning import make_plan
 
@@ -127,6 +109,32 @@ def _train(settings: "RunSettings", folder: RunFolder, plans: "list[Plan] | None
             log.info("%s: %s", folder.path, text)
         trainer = fit.train()
         finish(settings, folder, cases, selection, trainer)
+
+
+def _check_folder(settings: "RunSettings", folder: RunFolder) -> None:
+    """Refuse, before anything is written, what the run's folder does not go with.
+
+    Raises:
+        PedsegError: it holds a run or a variant with other settings, or a rule would have no cases to be chosen on.
+    """
+    from pedseg.assembly import missing_variants
+    from pedseg.assembly.cases import check_held_out
+    from pedseg.settings.variants import KEEP_LARGEST
+
+    folder.check(settings, overwrite=settings.overwrite)
+    if not settings.overwrite:
+        missing_variants(settings, folder)
+    if KEEP_LARGEST in {one.rules for one in settings.variant.values()}:
+        check_held_out(settings, folder)
+
+
+def _go_on_from_finished(settings: "RunSettings", folder: RunFolder, *, planned: bool) -> None:
+    """Predict a finished run in the variants that it lacks, unless it is only `planned`."""
+    folder.check(settings, overwrite=False)
+    if planned:
+        log.info("%s is finished; overwrite=true trains it again", folder.path)
+    elif _is_first_process():
+        add_variants(settings, folder)
 
 
 @contextmanager
