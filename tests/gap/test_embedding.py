@@ -171,4 +171,4 @@ def test_the_command_draws_trained_runs(tmp_path: Path) -> None:
     assert {path.name for path in (output / "figures").iterdir()} == {
         "gap.png", "curves_uda_fold_0.png", "embedding.png",
     }  # fmt: skip
-    assert "Features of 2 adults" in (output / "gap.md").read_text()
+    assert "Features of 2 source cases" in (output / "gap.md").read_text()

@@ -342,7 +342,7 @@ def test_page_and_files(tmp_path: Path) -> None:
     write_choices(tmp_path)
     report = report_of(tmp_path)
     text = page(report, folder=tmp_path)
-    assert "8 test children, seeds 0, 1; in brackets 95 % bootstrap intervals over cases and 2 seeds" in text
+    assert "8 test cases of the target, seeds 0, 1; in brackets 95 % bootstrap intervals over cases and 2 seeds" in text
     assert all("SYNTHETIC" in line for line in text.splitlines() if line.startswith("#"))
     assert "## Choosing without labels" in text
     table = pd.read_csv(io.StringIO(to_csv(report))).set_index("model")

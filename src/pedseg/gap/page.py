@@ -27,9 +27,9 @@ NAMES = {**{region: region.upper() for region in REGIONS}, MEAN: "mean"}
 GOAL = f"at least {100 * NEEDED_GAP:.0f} % of the gap in TC closed with at most {MOST_LOST:g} Dice of WT lost"
 READING = (
     "Gap closed: (model − 1*) / (3* − 1*) of mean Dice, of TC and of the mean of the regions; the best of the models "
-    "that saw no label of a child in bold. WT lost: Dice of WT of 1* minus that of the model. Source Dice: of the last "
-    "validation on patches of the cohorts whose labels the model is trained on (adults; children for 2*, both for 3*). "
-    "Minutes: of the training steps of one run, on whatever machine it ran."
+    "that saw no label of the target in bold. WT lost: Dice of WT of 1* minus that of the model. Source Dice: of the "
+    "last validation on patches of the cohorts whose labels the model is trained on (the source; the target for 2*, "
+    "both for 3*). Minutes: of the training steps of one run, on whatever machine it ran."
 )
 
 
@@ -72,9 +72,9 @@ class Report:
         seeds = self.benchmark.seeds
         drawn = f"cases and {len(seeds)} seeds" if len(seeds) > 1 else "cases alone, as there is one seed"
         return (
-            f"Mean Dice and HD95 ({self.benchmark.definition}) on {len(self.benchmark.cases)} test children, "
-            f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}; in brackets 95 % bootstrap intervals "
-            f"over {drawn} ({self.resamples} resamples). Made on {self.machine}, {self.date}.{self.mark}"
+            f"Mean Dice and HD95 ({self.benchmark.definition}) on {len(self.benchmark.cases)} test cases of the "
+            f"target, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}; in brackets 95 % bootstrap "
+            f"intervals over {drawn} ({self.resamples} resamples). Made on {self.machine}, {self.date}.{self.mark}"
         )
 
 

@@ -96,10 +96,11 @@ def draw_embedding(
     title = _title(benchmark, "Features at the second-highest decoder stage")
     save(embedding_figure(embeddings, title=title), path)
     return {
-        path: f"Features of {len(domains.source)} adults that the runs validate on and {len(domains.target)} test "
-        "children at the second-highest decoder stage, which the paper's domain classifier reads: means over the "
-        f"brain voxels of {WINDOWS} windows of a case, before any adaptation to it, first two principal components, in "
-        "units of the standard deviation within a domain. Probe: balanced accuracy of a fresh linear classifier of the "
+        path: f"Features of {len(domains.source)} source cases that the runs validate on and {len(domains.target)} "
+        "test cases of the target at the second-highest decoder stage, which the paper's domain classifier reads: "
+        f"means over the brain voxels of {WINDOWS} windows of a case, before any adaptation to it, first two principal "
+        "components, in units of the standard deviation within a domain. "
+        "Probe: balanced accuracy of a fresh linear classifier of the "
         "domains on all channels, cross-validated by case (0.5: chance)."
     }
 

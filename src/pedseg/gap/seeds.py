@@ -17,13 +17,13 @@ from pedseg.reporting.tables import escape
 BASELINE = "source_dice"  # it needs no image of the target
 READING = (
     "The model that each validator chooses in each seed and, in brackets, its regret: the best mean Dice (mean of "
-    "regions, on the test children) of any validated model without labels of the target minus that of the chosen one, "
+    "regions, on the test cases) of any validated model without labels of the target minus that of the chosen one, "
     "or the mean of chosen ones that tie; a model that a validator has no score of is not chosen. Then the means over "
     "the seeds of the regret, which orders the rows, and of Spearman's rank correlation of score and mean Dice. A "
     "dash: it cannot be had, or not in every seed. Source Dice is the baseline to beat."
 )
 SAME_STATISTICS = (
-    "Published sizes are flattered here, as the synthetic children are drawn to the same statistics; so is, by them, a "
+    "Published sizes are flattered here, as the synthetic cases are drawn to the same statistics; so is, by them, a "
     "method that was trained towards these."
 )
 
