@@ -5,11 +5,15 @@ import re
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
+from pydantic import TypeAdapter
 
 from pedseg.commands.hydra_run import compose
 from pedseg.errors import PedsegError
 from pedseg.settings.conf import conf_dir, groups
+from pedseg.settings.keys import root
 from pedseg.settings.names import deciding, run_name
+from pedseg.settings.page import words
 from pedseg.settings.run import PrepareSettings, RunSettings
 from tests.composed import plain as config
 from tests.composed import settings
@@ -42,6 +46,22 @@ def test_every_option_of_every_group_fits(option: str) -> None:
     more = ["model.norm=batch"] if option == "adaptation=norm" else []
     run = settings("experiment=uda", re.sub("^cohort=(.*)", r"cohort=[adult,ped,\1]", option), *more)
     assert RunSettings.of(run.as_json()) == run
+
+
+@pytest.mark.parametrize("model", [RunSettings, PrepareSettings])
+def test_what_may_be_null_is_null(model: type[RunSettings] | type[PrepareSettings]) -> None:
+    """Limits of a number do not ask null whether it is above them."""
+    free = {key.name: key.annotation for key in root(model).leaves() if words(key.annotation).endswith("or null")}
+    assert free
+    assert {name: TypeAdapter(kind).validate_python(None) for name, kind in free.items()} == dict.fromkeys(free)
+
+
+@pytest.mark.parametrize("option", ["local", "slurm"])
+def test_a_job_of_a_cluster_is_read_back_as_it_was(option: str) -> None:
+    conf: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "cluster" / f"{option}.yaml"))
+    run = settings(cluster={**conf["cluster"], "parallel": 2})
+    assert run.cluster is not None
+    assert RunSettings.of(json.loads(json.dumps(run.as_json()))) == run
 
 
 def test_every_fault_is_told_at_once_and_by_its_key() -> None:

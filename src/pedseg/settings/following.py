@@ -6,7 +6,7 @@ from pydantic import BeforeValidator
 
 from pedseg.hardware import Precision
 from pedseg.settings.fields import Group, setting
-from pedseg.settings.values import Flag, Number, OrNone, Text, Whole
+from pedseg.settings.values import Count, Flag, Index, Number, OrNone, Positive, Text, Whole
 
 
 def _as_text(value: object) -> object:
@@ -47,14 +47,14 @@ class Callbacks(Group):
 class Cluster(Group):
     """What the jobs of a sweep ask of a machine or a scheduler."""
 
-    parallel: Annotated[OrNone[Whole], setting("Jobs that run at the same time.", unit="jobs", ge=1)] = None
-    hours: Annotated[OrNone[Number], setting("Time of a job, before it is queued again.", unit="h", gt=0)] = None
-    requeues: Annotated[OrNone[Whole], setting("Times that it may be queued again.", ge=0)] = None
-    warning_s: Annotated[OrNone[Whole], setting("Time before its end at which it is warned.", unit="s", ge=1)] = None
-    gpus: Annotated[OrNone[Whole], setting("GPUs on each node.", ge=0)] = None
-    nodes: Annotated[OrNone[Whole], setting("Nodes, as many as trainer.num_nodes.", ge=1)] = None
-    cores: Annotated[OrNone[Whole], setting("Cores for each GPU.", ge=1)] = None
-    memory_gb: Annotated[OrNone[Whole], setting("Memory on each node.", unit="GB", ge=1)] = None
+    parallel: Annotated[OrNone[Count], setting("Jobs that run at the same time.", unit="jobs")] = None
+    hours: Annotated[OrNone[Positive], setting("Time of a job, before it is queued again.", unit="h")] = None
+    requeues: Annotated[OrNone[Index], setting("Times that it may be queued again.")] = None
+    warning_s: Annotated[OrNone[Count], setting("Time before its end at which it is warned.", unit="s")] = None
+    gpus: Annotated[OrNone[Index], setting("GPUs on each node.")] = None
+    nodes: Annotated[OrNone[Count], setting("Nodes, as many as trainer.num_nodes.")] = None
+    cores: Annotated[OrNone[Count], setting("Cores for each GPU.")] = None
+    memory_gb: Annotated[OrNone[Count], setting("Memory on each node.", unit="GB")] = None
     partition: Annotated[OrNone[Text], setting("Partition of the scheduler.")] = None
     account: Annotated[OrNone[Text], setting("Account of the scheduler.")] = None
     setup: Annotated[OrNone[tuple[Text, ...]], setting("Shell commands that make the environment.")] = None
