@@ -25,10 +25,12 @@ if TYPE_CHECKING:  # heavy imports wait until --help is answered
 TEXTS = ("report.md", "statistics.json", "statistics.md")
 POSTPROCESSING = "postprocessing.csv"  # only where runs have been post-processed
 RANKING = ("validators.md", "validators.csv")  # only where runs have been validated
+CORE_RULE = "core_rule.csv"  # only where scores have sensitivities, and sizes are known
 FILES = (
     *TEXTS,
     POSTPROCESSING,
     *RANKING,
+    CORE_RULE,
     *(f"table{number}.{ending}" for number in (2, 3) for ending in ("md", "tex", "csv")),
 )
 FIRST_TABLE = 2  # its second-best values are not marked, as in the paper
@@ -95,6 +97,8 @@ def report(arguments: argparse.Namespace) -> None:
         small=contents.small,
         min_et_mm3=arguments.min_et_mm3,
     )
+    if len(contents.core_rule):
+        pictures.captions |= draw_core_rule(contents, output / "figures")
     if contents.ranking:
         pictures.captions |= draw_heat_maps(contents.ranking, output / "figures", validator=arguments.validator)
     record(output, [*write(contents, pictures, output), *pictures.captions])
@@ -129,6 +133,7 @@ def compute(models: "Sequence[Model]", arguments: argparse.Namespace) -> "Conten
     """Make the tables and the comparisons."""
     import pandas as pd
 
+    from pedseg.reporting.core_rule import rule_table
     from pedseg.reporting.page import Contents, table_captions
     from pedseg.reporting.postprocessing_table import postprocessing_table
     from pedseg.reporting.ranking import find_members, rank_members
@@ -156,14 +161,38 @@ def compute(models: "Sequence[Model]", arguments: argparse.Namespace) -> "Conten
     captions = table_captions(models, small=len(small), min_et_mm3=limit)
     paired = pd.concat(comparisons, ignore_index=True)
     ranking = rank_members(find_members(arguments.sources, models), models)
-    return Contents(models, tables, captions, paired, sizes, small, notes, *postprocessing_table(models), ranking)
+    return Contents(
+        models,
+        tables,
+        captions,
+        paired,
+        sizes,
+        small,
+        notes,
+        *postprocessing_table(models),
+        ranking,
+        rule_table(models, sizes),
+    )
+
+
+def draw_core_rule(contents: "Contents", folder: Path) -> dict[Path, str]:
+    """Draw the rule TC := WT beside the models; the caption by file."""
+    from pedseg.reporting.core_rule import CAPTION
+    from pedseg.reporting.figures.core_rule import core_rule_figure
+    from pedseg.reporting.figures.style import save
+    from pedseg.reporting.rows import marked
+
+    title = marked(contents.models, "The rule TC := WT")
+    return {save(core_rule_figure(contents.core_rule, title=title), folder / "core_rule.png"): CAPTION}
 
 
 def write(contents: "Contents", pictures: "Pictures", output: Path) -> list[Path]:
     """Write tables, statistics and the page, and return the paths."""
+    from pedseg.reporting.core_rule import CAPTION
     from pedseg.reporting.page import comparisons_table, write_page
     from pedseg.reporting.postprocessing_table import postprocessing_csv
     from pedseg.reporting.ranking_table import write_ranking
+    from pedseg.reporting.rows import marked
     from pedseg.reporting.statistics import to_records
     from pedseg.reporting.tables import write_table
 
@@ -182,6 +211,10 @@ def write(contents: "Contents", pictures: "Pictures", output: Path) -> list[Path
         text = postprocessing_csv(contents.postprocessing, caption=contents.postprocessing_caption)
         write_text(output / POSTPROCESSING, text)
         written.append(output / POSTPROCESSING)
+    if len(contents.core_rule):
+        caption = marked(contents.models, CAPTION)
+        write_text(output / CORE_RULE, contents.core_rule.assign(caption=caption).to_csv(index=False))
+        written.append(output / CORE_RULE)
     if contents.ranking:
         written += write_ranking(contents.ranking, output)
     title = "SYNTHETIC data\n\n" if contents.synthetic else ""

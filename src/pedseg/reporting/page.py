@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from pedseg.reporting import core_rule
 from pedseg.reporting.figures.pictures import Pictures
 from pedseg.reporting.paper import GROUPS, TABLES, group_of
 from pedseg.reporting.postprocessing_table import CAPTION, postprocessing_markdown
@@ -45,6 +46,7 @@ class Contents:
         postprocessing: rows of `pedseg.reporting.postprocessing_table.postprocessing_table`; may be empty.
         postprocessing_notes: its sentences.
         ranking: of the models by scores that need no target label; None if fewer than two have such scores.
+        core_rule: rows of `pedseg.reporting.core_rule.rule_table`; may be empty.
     """
 
     models: Sequence[Model]
@@ -57,6 +59,7 @@ class Contents:
     postprocessing: pd.DataFrame = field(default_factory=pd.DataFrame)
     postprocessing_notes: Sequence[str] = field(default=())
     ranking: Ranking | None = None
+    core_rule: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def postprocessing_caption(self) -> str:
@@ -123,6 +126,7 @@ def write_page(contents: Contents, pictures: Pictures, *, folder: Path) -> str:
         parts += [f"## {marked(models, 'Post-processing')}", *contents.postprocessing_notes]
     if len(contents.postprocessing):
         parts += [postprocessing_markdown(contents.postprocessing, caption=contents.postprocessing_caption)]
+    parts += _core_rule(contents)
     if contents.ranking:
         parts += [f"## {marked(models, 'Choosing without labels')}", ranking_markdown(contents.ranking)]
     if len(contents.comparisons):
@@ -136,6 +140,15 @@ def write_page(contents: Contents, pictures: Pictures, *, folder: Path) -> str:
         link = quote(Path(os.path.relpath(path, folder)).as_posix())
         parts.append(f"![{text}]({link})\n\n*{text}*")
     return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
+
+
+def _core_rule(contents: Contents) -> list[str]:
+    """The section on the rule TC := WT, where it can be bounded."""
+    if not len(contents.core_rule):
+        return []
+    models = contents.models
+    table = core_rule.rule_markdown(contents.core_rule, caption=marked(models, core_rule.CAPTION))
+    return [f"## {marked(models, 'The rule TC := WT')}", core_rule.READING, table]
 
 
 def _groups(models: Sequence[Model]) -> str:
