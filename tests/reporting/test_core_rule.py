@@ -8,9 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from pedseg.commands.report import main as report
-from pedseg.reporting.core_rule import Bounds, Counts, counts_of, rule_bounds, rule_table
+from pedseg.reporting.core_rule import CAPTION, Bounds, Counts, counts_of, rule_bounds, rule_markdown, rule_table
 from pedseg.reporting.rows import Model, load_models
 from pedseg.reporting.sizes import read_sizes
+from pedseg.reporting.tables import escape
 
 Mask = NDArray[np.bool_]
 Row = dict[str, float]
@@ -126,6 +127,18 @@ def test_the_published_models_against_the_rule(shared: Path) -> None:
     ruled = rows["model6_postprocessed", "all"]  # its rules call nearly all of WT core
     assert ruled["predicted_share"] == pytest.approx(1, abs=0.01)
     assert ruled["tc"] == pytest.approx(ruled["lower"], abs=1e-3)
+
+
+def test_the_page_holds_what_the_published_scores_give(shared: Path) -> None:
+    """docs/core_rule.md and the rows of README.md are those that the command gives today."""
+    reference, root = shared / "reference", Path(__file__).parents[2]
+    table = rule_table(load_models([reference / "per_case"]), read_sizes([reference / "ped_tumor_sizes.csv"]))
+    assert rule_markdown(table, caption=CAPTION) in (root / "docs" / "core_rule.md").read_text(encoding="utf-8")
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    for name in ("1*", "UDA", "3*"):
+        every, few = (rows_of(table)[name, stratum] for stratum in ("all", "TC/WT < 0.9"))
+        cells = [f"{one['tc']:.3f} | {one['lower']:.3f} … {one['upper']:.3f}" for one in (every, few)]
+        assert f"| {escape(name)} | {' | '.join(cells)} | {every['predicted_share']:.2f} |" in readme
 
 
 def test_a_report_holds_table_file_and_picture(tmp_path: Path) -> None:
