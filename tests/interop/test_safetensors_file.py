@@ -92,3 +92,32 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(PedsegError, match="does not describe"):
         load_safetensors(output)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt", "network.safetensors"]
+
+
+def test_equal_weights_are_equal_bytes(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "last.ckpt")
+    files = [export_safetensors(checkpoint, tmp_path / f"{number}.safetensors") for number in range(4)]
+    assert len({file.read_bytes() for file in files}) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("mirror_axes", '["$__import__(1)"]', "mirror_axes"),
+        ("patch_size", "[100000, 100000, 100000]", "patch_size"),
+        ("spacing_mm", "[NaN, 1, 1]", "spacing_mm"),
+        ("network", '"x"', "network"),
+        ("thresholds", "[1]", "thresholds"),
+        ("regions", "[", "does not describe"),
+        ("patch_size", "[" * 100_000, "does not describe"),
+    ],
+)
+def test_headers_that_cannot_be_are_refused(tmp_path: Path, key: str, value: str, message: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = export_safetensors(write_checkpoint(tmp_path / "last.ckpt"), tmp_path / "network.safetensors")
+    with safetensors.safe_open(path, framework="pt") as file:
+        header = file.metadata()
+    save_file(load_file(path), path, metadata=header | {key: value})
+    with pytest.raises(PedsegError, match=rf"network\.safetensors: .*{message}"):
+        load_safetensors(path)

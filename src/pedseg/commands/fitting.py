@@ -40,11 +40,11 @@ class Fit:
     ) -> None:
         from pedseg.assembly import build_trainer
         from pedseg.callbacks import AdversaryHealth, EpochLine, LastCheckpoint, SourceSlices, StepTimer, TimeLimit
-        from pedseg.inference.checkpoint import read_checkpoint
+        from pedseg.inference.checkpoint import finished_epochs
 
         self.settings, self.folder, self.module, self.data = settings, folder, module, data
         self.resumed = folder.checkpoint if folder.checkpoint.exists() and not settings.overwrite else None
-        first_epoch = int(read_checkpoint(self.resumed)["epoch"]) + 1 if self.resumed else 0
+        first_epoch = finished_epochs(self.resumed) if self.resumed else 0
         every, limit = settings.callbacks.checkpoint_every, settings.trainer.max_time
         self.checkpoint = LastCheckpoint(folder, every_n_epochs=every, first_epoch=first_epoch)
         trial = settings.trainer.fast_dev_run > 0

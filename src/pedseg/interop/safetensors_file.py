@@ -7,13 +7,13 @@ from pathlib import Path
 from pedseg.errors import PedsegError
 from pedseg.files import atomic_path
 from pedseg.inference import LoadedNetwork
-from pedseg.inference.checkpoint import sha256, without_thresholds
+from pedseg.inference.checkpoint import described_network
 from pedseg.interop.portable import check_output_file, describe, load_portable
-from pedseg.labels import Region
-from pedseg.networks import checked_thresholds, rebuild
 
 SUFFIX = ".safetensors"
-DESCRIBED = ("network", "patch_size", "spacing_mm", "mirror_axes", "regions")  # in the header, as JSON
+DESCRIBED = ("version", "network", "patch_size", "spacing_mm", "mirror_axes", "regions")  # in the header, as JSON
+OPTIONAL = {"thresholds"}
+WORD = 8  # bytes that a file is laid out in
 INSTALL = "safetensors is not installed; pip install 'pedseg[export]'"
 
 
@@ -47,8 +47,20 @@ def export_safetensors(
     description = {key: json.dumps(value) for key, value in describe(portable).items()}
     weights = {name: tensor.contiguous() for name, tensor in portable.network.state_dict().items()}
     with atomic_path(output) as temporary:
-        temporary.write_bytes(save(weights, metadata={"format": "pt", **description}))
+        temporary.write_bytes(_ordered(save(weights, metadata={"format": "pt", **description})))
     return output
+
+
+def _ordered(file: bytes) -> bytes:
+    """The same file with a header in alphabetical order; the library writes the metadata in a new order each time.
+
+    Eight bytes say how long the header is, JSON that is padded to whole words, and tensors follow
+    (https://huggingface.co/docs/safetensors).
+    """
+    start = WORD + int.from_bytes(file[:WORD], "little")
+    header = json.dumps(json.loads(file[WORD:start]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % WORD)
+    return len(header).to_bytes(WORD, "little") + header + file[start:]
 
 
 def load_safetensors(path: Path) -> LoadedNetwork:
@@ -70,15 +82,7 @@ def load_safetensors(path: Path) -> LoadedNetwork:
     except SafetensorError as error:
         raise PedsegError(f"{path}: is damaged or no safetensors file ({error}); export it again") from error
     try:
-        settings, patch_size, spacing, mirror_axes, regions = (json.loads(header[key]) for key in DESCRIBED)
-        settings, thresholds = without_thresholds(settings)
-        if "thresholds" in header:
-            thresholds = checked_thresholds(json.loads(header["thresholds"]), regions=len(Region))
-        network = rebuild(settings)
-        network.load_state_dict(weights)
-        z, y, x = spacing
-    except (KeyError, TypeError, ValueError, RuntimeError, PedsegError) as error:
+        description = {key: json.loads(header[key]) for key in (*DESCRIBED, *(OPTIONAL & header.keys()))}
+    except (KeyError, ValueError, RecursionError) as error:
         raise PedsegError(f"{path}: does not describe a network of pedseg ({error}); export it again") from error
-    if regions != [region.value for region in Region]:
-        raise PedsegError(f"{path}: predicts {regions}, not {[region.value for region in Region]}; export it again")
-    return LoadedNetwork(network.eval(), tuple(patch_size), (z, y, x), sha256(path), tuple(mirror_axes), thresholds)
+    return described_network(description, weights, where=path)

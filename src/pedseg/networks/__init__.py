@@ -4,7 +4,7 @@ from pedseg.networks.contract import PARTS, NetworkOutput, SegmentationNetwork
 from pedseg.networks.domain_classifier import DomainClassifier
 from pedseg.networks.foreign import SegResNet
 from pedseg.networks.gradient_reversal import GradientReversal
-from pedseg.networks.kinds import KINDS, build, rebuild
+from pedseg.networks.kinds import KINDS, build, rebuild, rebuild_within
 from pedseg.networks.residual import ResidualUNet
 from pedseg.networks.thresholds import AboveThresholds, above, checked_thresholds
 from pedseg.networks.topology import Topology, plan_topology
@@ -27,4 +27,5 @@ __all__ = [
     "checked_thresholds",
     "plan_topology",
     "rebuild",
+    "rebuild_within",
 ]

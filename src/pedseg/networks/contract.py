@@ -3,15 +3,24 @@
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from pedseg.errors import PedsegError
 from pedseg.networks.topology import AXES, Topology, Triple
+from pedseg.settings.signature import Count
 
 Norm = Literal["instance", "batch"]
+
+# Of constructors, which take them from files too: far above any network, and far below what fills a machine.
+Channels = Annotated[Count, Field(le=8192)]
+Repeats = Annotated[Count, Field(le=64)]
+Width = Annotated[Count, Field(le=32)]  # of a kernel or a stride
+PerAxis = Annotated[Sequence[Width], Field(min_length=3, max_length=3)]
+PER_STAGE = Field(max_length=16)
 
 PARTS = ("encoder", "decoder", "seg_layers")
 

@@ -8,10 +8,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pedseg.errors import PedsegError
-from pedseg.networks.contract import Form, Norm, SegmentationNetwork
+from pedseg.networks.contract import Channels, Form, Norm, Repeats, SegmentationNetwork
 from pedseg.networks.layers import quicken
 from pedseg.networks.topology import FEWEST_EXPLICIT, SMALLEST_EDGE, Topology, misfit
-from pedseg.settings.signature import Count
 
 
 class SegResNet(SegmentationNetwork):
@@ -46,13 +45,13 @@ class SegResNet(SegmentationNetwork):
         *,
         patch_size: Sequence[int],
         spacing_mm: Sequence[float] = (1.0, 1.0, 1.0),
-        in_channels: Count = 4,
-        out_channels: Count = 3,
-        base_features: Count = 32,
-        max_features: Count = 256,
+        in_channels: Channels = 4,
+        out_channels: Channels = 3,
+        base_features: Channels = 32,
+        max_features: Channels = 256,
         norm: Norm = "instance",
         deep_supervision: bool = False,
-        blocks: Annotated[Sequence[Count], Field(min_length=FEWEST_EXPLICIT)] = (1, 2, 2, 4),
+        blocks: Annotated[Sequence[Repeats], Field(min_length=FEWEST_EXPLICIT, max_length=16)] = (1, 2, 2, 4),
     ) -> None:
         from monai.networks.nets.segresnet_ds import SegResNetDS  # noqa: PLC0415
 

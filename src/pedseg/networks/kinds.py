@@ -6,12 +6,14 @@ A new kind is a subclass of `SegmentationNetwork`, an entry here and a file in c
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import torch
+
 from pedseg.errors import PedsegError
 from pedseg.networks.contract import SegmentationNetwork
 from pedseg.networks.foreign import SegResNet
 from pedseg.networks.residual import ResidualUNet
 from pedseg.networks.unet import UNet
-from pedseg.settings.faults import near
+from pedseg.settings.faults import near, shown
 from pedseg.settings.signature import checked_arguments
 
 # Closed: a name in a file chooses among these and never imports anything.
@@ -42,6 +44,24 @@ def rebuild(settings: Mapping[str, Any]) -> SegmentationNetwork:
         PedsegError: they are not those of a network of this version.
     """
     return _built(settings, where="network")
+
+
+def rebuild_within(settings: Mapping[str, Any], numbers: int) -> SegmentationNetwork:
+    """Build a network from settings that a file gives, unless it takes more `numbers` than the file has for it.
+
+    They are counted on the device "meta", which has no memory and draws no random numbers.
+
+    Raises:
+        PedsegError: it takes more, or the settings are not those of a network of this version.
+    """
+    try:
+        with torch.device("meta"):
+            needed = sum(tensor.numel() for tensor in rebuild(settings).state_dict().values())
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise PedsegError(f"network {shown(dict(settings))} cannot be built ({error})") from error
+    if needed > numbers:
+        raise PedsegError(f"its {numbers} weights do not fit the network it describes, which has {needed}")
+    return rebuild(settings)
 
 
 def check(settings: Mapping[str, Any]) -> None:

@@ -9,12 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pedseg.networks.contract import Form, Norm, SegmentationNetwork
+from pedseg.networks.contract import PER_STAGE, Channels, Form, Norm, PerAxis, Repeats, SegmentationNetwork
 from pedseg.networks.convolution import Convolution
 from pedseg.networks.layers import NEGATIVE_SLOPE, AveragePool, initialise
 from pedseg.networks.normalisation import InstanceNorm
 from pedseg.networks.topology import Topology, Triple, topology_of
-from pedseg.settings.signature import Count
 
 ONE: Triple = (1, 1, 1)  # neither kernel nor stride
 
@@ -59,18 +58,18 @@ class ResidualUNet(SegmentationNetwork):
         *,
         patch_size: Sequence[int],
         spacing_mm: Sequence[float] = (1.0, 1.0, 1.0),
-        in_channels: Count = 4,
-        out_channels: Count = 3,
-        base_features: Count = 32,
-        max_features: Count = 320,
+        in_channels: Channels = 4,
+        out_channels: Channels = 3,
+        base_features: Channels = 32,
+        max_features: Channels = 320,
         norm: Norm = "instance",
         conv_bias: bool = True,
         deep_supervision: bool = False,
-        blocks: Annotated[Sequence[Count], Field(min_length=1)] = (1, 3, 4, 6, 6, 6),
-        decoder_convolutions: Count = 1,
-        features: Sequence[Count] | None = None,
-        kernels: Sequence[Sequence[Count]] | None = None,
-        strides: Sequence[Sequence[Count]] | None = None,
+        blocks: Annotated[Sequence[Repeats], Field(min_length=1, max_length=16)] = (1, 3, 4, 6, 6, 6),
+        decoder_convolutions: Repeats = 1,
+        features: Annotated[Sequence[Channels], PER_STAGE] | None = None,
+        kernels: Annotated[Sequence[PerAxis], PER_STAGE] | None = None,
+        strides: Annotated[Sequence[PerAxis], PER_STAGE] | None = None,
     ) -> None:
         form = Form(patch_size, spacing_mm, in_channels, out_channels, norm, deep_supervision)
         topology = topology_of(

@@ -27,10 +27,10 @@ def checked_thresholds(values: Sequence[float], *, regions: int) -> tuple[float,
     Raises:
         PedsegError: there is not one finite number for each region.
     """
-    thresholds = tuple(float(value) for value in values)
-    if len(thresholds) != regions or not all(map(math.isfinite, thresholds)):
-        raise PedsegError(f"thresholds {list(thresholds)}: give a finite logit for each of the {regions} regions")
-    return thresholds
+    numbers = isinstance(values, Sequence) and all(isinstance(value, int | float) for value in values)
+    if not numbers or len(values) != regions or not all(map(math.isfinite, values)):
+        raise PedsegError(f"thresholds {values}: give a finite logit for each of the {regions} regions")
+    return tuple(float(value) for value in values)
 
 
 class AboveThresholds(nn.Module):

@@ -4,14 +4,13 @@ MONAI, which loads itself whole for three blocks, is imported when a network is 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from torch import nn
 
-from pedseg.networks.contract import Form, Norm, SegmentationNetwork
+from pedseg.networks.contract import PER_STAGE, Channels, Form, Norm, PerAxis, SegmentationNetwork
 from pedseg.networks.layers import add_biases, initialise, quicken
 from pedseg.networks.topology import Topology, topology_of
-from pedseg.settings.signature import Count
 
 
 class UNet(SegmentationNetwork):
@@ -49,16 +48,16 @@ class UNet(SegmentationNetwork):
         *,
         patch_size: Sequence[int],
         spacing_mm: Sequence[float] = (1.0, 1.0, 1.0),
-        in_channels: Count = 4,
-        out_channels: Count = 3,
-        base_features: Count = 32,
-        max_features: Count = 320,
+        in_channels: Channels = 4,
+        out_channels: Channels = 3,
+        base_features: Channels = 32,
+        max_features: Channels = 320,
         norm: Norm = "instance",
         conv_bias: bool = True,
         deep_supervision: bool = False,
-        features: Sequence[Count] | None = None,
-        kernels: Sequence[Sequence[Count]] | None = None,
-        strides: Sequence[Sequence[Count]] | None = None,
+        features: Annotated[Sequence[Channels], PER_STAGE] | None = None,
+        kernels: Annotated[Sequence[PerAxis], PER_STAGE] | None = None,
+        strides: Annotated[Sequence[PerAxis], PER_STAGE] | None = None,
     ) -> None:
         form = Form(patch_size, spacing_mm, in_channels, out_channels, norm, deep_supervision)
         topology = topology_of(

@@ -15,7 +15,7 @@ from pedseg.data.datamodule import PatchDataModule
 from pedseg.data.selection import Selection
 from pedseg.data.store import CohortStore
 from pedseg.inference import Settings, settings_of_run
-from pedseg.inference.checkpoint import read_checkpoint
+from pedseg.inference.checkpoint import finished_epochs
 from pedseg.inference.sliding_window import window_starts
 from pedseg.modules import SegmentationModule
 from pedseg.planning.memory import prediction_memory, step_memory
@@ -81,7 +81,7 @@ def make_plan(
         steps=run.trainer.limit_train_batches,
         validation_steps=run.trainer.limit_val_batches if data.validation_cases else 0,
         epochs=run.trainer.max_epochs,
-        done=int(read_checkpoint(folder.checkpoint)["epoch"]) + 1 if _continues(run, folder) else 0,
+        done=finished_epochs(folder.checkpoint) if _continues(run, folder) else 0,
         batch=data.batch_size,
         patch=patch_size,
         precision=run.trainer.precision,

@@ -19,6 +19,7 @@ from pedseg.errors import PedsegError, ProblemsError
 from pedseg.imaging import read_label
 from pedseg.inference import load_network
 from pedseg.interop.bundle import export
+from pedseg.interop.bundle.config import literal
 from pedseg.interop.bundle.export import export_bundle
 from pedseg.networks import KINDS
 from tests.builders import write_case, write_checkpoint
@@ -275,3 +276,21 @@ def test_refusals(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(command) == 2
     assert "differ in network, thresholds, patch" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("bad", ["$1", "@x", "%file", " $1", {"_target_": "os.system"}, {"$k": 1}, {"a::b": 1}, {1: 2}])
+def test_what_monai_would_evaluate_is_not_written(bad: Any) -> None:
+    for value in (bad, [1, [bad]], {"a": {"b": [bad]}}):
+        with pytest.raises(PedsegError, match="a bundle cannot hold"):
+            literal(value)
+    assert literal({"a": [1, 2.5, None, True, "text"]}) == {"a": [1, 2.5, None, True, "text"]}
+
+
+def test_a_checkpoint_with_code_makes_no_bundle(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    content = torch.load(path, weights_only=True)
+    content["pedseg"]["mirror_axes"] = [f"$open({str(tmp_path / 'ran')!r}, 'w')"]
+    torch.save(content, path)
+    with pytest.raises(PedsegError, match=r"last\.ckpt: mirror_axes"):
+        export_bundle([path], tmp_path / "bundle")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["run"]

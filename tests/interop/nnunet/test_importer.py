@@ -248,3 +248,34 @@ def test_an_imported_run_counts_as_finished(tmp_path: Path, results: Path) -> No
     (run,) = run_import(results / "fold_0", output=tmp_path / "runs")
     assert required_checkpoint(run) == RunFolder(run).checkpoint
     assert np.isclose(read_json(run / "config.json")["model"]["spacing_mm"], [2.0, 1.0, 1.0]).all()
+
+
+HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
+    "a fold that leads out": ({"init_args": {"fold": "x/../../../../escape"}}, "fold .*give the number of a fold"),
+    "a configuration that leads out": ({"init_args": {"configuration": "../x"}}, r"configuration '\.\./x'"),
+    "arguments that are none": ({"init_args": ["x"]}, "init_args"),
+    "an epoch that is none": ({"current_epoch": "$__import__('os')"}, "current_epoch"),
+    "an axis that is none": ({"inference_allowed_mirroring_axes": (7,)}, "inference_allowed_mirroring_axes"),
+    "NaN": ({"network_weights": {"x": torch.tensor(float("nan"))}}, "its x holds NaN"),
+    "one number many times": ({"network_weights": {"x": torch.zeros(1).expand(10**12)}}, "no tensor that can be"),
+    "scalars": ({"network_weights": {"encoder.stages.0.0.convs.0.conv.weight": torch.ones(())}}, r"last\.pth"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_checkpoints_are_refused_and_write_nothing(tmp_path: Path, name: str) -> None:
+    content, message = HOSTILE[name]
+    folder = write_results(tmp_path / "r", {"0": random_network(PATCH)}, plans=plans(PATCH), **content)
+    (folder / "fold_0" / "checkpoint_final.pth").rename(folder / "last.pth")  # its folder names no fold
+    with pytest.raises(PedsegError, match=message):
+        run_import(folder / "last.pth", output=tmp_path / "a" / "b" / "runs")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r"]
+
+
+def test_flipped_bits_are_found(tmp_path: Path, results: Path) -> None:
+    path = results / "fold_0" / "checkpoint_final.pth"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(PedsegError, match=r"checkpoint_final\.pth: is damaged \(\w+/data/"):
+        run_import(results, output=tmp_path / "runs")

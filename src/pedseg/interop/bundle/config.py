@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pedseg import __version__
+from pedseg.errors import PedsegError
 from pedseg.inference import LoadedNetwork
 from pedseg.interop.portable import NORMALISATION
 from pedseg.labels import Modality, Region
@@ -27,6 +28,8 @@ REGIONS: Final = {
 }
 INTENDED_USE: Final = "Research. This is no medical device and must not be used for diagnosis or treatment."
 ENTRY: Final = "pedseg.interop.bundle.inference"
+EVALUATED: Final = ("$", "@", "%")  # MONAI runs, looks up and reads in what begins so
+SEPARATORS: Final = ("#", "::")  # in a key, of those above it
 BESIDE_MONAI: Final = ("torch", "monai", "numpy")  # have entries of their own in the metadata
 
 
@@ -40,7 +43,7 @@ def metadata(
         regions_written: voxel labels that make up each region in the label maps of the default convention.
         versions: of the packages that the bundle needs, by name.
     """
-    return {
+    described = {
         "schema": SCHEMA,
         "version": __version__,
         "changelog": {__version__: f"exported by pedseg {__version__}"},
@@ -69,6 +72,8 @@ def metadata(
         "source_checkpoints_sha256": [member.identity for member in members],
         "network_data_format": _data_format(members[0]),
     }
+    literal(described)
+    return described
 
 
 def _boundary(member: LoadedNetwork) -> str:
@@ -130,15 +135,39 @@ def inference(member: LoadedNetwork, *, models: Sequence[str], convention: str) 
         "window_batch": 1,
         "overwrite": False,
         "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
-        "patch_size": list(member.patch_size),
-        "spacing_mm": list(member.spacing_mm),
-        "mirror_axes": list(member.mirror_axes),
-        "thresholds": None if member.thresholds is None else list(member.thresholds),
+        "patch_size": literal(list(member.patch_size)),
+        "spacing_mm": literal(list(member.spacing_mm)),
+        "mirror_axes": literal(list(member.mirror_axes)),
+        "thresholds": literal(None if member.thresholds is None else list(member.thresholds)),
         "models": [f"$@bundle_root + '/{model}'" for model in models],
-        "network_def": _component("pedseg.networks.rebuild", settings=member.network.settings),
+        "network_def": _component("pedseg.networks.rebuild", settings=literal(member.network.settings)),
         **_workflow(),
         "run": ["$@evaluator.run()"],
     }
+
+
+def literal(value: Any) -> Any:  # noqa: ANN401  (whatever JSON holds)
+    """A value that comes from a file, if MONAI takes it for nothing but itself.
+
+    MONAI evaluates text that begins with ``$``, ``@`` or ``%`` wherever it stands, and makes an object of a mapping
+    with ``_target_`` (https://docs.monai.io/en/stable/config_syntax.html).
+
+    Raises:
+        PedsegError: it holds such text or such a key.
+    """
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str) or key.startswith((*EVALUATED, "_")) or any(sign in key for sign in SEPARATORS):
+                raise PedsegError(f"a bundle cannot hold the key {key!r}, which MONAI would act on; train it again")
+            literal(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            literal(inner)
+    elif isinstance(value, str) and value.strip().startswith(EVALUATED):
+        raise PedsegError(f"a bundle cannot hold the text {value!r}, which MONAI would evaluate; train it again")
+    elif not isinstance(value, str | int | float | None):
+        raise PedsegError(f"a bundle cannot hold {value!r}, which is no plain value; train it again")
+    return value
 
 
 def _workflow() -> dict[str, Any]:

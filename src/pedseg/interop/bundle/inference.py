@@ -15,7 +15,7 @@ from pedseg.cases import Discovery
 from pedseg.errors import PedsegError, ProblemsError
 from pedseg.hardware import Precision
 from pedseg.inference import LoadedNetwork, Predictor, Settings, predict_cases, sliding_window_logits
-from pedseg.inference.checkpoint import sha256
+from pedseg.inference.checkpoint import plain_tensors, read_checkpoint, sha256
 from pedseg.labels import get_convention
 from pedseg.networks import SegmentationNetwork
 
@@ -136,8 +136,9 @@ def load_weights(network: SegmentationNetwork, path: Path) -> SegmentationNetwor
     if not path.is_file():
         raise PedsegError(f"{path}: no such model; run in the folder of the bundle, or give --bundle_root")
     loaded = copy.deepcopy(network).cpu()
+    weights = read_checkpoint(path)
     try:
-        loaded.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (RuntimeError, EOFError) as error:
+        loaded.load_state_dict(plain_tensors(weights))
+    except (AttributeError, RuntimeError, PedsegError) as error:
         raise PedsegError(f"{path}: is damaged or of another network ({error}); export the bundle again") from error
     return loaded.eval()

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pedseg.errors import PedsegError
+from pedseg.interop.nnunet.records import WRITTEN, Architecture, Arguments, OldArchitecture
 from pedseg.networks import ResidualUNet, UNet
 from pedseg.networks.topology import AXES, Topology
 
@@ -24,13 +25,16 @@ def read_architecture(settings: Mapping[str, Any], *, where: str) -> tuple[str, 
     """
     if "architecture" in settings:
         architecture = settings["architecture"]
+        Architecture.of(architecture, where=f"{where}: architecture", fix=WRITTEN)
         name, arguments = _name(architecture["network_class_name"]), architecture["arch_kwargs"]
     else:
+        OldArchitecture.of(settings, where=where, fix=WRITTEN)
         name = str(settings["UNet_class_name"])
         arguments = _old_arguments(settings, name)
     if name not in KINDS:
         raise PedsegError(f"{where}: is a {name}; pedseg has {' and '.join(KINDS)} alone; {OWN_TRAINING}")
     kind = KINDS[name]
+    Arguments.of(arguments, where=f"{where}: network", fix=WRITTEN)
     faults = _faults_of_layers(arguments)
     faults |= _faults_of_plain(arguments) if kind == UNet.name else _faults_of_residual(arguments)
     wrong = [fault for fault, fine in faults.items() if not fine]

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from pedseg.errors import PedsegError
+from pedseg.interop.nnunet.records import DatasetFile
 from pedseg.labels import Modality, Region
 
 # Names in use, in small letters without signs; "tumour" and a leading "mr" or "mri" are put right first.
@@ -29,6 +30,7 @@ def channel_order(dataset: Mapping[str, Any], *, where: str) -> list[int]:
     Raises:
         PedsegError: the channels are not the four modalities, or their names do not tell which is which.
     """
+    DatasetFile.of(dataset, where=where, fix="give the dataset.json that nnU-Net trained with")
     names = dataset.get("channel_names") or dataset.get("modality")
     if not isinstance(names, Mapping):
         raise PedsegError(f"{where}: has no channel_names; {HOW_TO_NAME} (such as T1, T1ce, T2, FLAIR)")

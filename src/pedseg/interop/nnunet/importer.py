@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from pedseg import __version__
 from pedseg.errors import PedsegError
-from pedseg.files import read_json
-from pedseg.inference.checkpoint import sha256
+from pedseg.files import read_json, safe_name
+from pedseg.inference.checkpoint import plain_tensors, sha256
 from pedseg.interop.nnunet.checkpoint import read_foreign_checkpoint
 from pedseg.interop.nnunet.dataset import channel_order, region_order
 from pedseg.interop.nnunet.network import Networks, build_networks
 from pedseg.interop.nnunet.plans import FULL_RESOLUTION, Plan, read_plan
+from pedseg.interop.nnunet.records import InitArguments, TrainedState
 from pedseg.interop.nnunet.run_folder import ImportedRun
 from pedseg.labels import Modality, Region
 from pedseg.networks.topology import AXES
@@ -83,22 +82,22 @@ def _checkpoints(source: Path, name: str) -> list[Path]:
 def _read(path: Path, output: Path, *, plans: Path | None, trust: bool) -> ImportedRun:
     """Read a checkpoint and what belongs to it."""
     content = read_foreign_checkpoint(path, trust=trust)
-    weights, arguments = content.get("network_weights"), content.get("init_args") or {}
-    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+    weights = content.get("network_weights")
+    if not isinstance(weights, Mapping):
         raise PedsegError(f"{path}: has no network_weights, so it is no checkpoint of nnU-Net v2; give one")
-    if not isinstance(arguments, Mapping):
-        raise PedsegError(f"{path}: its init_args are damaged; download or copy it again")
+    state = TrainedState.of(content, where=path, fix="download or copy it again")
+    arguments = state.init_args or InitArguments()
     texts = _find_texts(path, arguments, plans)
-    plan = read_plan(texts.plans, str(arguments.get("configuration") or FULL_RESOLUTION), where=texts.plans_from)
+    plan = read_plan(texts.plans, arguments.configuration or FULL_RESOLUTION, where=texts.plans_from)
     channels = channel_order(texts.dataset, where=texts.dataset_from)
     regions = region_order(texts.dataset, where=texts.dataset_from)
     try:
-        networks = build_networks(weights, plan, channels=channels, regions=regions)
-    except PedsegError as error:
-        raise PedsegError(f"{path} (with {texts.plans_from}): {error}") from error
+        networks = build_networks(plain_tensors(weights), plan, channels=channels, regions=regions)
+    except (PedsegError, IndexError, RuntimeError, ValueError) as error:  # of weights of any shape
+        raise PedsegError(f"{path} (with {texts.plans_from}): {error}; give a checkpoint and its plans") from error
     named = FOLD.fullmatch(path.resolve().parent.name)
-    fold = named.group(1) if named else str(arguments.get("fold", "all"))
-    mirror_axes = _mirror_axes(content, plan)
+    fold = named.group(1) if named else str(arguments.fold)
+    mirror_axes = _mirror_axes(state, plan)
     stated = {
         "pedseg": __version__,
         "source": str(path.resolve()),
@@ -107,8 +106,8 @@ def _read(path: Path, output: Path, *, plans: Path | None, trust: bool) -> Impor
         "dataset_json": texts.dataset_from,
         "dataset": plan.dataset,
         "configuration": plan.configuration,
-        "trainer": str(content.get("trainer_name", "")),
-        "epoch": int(content.get("current_epoch", 0)),
+        "trainer": state.trainer_name,
+        "epoch": state.current_epoch,
         "channels": dict(zip(map(str, Modality), channels, strict=True)),
         "regions": dict(zip(map(str, Region), regions, strict=True)),
         "axes": dict(zip(AXES, plan.axis_order, strict=True)),
@@ -117,7 +116,7 @@ def _read(path: Path, output: Path, *, plans: Path | None, trust: bool) -> Impor
         "weights_left_out": len(networks.left_out),
     }
     return ImportedRun(
-        RunFolder(output / f"fold_{fold}"),
+        RunFolder(output / safe_name(f"fold_{fold}")),
         networks,
         mirror_axes,
         _settings(stated, networks, name=output.name, fold=fold),
@@ -148,13 +147,13 @@ class _Texts:
     dataset_from: str
 
 
-def _find_texts(path: Path, arguments: Mapping[str, Any], plans: Path | None) -> _Texts:
+def _find_texts(path: Path, arguments: InitArguments, plans: Path | None) -> _Texts:
     folders = [plans.parent] if plans else []
     folders += [path.parent, *([path.resolve().parent.parent] if FOLD.fullmatch(path.resolve().parent.name) else [])]
     found = []
     for name, key, given in ((PLANS, "plans", plans), (DATASET, "dataset_json", None)):
         file = given or next((folder / name for folder in folders if (folder / name).is_file()), None)
-        content = read_json(file) if file else arguments.get(key)
+        content = read_json(file) if file else getattr(arguments, key)
         where = str(file.resolve()) if file else f"{path} ({key})"
         if content is None:
             raise PedsegError(
@@ -167,10 +166,10 @@ def _find_texts(path: Path, arguments: Mapping[str, Any], plans: Path | None) ->
     return _Texts(first, first_from, second, second_from)
 
 
-def _mirror_axes(content: Mapping[str, Any], plan: Plan) -> tuple[int, ...]:
+def _mirror_axes(state: TrainedState, plan: Plan) -> tuple[int, ...]:
     """Axes (z, y, x) that nnU-Net's predictor mirrors; a checkpoint that says None has it mirror none."""
-    allowed = content.get("inference_allowed_mirroring_axes", range(len(AXES)))
-    return tuple(axis for axis in range(len(AXES)) if plan.axis_order[axis] in (allowed or ()))
+    allowed = state.inference_allowed_mirroring_axes or ()
+    return tuple(axis for axis in range(len(AXES)) if plan.axis_order[axis] in allowed)
 
 
 def _warn(run: ImportedRun) -> None:

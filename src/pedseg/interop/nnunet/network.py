@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pedseg.errors import PedsegError
 from pedseg.interop.nnunet.plans import Plan
-from pedseg.networks import DomainClassifier, ResidualUNet, SegmentationNetwork, UNet, rebuild
+from pedseg.networks import DomainClassifier, ResidualUNet, SegmentationNetwork, UNet, rebuild_within
 from pedseg.networks.contract import Norm
 from pedseg.networks.domain_classifier import FEWEST_SHARED
 from pedseg.networks.nnunet_keys import (
@@ -62,9 +62,9 @@ def build_networks(
     Raises:
         PedsegError: the weights do not fit the plan; the message goes on from the name of the checkpoint.
     """
-    first = FIRST[plan.kind]
-    found = _reordered(distinct_weights(weights), plan.axis_order, channels=channels, regions=regions, first=first)
-    network = rebuild(
+    first, given = FIRST[plan.kind], distinct_weights(weights)
+    found = _reordered(given, plan.axis_order, channels=channels, regions=regions, first=first)
+    network = rebuild_within(
         {
             "name": plan.kind,
             "patch_size": plan.patch_size,
@@ -74,7 +74,8 @@ def build_networks(
             "deep_supervision": f"{HEADS}0.weight" in found,
             **plan.arguments,
             **plan.topology.as_lists(),
-        }
+        },
+        sum(tensor.numel() for tensor in found.values()),
     )
     network.load_state_dict(weights_from_nnunet(network, found))
     classifier, stage = _classifier(network, found, plan.axis_order)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pedseg.errors import PedsegError
 from pedseg.interop.nnunet.architecture import OWN_TRAINING, own_arguments, read_architecture, topology_of
+from pedseg.interop.nnunet.records import WRITTEN, Configuration, PlansFile
 from pedseg.networks.topology import AXES, Topology
 
 FULL_RESOLUTION = "3d_fullres"
@@ -53,12 +54,14 @@ def read_plan(plans: Mapping[str, Any], configuration: str, *, where: str) -> Pl
             residual blocks, a cascade or a 2-D network, a normalisation other than the masked z-score, another
             resampling or another reader.
     """
+    PlansFile.of(plans, where=where, fix=WRITTEN)
     settings = _resolve(plans, configuration, where=where)
+    Configuration.of(settings, where=f"{where}: configuration {configuration}", fix=WRITTEN)
     try:
         _check_preprocessing(plans, settings, where=where)
         kind, given = read_architecture(settings, where=where)
         topology = topology_of(given)
-        forward = [int(axis) for axis in plans.get("transpose_forward", range(len(AXES)))]
+        forward = [int(axis) for axis in plans.get("transpose_forward") or range(len(AXES))]
         order = tuple(forward.index(axis) for axis in range(len(AXES)))
         plan = Plan(
             dataset=str(plans.get("dataset_name", "")),
