@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 class PedsegError(Exception):
@@ -15,26 +16,41 @@ class StoppedEarlyError(Exception):
     """A run has ended before its last epoch because it was asked to; the same command without that continues."""
 
 
+class Severity(StrEnum):
+    """How much a finding weighs, the gravest first.
+
+    A problem keeps a case from being used; a warning is probably a mistake, and the case is used as it is; a note says
+    what was done with it.
+    """
+
+    PROBLEM = "problem"
+    WARNING = "warning"
+    NOTE = "note"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with one case, a row of the integrity table.
+    """One thing found in one case, a row of the integrity table.
 
     Attributes:
         case: id of the case, or the folder where no case could be told.
         file: name of the file (or several) it was found in; may be empty.
         what: what is wrong, with the offending value.
         fix: what the user can do about it.
+        severity: whether the case can be used in spite of it.
     """
 
     case: str
     file: str
     what: str
     fix: str
+    severity: Severity = Severity.PROBLEM
 
     def __str__(self) -> str:
         """Return one line for logs."""
         where = f"{self.case} · {self.file}" if self.file else self.case
-        return f"{where}: {self.what} → {self.fix}"
+        weight = "" if self.severity is Severity.PROBLEM else f"{self.severity}: "
+        return f"{weight}{where}: {self.what} → {self.fix}"
 
 
 class ProblemsError(PedsegError):

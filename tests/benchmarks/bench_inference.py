@@ -32,7 +32,7 @@ from pedseg import __version__
 from pedseg.cases import Case, find_cases
 from pedseg.hardware import describe_machine, fast_precision
 from pedseg.imaging import read_images
-from pedseg.imaging.preprocessing import find_brain
+from pedseg.imaging.brain import find_brain
 from pedseg.inference.sliding_window import sliding_window_logits, window_starts
 from pedseg.networks import UNet
 from pedseg.networks.nnunet_keys import nnunet_keys

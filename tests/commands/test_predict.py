@@ -7,10 +7,16 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
+from pedseg.cases import find_cases
 from pedseg.commands.predict import main
 from pedseg.errors import PedsegError
 from pedseg.files import read_json, write_json
+from pedseg.hardware import fast_precision
+from pedseg.imaging import prepare_image, read_images
+from pedseg.inference import Predictor, Settings
+from pedseg.labels import get_convention, labels_from_regions
 from pedseg.runs import RunFolder, checkpoints_of
 from tests.builders import write_case, write_checkpoint
 from tests.composed import write_config
@@ -125,11 +131,12 @@ def test_truncated_file_among_good_ones(tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_case_without_a_sequence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Refused unless it is asked for; then it is as if the file were there and held zeros."""
+    """Refused unless it is asked for, with a file of zeros in its place, too; then its channel is 0."""
     case, name = write_case(tmp_path / "in", "BraTS-PED-90001-000"), "BraTS-PED-90001-000"
     path = case / f"{name}-t2w.nii.gz"
     image, original = nib.load(path), path.read_bytes()
-    arguments = ["--checkpoint", str(write_checkpoint(tmp_path / "last.ckpt")), "--no-mirror", "--input", str(case)]
+    checkpoint = write_checkpoint(tmp_path / "last.ckpt")
+    arguments = ["--checkpoint", str(checkpoint), "--no-mirror", "--input", str(case)]
 
     def label_map(folder: str, *options: str) -> bytes:
         assert main([*arguments, "--output", str(tmp_path / folder), *options]) == 0
@@ -137,7 +144,15 @@ def test_a_case_without_a_sequence(
 
     whole = label_map("out")
     nib.save(nib.Nifti1Image(np.zeros(image.shape, dtype=np.int16), image.affine), path)
-    zeros = label_map("zeros")
+    assert main([*arguments, "--output", str(tmp_path / "zeros")]) == 1
+    assert "t2w.nii.gz: every voxel of t2w is 0 → export the image again; or, for a" in capsys.readouterr().err
+    (read,) = find_cases(case, cohort="input", labelled=False).cases
+    prepared = prepare_image(read_images(read.images), spacing_mm=None)
+    cpu = torch.device("cpu")
+    settings = Settings(mirror=False, precision=fast_precision(cpu).precision)
+    predictor = Predictor([checkpoint], device=cpu, settings=settings)
+    expected = labels_from_regions(predictor.segment(prepared), get_convention("brats2023"))
+    zeros = expected.T.tobytes()
     assert zeros != whole
     path.unlink()
     assert main([*arguments, "--output", str(tmp_path / "none")]) == 2

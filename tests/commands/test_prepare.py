@@ -107,7 +107,7 @@ def copy(folder: Path) -> None:
         (foreign, "seg", "label 7"),
         (empty, "seg", "no tumour"),
         (unlabel, "seg", ""),
-        (copy, "90099", "same image files"),
+        (copy, "90099", "has the images of BraTS-PED-90002-000"),
     ],
 )
 def test_every_problem_names_file_and_fix_and_writes_nothing(

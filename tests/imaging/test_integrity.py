@@ -24,5 +24,5 @@ def test_evidence_is_that_of_whole_volumes(toy_world: Path) -> None:
     t1n, t1c, *_ = read_images(case.images)
     expected = measure_labels(read_label(case.label), z_scores(t1c.data) - z_scores(t1n.data))
     check = check_case(case, convention=get_convention("brats2023"))
-    assert not check.problems
+    assert not check.findings
     assert check.evidence == expected

@@ -89,7 +89,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
     for line in lines:
         print(line)
     print(f"{place.thresholds}: calibrated on {int(parts.cases.item())} cases in which a tumour was found")
-    return tell(problems, f"{len(problems)} cases are left out:")
+    return tell(problems, f"{len({problem.case for problem in problems})} cases are left out:")
 
 
 def _how(arguments: argparse.Namespace, run: RunFolder) -> "Variant":
@@ -131,9 +131,9 @@ def _count(predictor: "Predictor", parts: "PartThresholds", cases: "Sequence[Cas
     import torch
     from rich.progress import track
 
-    from pedseg.inference.cases import CASE_ERRORS, problem_of
+    from pedseg.inference.cases import CASE_ERRORS, problems_of
 
-    problems = []
+    problems: list[Problem] = []
     for case in track(cases, description="calibrating"):
         try:
             prepared = predictor.prepare(case)
@@ -141,7 +141,7 @@ def _count(predictor: "Predictor", parts: "PartThresholds", cases: "Sequence[Cas
             with predictor.following(image, brain) as logits:
                 parts.count(logits)
         except CASE_ERRORS as error:
-            problems.append(problem_of(case, error))
+            problems += problems_of(case, error)
     return problems
 
 

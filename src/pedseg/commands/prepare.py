@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pedseg.commands.findings import show
 from pedseg.commands.hydra_entry import run_hydra
-from pedseg.errors import PedsegError, Problem
+from pedseg.errors import PedsegError
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     from pedseg.data.preparation import CohortCheck, CohortSettings
@@ -51,14 +52,13 @@ def _prepare_all(settings: "PrepareSettings", *, workers: int) -> None:
         found.check_sequences(source, cohort=name)
         store = settings.data.store / name
         plans.append((source, store, how, check_cohort(store, found, how, workers=workers)))
+    show([finding for *_, check in plans for finding in check.findings], notes=settings.check)
     problems = [problem for *_, check in plans for problem in check.problems]
-    if problems:
-        _show(problems)
-        if not settings.skip_bad:
-            raise PedsegError(
-                f"{len(problems)} problems in {len({p.case for p in problems})} cases; mend them, or leave these "
-                "cases out with skip_bad=true. Nothing was written."
-            )
+    if problems and not settings.skip_bad:
+        raise PedsegError(
+            f"{len(problems)} problems in {len({p.case for p in problems})} cases; mend them, or leave these cases "
+            "out with skip_bad=true. Nothing was written."
+        )
     for source, store, how, check in plans:
         _finish(source, store, how, check, asked=settings, workers=workers)
 
@@ -112,23 +112,6 @@ def _settings(name: str, cohort: "Cohort", spacing_mm: tuple[float, float, float
         convention=None if told else get_convention(cohort.convention),
         spacing_mm=spacing_mm,
     )
-
-
-def _show(problems: Sequence[Problem]) -> None:
-    """Write the table of problems to stderr."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("case", "file", "what is wrong", "what to do", title="Problems", show_lines=False)
-    for problem in problems:
-        table.add_row(problem.case, problem.file, problem.what, problem.fix)
-    console = Console(stderr=True)
-    console.print(table if console.is_terminal else _plain(problems), soft_wrap=not console.is_terminal)
-
-
-def _plain(problems: Sequence[Problem]) -> str:
-    """One line per problem, for logs."""
-    return "\n".join(map(str, problems))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,11 +21,12 @@ import numpy as np
 from pedseg.cases import Case, Discovery
 from pedseg.data.encoding import pack_image, pack_regions, sample_foreground, write_array
 from pedseg.data.parallel import run_parallel
-from pedseg.data.store import CASES, FOREGROUND, FORMAT, IMAGE, INDEX, LABEL
-from pedseg.errors import PedsegError, Problem
+from pedseg.data.store import CASES, DIGESTS, FOREGROUND, FORMAT, IMAGE, INDEX, LABEL
+from pedseg.errors import PedsegError, Problem, Severity
 from pedseg.files import read_json, safe_name, write_json
-from pedseg.imaging import prepare_image, prepare_label, read_images, read_label
-from pedseg.imaging.integrity import CaseCheck, check_case, find_copies
+from pedseg.imaging import prepare_image, prepare_label
+from pedseg.imaging.copies import Identity, find_copies
+from pedseg.imaging.integrity import CaseCheck, check_case, read_checked, read_label_onto
 from pedseg.labels import (
     EXPECTED,
     CaseEvidence,
@@ -37,6 +38,7 @@ from pedseg.labels import (
 
 ENTRY = "case.json"  # written last into a case's folder: a folder without it is not prepared
 SETTINGS = "settings.json"
+BY_FILES = "fingerprint"  # what older versions knew a case by: a hash of the bytes of its files
 ABANDONED_S = 3600.0  # a case takes seconds, so an unfinished folder of this age was left by a killed run
 logger = logging.getLogger(__name__)
 
@@ -50,19 +52,27 @@ class CohortSettings:
         labelled: whether labels are prepared.
         convention: of its voxel labels; None to detect it (or for an unlabelled cohort).
         spacing_mm: voxel size (z, y, x) to resample to; None keeps the input's.
+        background: value at or below which voxels are background; None: those that are 0.
     """
 
     cohort: str
     labelled: bool
     convention: LabelConvention | None
     spacing_mm: tuple[float, float, float] | None
+    background: float | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the settings as JSON holds them."""
         c = self.convention if self.labelled else None
         tissues = None if c is None else {"name": c.name, "et": list(c.et), "nc": list(c.nc), "ed": list(c.ed)}
         spacing = None if self.spacing_mm is None else list(self.spacing_mm)
-        return {"format": FORMAT, "labelled": self.labelled, "convention": tissues, "spacing_mm": spacing}
+        record = {"format": FORMAT, "labelled": self.labelled, "convention": tissues, "spacing_mm": spacing}
+        return record | self.background_record
+
+    @property
+    def background_record(self) -> dict[str, float]:
+        """The background where one is set, so that older stores are those without."""
+        return {} if self.background is None else {"background": self.background}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +80,36 @@ class CohortCheck:
     """What the check of a cohort has shown.
 
     Attributes:
-        problems: everything that is wrong.
+        findings: everything that is worth saying.
         usable: cases without problems.
         ready: ids of those that are prepared already.
         checks: what reading each usable case has shown, by case id.
     """
 
-    problems: tuple[Problem, ...]
+    findings: tuple[Problem, ...]
     usable: tuple[Case, ...]
     ready: frozenset[str]
     checks: Mapping[str, CaseCheck]
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What keeps cases from being used."""
+        return tuple(finding for finding in self.findings if finding.severity is Severity.PROBLEM)
+
+    @property
+    def identities(self) -> list[Identity]:
+        """What the usable cases are known by."""
+        return [check.identity for check in self.checks.values()]
+
+    def with_findings(self, findings: Sequence[Problem]) -> "CohortCheck":
+        """The same with more findings; cases that have a problem by them are not usable any more."""
+        bad = {finding.case for finding in findings if finding.severity is Severity.PROBLEM}
+        return CohortCheck(
+            (*self.findings, *findings),
+            tuple(case for case in self.usable if case.id not in bad),
+            self.ready - bad,
+            {case_id: check for case_id, check in self.checks.items() if case_id not in bad},
+        )
 
     @property
     def evidence(self) -> list[CaseEvidence]:
@@ -93,21 +123,30 @@ def key_of(case: Case, settings: CohortSettings) -> str:
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.exists()]
     volumes = [image.volume for image in case.images]
     record = {"files": stats, "volumes": volumes, "spacing_mm": settings.record()["spacing_mm"], "format": FORMAT}
-    return hashlib.sha256(json.dumps(record).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(record | settings.background_record).encode()).hexdigest()
 
 
 def check_cohort(folder: Path, discovery: Discovery, settings: CohortSettings, *, workers: int) -> CohortCheck:
-    """Check every case that is not prepared yet; prepared ones were checked when they were."""
+    """Check every case that is not prepared yet; prepared ones were checked when they were.
+
+    Cases that an older version has prepared, which knew copies by their files alone, are checked again.
+    """
     ready = {case.id: entry for case in discovery.cases if (entry := _ready_entry(folder, case, settings))}
-    waiting = [case for case in discovery.cases if case.id not in ready]
-    job = partial(check_case, convention=settings.convention)
-    checks = list(run_parallel(job, waiting, workers=workers, description=f"checking {settings.cohort}"))
-    known = [CaseCheck(i, fingerprint=entry["fingerprint"], evidence=_evidence(entry)) for i, entry in ready.items()]
-    problems = [*discovery.problems, *(p for check in checks for p in check.problems), *find_copies([*known, *checks])]
-    bad = {problem.case for problem in problems}
-    usable = tuple(case for case in discovery.cases if case.id not in bad)
-    good = {check.case_id: check for check in (*known, *checks) if check.case_id not in bad}
-    return CohortCheck(tuple(problems), usable, frozenset(ready) - bad, good)
+    known = {case.id: check for case in discovery.cases if (check := _check_of(case, ready.get(case.id)))}
+    waiting = [case for case in discovery.cases if case.id not in known]
+    job = partial(check_case, convention=settings.convention, background=settings.background)
+    for case, check in zip(
+        waiting, run_parallel(job, waiting, workers=workers, description=f"checking {settings.cohort}"), strict=True
+    ):
+        known[case.id] = check
+    checks = {case.id: known[case.id] for case in discovery.cases}
+    found = [finding for check in checks.values() for finding in check.findings]
+    begun = CohortCheck((), discovery.cases, frozenset(ready), checks).with_findings([*discovery.problems, *found])
+    copies = [
+        Problem(case_id, "", f"has the images of {original}: one patient would count twice", "remove one of the two")
+        for case_id, original in find_copies(begun.identities).items()
+    ]
+    return begun.with_findings(copies)
 
 
 def settle_convention(settings: CohortSettings, evidence: Sequence[CaseEvidence]) -> LabelConvention | None:
@@ -165,7 +204,7 @@ def prepare_cohort(
     items = [(case, check.checks[case.id]) for case in waiting]
     for _ in run_parallel(job, items, workers=workers, description=f"preparing {settings.cohort}"):
         pass
-    cases = {case.id: read_json(_case_folder(folder, case) / ENTRY) for case in check.usable}
+    cases = {case.id: _entry(folder, case, check.checks[case.id]) for case in check.usable}
     index = {**settings.record(), "cohort": settings.cohort, "input_folder": str(input_folder), "cases": cases}
     write_json(folder / INDEX, index)
     return len(waiting)
@@ -175,7 +214,8 @@ def _prepare_case(item: tuple[Case, CaseCheck], *, folder: Path, settings: Cohor
     """Prepare one checked case into a folder that appears whole or not at all."""
     case, check = item
     key = key_of(case, settings)
-    prepared = prepare_image(read_images(case.images), spacing_mm=settings.spacing_mm)
+    images = read_checked(case, background=settings.background)
+    prepared = prepare_image(images.volumes, spacing_mm=settings.spacing_mm, background=settings.background)
     final = _case_folder(folder, case)
     staging = final.with_name(f".{uuid.uuid4().hex[:8]}-{final.name}")
     staging.mkdir(parents=True)
@@ -183,12 +223,11 @@ def _prepare_case(item: tuple[Case, CaseCheck], *, folder: Path, settings: Cohor
         write_array(staging / IMAGE, pack_image(prepared.raw, prepared.brain))
         counts: list[int] = []
         if settings.labelled and case.label and settings.convention:
-            regions = prepare_label(read_label(case.label), prepared, settings.convention)
+            regions = prepare_label(read_label_onto(case.label, images.volumes[0]), prepared, settings.convention)
             voxels = sample_foreground(regions, case.id)
             counts = [len(v) for v in voxels]
             write_array(staging / LABEL, pack_regions(regions))
             np.save(staging / FOREGROUND, np.concatenate(voxels))
-        evidence = check.evidence
         entry = {
             "folder": final.name,
             "patient": case.patient,
@@ -198,8 +237,7 @@ def _prepare_case(item: tuple[Case, CaseCheck], *, folder: Path, settings: Cohor
             "std": prepared.std.tolist(),
             "foreground_counts": counts,
             "key": key,
-            "fingerprint": check.fingerprint,
-            "evidence": evidence and {"voxels": evidence.voxels, "enhancement": evidence.enhancement},
+            **_record_of(check),
         }
         write_json(staging / ENTRY, entry)
         shutil.rmtree(final, ignore_errors=True)
@@ -232,7 +270,39 @@ def _ready_entry(folder: Path, case: Case, settings: CohortSettings) -> dict[str
     return entry if entry["key"] == key_of(case, settings) else None
 
 
-def _evidence(entry: dict[str, Any]) -> CaseEvidence | None:
+def _entry(folder: Path, case: Case, check: CaseCheck) -> dict[str, Any]:
+    """Entry of a prepared case; one of an older version gets what its images are known by now."""
+    path = _case_folder(folder, case) / ENTRY
+    entry: dict[str, Any] = read_json(path)
+    if DIGESTS not in entry:
+        entry = {key: value for key, value in entry.items() if key != BY_FILES} | _record_of(check)
+        write_json(path, entry)
+    return entry
+
+
+def _record_of(check: CaseCheck) -> dict[str, Any]:
+    """What the check of a case leaves in its entry."""
+    evidence = check.evidence
+    return {
+        DIGESTS: list(check.identity.digests),
+        "axes": check.axes,
+        "remarks": [[row.file, row.what, row.fix, row.severity] for row in check.findings],
+        "evidence": evidence and {"voxels": evidence.voxels, "enhancement": evidence.enhancement},
+    }
+
+
+def _check_of(case: Case, entry: Mapping[str, Any] | None) -> CaseCheck | None:
+    """What the check of a prepared case has shown; None if it is not known as it would be now."""
+    if entry is None or DIGESTS not in entry:
+        return None
+    remarks = tuple(
+        Problem(case.id, file, what, fix, Severity(severity)) for file, what, fix, severity in entry["remarks"]
+    )
+    identity = Identity(case.id, case.patient, tuple(entry[DIGESTS]))
+    return CaseCheck(identity, remarks, _evidence(entry), entry["axes"])
+
+
+def _evidence(entry: Mapping[str, Any]) -> CaseEvidence | None:
     stored = entry["evidence"]
     if stored is None:
         return None

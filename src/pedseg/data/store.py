@@ -24,6 +24,7 @@ CASES = "cases"
 IMAGE = "image.b2nd"
 LABEL = "label.b2nd"
 FOREGROUND = "foreground.npy"
+DIGESTS = "digests"  # key of an entry: what the images of the case are known by
 
 
 @dataclass(frozen=True)

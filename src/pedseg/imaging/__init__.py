@@ -3,6 +3,7 @@
 from pedseg.imaging.nifti import Volume, read_images, read_label, read_volume, write_label_map
 from pedseg.imaging.preprocessing import (
     PreparedImage,
+    prepare_case,
     prepare_image,
     prepare_label,
     restore_logits,
@@ -12,6 +13,7 @@ from pedseg.imaging.preprocessing import (
 __all__ = [
     "PreparedImage",
     "Volume",
+    "prepare_case",
     "prepare_image",
     "prepare_label",
     "read_images",

@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import fill_voids
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.errors import PedsegError
+from pedseg.cases import Case
+from pedseg.errors import PedsegError, Problem
+from pedseg.imaging.brain import Box, find_brain
+from pedseg.imaging.integrity import read_checked
 from pedseg.imaging.nifti import Volume
 from pedseg.imaging.resampling import LOGITS_ORDER, resample_image, resample_label, resampled_shape
 from pedseg.labels import LabelConvention, Region, regions_from_labels
@@ -24,7 +26,6 @@ from pedseg.labels import LabelConvention, Region, regions_from_labels
 STD_FLOOR = 1e-8  # nnU-Net's, for a channel that is constant inside the brain
 OUTSIDE = -1  # voxel label that stands for "not brain" while a label map is resampled
 Spacing = tuple[float, float, float]
-Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class PreparedImage:
         input_shape: (Z, Y, X) of the input grid.
         input_spacing_mm: voxel size of the input grid (z, y, x).
         spacing_mm: voxel size of `raw` (z, y, x).
+        grid: index of the image of the case whose file has the input grid; others may be stored in other axes.
+        remarks: what is worth saying of the images, none of which keeps them from being used.
     """
 
     raw: NDArray[Any]
@@ -53,6 +56,8 @@ class PreparedImage:
     input_shape: tuple[int, int, int]
     input_spacing_mm: Spacing
     spacing_mm: Spacing
+    grid: int = 0
+    remarks: tuple[Problem, ...] = ()
 
     def normalised(self) -> NDArray[np.float32]:
         """Return the network's input (C, d, h, w)."""
@@ -77,11 +82,29 @@ def normalise(
     return image
 
 
-def prepare_image(volumes: Sequence[Volume], *, spacing_mm: Spacing | None) -> PreparedImage:
-    """Crop, z-score and, if `spacing_mm` is given and differs, resample the modalities of a case.
+def prepare_case(case: Case, *, spacing_mm: Spacing | None, background: float | None = None) -> PreparedImage:
+    """Read the images of a case, check them, and prepare them as `prepare_image` does.
 
     Raises:
-        PedsegError: shapes or voxel sizes of the modalities differ, or every voxel is 0.
+        ProblemsError: something is wrong with them.
+    """
+    images = read_checked(case, background=background)
+    prepared = prepare_image(images.volumes, spacing_mm=spacing_mm, background=background)
+    return replace(prepared, grid=images.grid, remarks=images.remarks)
+
+
+def prepare_image(
+    volumes: Sequence[Volume], *, spacing_mm: Spacing | None, background: float | None = None
+) -> PreparedImage:
+    """Crop, z-score and, if `spacing_mm` is given and differs, resample the modalities of a case.
+
+    Args:
+        volumes: the modalities, on one grid.
+        spacing_mm: voxel size (z, y, x) to resample to; None keeps the input's.
+        background: value at or below which voxels are background, which become 0; None: those that are 0.
+
+    Raises:
+        PedsegError: shapes or voxel sizes of the modalities differ, or every voxel is background.
     """
     first = volumes[0]
     for volume in volumes[1:]:
@@ -90,8 +113,10 @@ def prepare_image(volumes: Sequence[Volume], *, spacing_mm: Spacing | None) -> P
                 f"modalities differ in grid: {first.data.shape} at {first.spacing_mm} mm and {volume.data.shape} at "
                 f"{volume.spacing_mm} mm; register them to one grid"
             )
-    crop, brain = find_brain([volume.data for volume in volumes])
+    crop, brain = find_brain([volume.data for volume in volumes], background)
     raw = _stack([volume.data[crop] for volume in volumes])
+    if background is not None:
+        raw[:, ~brain] = 0
     voxels = np.flatnonzero(brain)
     inside = [channel.reshape(-1)[voxels].astype(np.float32) for channel in raw]
     mean = np.array([values.mean() for values in inside], dtype=np.float32)
@@ -99,26 +124,6 @@ def prepare_image(volumes: Sequence[Volume], *, spacing_mm: Spacing | None) -> P
     z, y, x = first.data.shape
     prepared = PreparedImage(raw, mean, std, brain, brain, crop, (z, y, x), first.spacing_mm, first.spacing_mm)
     return prepared if spacing_mm is None else _resample(prepared, spacing_mm)
-
-
-def find_brain(images: Sequence[NDArray[Any]]) -> tuple[Box, NDArray[np.bool_]]:
-    """Return the bounding box of the voxels that are not 0 in every image, and inside it their mask, holes filled.
-
-    Raises:
-        PedsegError: every voxel is 0.
-    """
-    nonzero = images[0] != 0
-    for image in images[1:]:
-        nonzero |= image != 0
-    sides = []
-    for axis in range(nonzero.ndim):
-        occupied = np.flatnonzero(nonzero.any(axis=tuple(a for a in range(nonzero.ndim) if a != axis)))
-        if not len(occupied):
-            raise PedsegError("every voxel of every modality is 0, so there is no brain to find; export the case again")
-        sides.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
-    z, y, x = sides
-    brain: NDArray[np.bool_] = fill_voids.fill(np.ascontiguousarray(nonzero[z, y, x])).astype(bool, copy=False)
-    return (z, y, x), brain
 
 
 def prepare_label(

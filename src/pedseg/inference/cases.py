@@ -12,7 +12,7 @@ import torch
 from rich.progress import track
 
 from pedseg.cases import Case
-from pedseg.errors import PedsegError, Problem
+from pedseg.errors import PedsegError, Problem, ProblemsError
 from pedseg.files import read_json, safe_name, write_json
 from pedseg.imaging import PreparedImage, restore_regions, write_label_map
 from pedseg.inference.predictor import Predictor
@@ -57,13 +57,13 @@ def predict_cases(
     before = len(predictor.adaptations_kept)
     reading = track(_prefetch(predictor, waiting), description="predicting", total=len(waiting))
     with ThreadPoolExecutor(max_workers=1) as pool:
-        done: list[Future[Problem | None]] = []
+        done: list[Future[list[Problem]]] = []
         for case, prepared in reading:
             finish = _inferred(predictor, case, prepared, convention=convention, path=paths[case.id])
             if done:
                 done[-1].result()  # so that no more than one label map is kept to be written
             done.append(pool.submit(finish))
-    problems = [problem for future in done if (problem := future.result())]
+    problems = [problem for future in done for problem in future.result()]
     if kept := predictor.adaptations_kept[before:]:
         log.info("test-time adaptation: kept for %d of %d cases", sum(kept), len(kept))
     return problems
@@ -71,29 +71,33 @@ def predict_cases(
 
 def _inferred(
     predictor: Predictor, case: Case, prepared: "Future[PreparedImage]", *, convention: LabelConvention, path: Path
-) -> Callable[[], Problem | None]:
+) -> Callable[[], list[Problem]]:
     """Predict a case, and return what writes its label map and then says what went wrong, if anything did."""
     try:
         image = prepared.result()
         logits = predictor.infer(image)
     except CASE_ERRORS as error:
-        problem = problem_of(case, error)
-        return lambda: problem
+        problems = problems_of(case, error)
+        return lambda: problems
     geometry = replace(image, raw=np.empty(0, image.raw.dtype))  # all that is still needed; the voxels may go
 
-    def write() -> Problem | None:
+    def write() -> list[Problem]:
         try:
             regions = restore_regions(logits, geometry)
-            write_label_map(path, labels_from_regions(regions, convention), like=case.images[0])
+            write_label_map(path, labels_from_regions(regions, convention), like=case.images[geometry.grid])
         except CASE_ERRORS as error:
-            return problem_of(case, error)
-        return None
+            return problems_of(case, error)
+        return []
 
     return write
 
 
-def problem_of(case: Case, error: Exception) -> Problem:
+def problems_of(case: Case, error: Exception) -> list[Problem]:
     """What went wrong with a case (one of `CASE_ERRORS`), and what to do."""
+    return list(error.problems) if isinstance(error, ProblemsError) else [_problem_of(case, error)]
+
+
+def _problem_of(case: Case, error: Exception) -> Problem:
     what = str(error) or type(error).__name__
     file = next((image.path.name for image in case.images if image.path.name in what), "")
     if isinstance(error, torch.OutOfMemoryError):

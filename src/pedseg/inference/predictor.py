@@ -1,5 +1,6 @@
 """Case in, label map out; training, `predict` and every evaluation use this one path."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,13 +13,15 @@ from torch import Tensor
 
 from pedseg.cases import Case
 from pedseg.errors import PedsegError
-from pedseg.imaging import PreparedImage, prepare_image, read_images, restore_regions
+from pedseg.imaging import PreparedImage, prepare_case, restore_regions
 from pedseg.inference.checkpoint import LoadedNetwork, load_network
 from pedseg.inference.settings import Settings
 from pedseg.inference.sliding_window import NotFiniteError, sliding_window_logits
 from pedseg.inference.tent import adapted, harmless
 from pedseg.labels import LabelConvention, Region
 from pedseg.networks import above
+
+log = logging.getLogger(__name__)
 
 
 class Predictor:
@@ -73,12 +76,15 @@ class Predictor:
         self._beside = thresholds is not None  # the networks' files do not tell them
 
     def prepare(self, case: Case) -> PreparedImage:
-        """Read a case and bring it to the networks' voxel size.
+        """Read a case, check its images, and bring it to the networks' voxel size; what is worth saying is logged.
 
         Raises:
-            PedsegError: a file is absent or damaged, or the modalities do not share a grid.
+            ProblemsError: the images cannot be used, see `read_checked`.
         """
-        return prepare_image(read_images(case.images), spacing_mm=self.spacing_mm)
+        prepared = prepare_case(case, spacing_mm=self.spacing_mm, background=self.settings.background)
+        for remark in prepared.remarks:
+            log.warning("%s", remark)
+        return prepared
 
     def logits(self, image: Tensor) -> Tensor:
         """Mean logits (3, d, h, w), float32 on the CPU, of a normalised image (4, d, h, w); the networks as they are.

@@ -28,6 +28,7 @@ class Settings:
         window_batch: windows, each mirroring counted, per forward pass.
         adapt_steps: gradient steps of test-time adaptation (`pedseg.inference.tent`) on each case; 0: none.
         adapt_rate: their learning rate.
+        background: value at or below which voxels are background; None: those that are 0.
 
     Raises:
         PedsegError: a value cannot be used.
@@ -39,6 +40,7 @@ class Settings:
     window_batch: int = 1
     adapt_steps: int = 0
     adapt_rate: float = 1e-3
+    background: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.step <= 1:
@@ -51,6 +53,8 @@ class Settings:
             raise PedsegError(f"adapt_steps {self.adapt_steps} must be 0 (no adaptation) or more")
         if not 0 < self.adapt_rate < math.inf:
             raise PedsegError(f"adapt_rate {self.adapt_rate} must be above 0, such as 0.001")
+        if self.background is not None and not math.isfinite(self.background):
+            raise PedsegError(f"background {self.background} must be a number, such as 7")
 
     @property
     def windows(self) -> dict[str, Any]:
@@ -64,9 +68,10 @@ class Settings:
 
     @property
     def deciding(self) -> dict[str, Any]:
-        """Those that decide the label maps; without those of the adaptation if there is none."""
+        """Those that decide the label maps; without those of the adaptation, and a background, if there is none."""
         adaptation = {"adapt_steps": self.adapt_steps, "adapt_rate": self.adapt_rate}
-        return self.windows | (adaptation if self.adapt_steps else {})
+        background = {} if self.background is None else {"background": self.background}
+        return self.windows | (adaptation if self.adapt_steps else {}) | background
 
 
 def best_device() -> "torch.device":
