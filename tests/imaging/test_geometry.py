@@ -52,7 +52,7 @@ def test_every_order_of_the_axes_comes_back(affine: np.ndarray, code: str) -> No
 def rotated(affine: np.ndarray, radians: float) -> np.ndarray:
     """Turned about the x axis of the world."""
     turn: np.ndarray = from_matvec(euler2mat(0, 0, radians), [0, 0, 0])
-    return turn @ affine
+    return np.asarray(turn @ affine)
 
 
 def test_other_voxels_are_never_taken_for_the_same() -> None:
