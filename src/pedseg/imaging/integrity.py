@@ -333,7 +333,7 @@ def _check_place(
     outside = total - np.count_nonzero(tumour[box] & brain)
     if outside <= OUTSIDE_NOTE * total:
         return
-    what = f"{outside / total:.2g} of its tumour, {outside} of {total} voxels, lies outside the brain"
+    what = f"{outside / total:.1%} of its tumour ({outside} of {total} voxels) lies outside the brain"
     if outside > OUTSIDE_PROBLEM * total:
         findings.add(name, what, "see whether label and images are of one case and in the same axes; export it again")
     else:
