@@ -1,6 +1,7 @@
 """Modalities, regions, domains and voxel-label conventions. The only file with label numbers."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -72,6 +73,20 @@ class LabelConvention:
         """Every voxel label that may occur, background included."""
         return frozenset({0, *self.et, *self.nc, *self.ed})
 
+    def agrees(self, other: "LabelConvention") -> bool:
+        """Whether every voxel label is the same tissue in both, whatever they are called."""
+        return all(set(one) == set(two) for one, two in zip(self._tissues, other._tissues, strict=True))
+
+    def exchanged(self, one: int, two: int) -> "LabelConvention":
+        """The convention with two voxel labels in each other's place."""
+        turned = {one: two, two: one}
+        et, nc, ed = (tuple(turned.get(value, value) for value in values) for values in self._tissues)
+        return LabelConvention(f"{self.name} with {one} and {two} exchanged", et, nc, ed)
+
+    @property
+    def _tissues(self) -> tuple[tuple[int, ...], ...]:
+        return self.et, self.nc, self.ed
+
     def region_labels(self, region: Region) -> tuple[int, ...]:
         """Voxel labels that make up `region` (WT = ET + NC + ED, TC = ET + NC)."""
         core = (*self.et, *self.nc)
@@ -87,6 +102,8 @@ CONVENTIONS: Mapping[str, LabelConvention] = {
         LabelConvention("msd_task01", et=(3,), nc=(2,), ed=(1,)),  # Medical Segmentation Decathlon, Task01
     )
 }
+DEFAULT_CONVENTION = "brats2023"
+_WRITTEN = re.compile(r"(?P<name>.+) \(ET (?P<et>[\d+]+), NC (?P<nc>[\d+]+), ED (?P<ed>[\d+]+)\)")
 
 
 def get_convention(setting: str | Mapping[str, int | Iterable[int]]) -> LabelConvention:
@@ -104,6 +121,25 @@ def get_convention(setting: str | Mapping[str, int | Iterable[int]]) -> LabelCon
         raise PedsegError(f"custom label convention {dict(setting)} lacks {', '.join(sorted(missing))}")
     values = {k: (v,) if isinstance(v, int) else tuple(v) for k, v in setting.items() if k in {"et", "nc", "ed"}}
     return LabelConvention("custom", **values)
+
+
+def read_convention(text: str) -> LabelConvention:
+    """Read what ``str(convention)`` wrote, or a name.
+
+    Raises:
+        PedsegError: it is neither.
+    """
+    match = _WRITTEN.fullmatch(text)
+    if match is None:
+        return get_convention(text)
+    name, *tissues = match.group("name", "et", "nc", "ed")
+    et, nc, ed = (tuple(int(value) for value in tissue.split("+")) for tissue in tissues)
+    return LabelConvention(name, et, nc, ed)
+
+
+def fitting_conventions(values: Iterable[int]) -> list[LabelConvention]:
+    """The named conventions that have all these voxel labels."""
+    return [convention for convention in CONVENTIONS.values() if set(values) <= convention.values]
 
 
 def regions_from_labels(label: NDArray[np.integer], convention: LabelConvention) -> NDArray[np.bool_]:

@@ -104,6 +104,65 @@ def test_nothing_can_be_scored(world: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(arguments(world, "--subset")) == 0
 
 
+def children(world: Path, *, oedema: bool) -> None:
+    """Two children in BraTS-PEDs 2024 labels (1 ET, 2 NET, 3 CC, 4 ED); all is found, and all ET called NET."""
+    label = np.zeros((8, 7, 6), dtype=np.uint8)
+    label[1:7, 1:6, 1:5] = 2
+    label[2:6, 2:5, 1:5] = 1
+    label[3, 3, 3] = 3
+    for name in ("a", "b"):
+        if oedema and name == "b":
+            label[0] = 4
+        for folder, data in (("the labels", label), ("the predictions", np.where(label == 1, 2, label))):
+            path = world / folder / f"{name}{'-seg' if folder == 'the labels' else ''}.nii.gz"
+            nib.save(nib.Nifti1Image(data.astype(np.uint8), np.eye(4)), path)
+
+
+@pytest.mark.parametrize("oedema", [True, False])
+def test_children_of_2024(world: Path, capsys: pytest.CaptureFixture[str], *, oedema: bool) -> None:
+    children(world, oedema=oedema)
+    assert main(arguments(world)) == 2
+    error = capsys.readouterr().err
+    assert "brats_ped2024" in error
+    assert "--convention" in error
+    assert not (world / "the scores.csv").exists()
+    assert main(arguments(world, "--convention", "brats_ped2024")) == 0
+    assert "labels in brats_ped2024 (ET 1, NC 2+3, ED 4), given by --convention" in capsys.readouterr().out
+    dice = pd.read_csv(world / "the scores.csv").groupby("region")["dice"].mean()
+    assert dice.to_dict() == {"wt": 1.0, "tc": 1.0, "et": 0.0}
+
+
+def test_the_record_beside_predictions_is_believed(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Perfect label maps in other numbers than the labels, as `predict` leaves them."""
+    children(world, oedema=True)
+    for path in (world / "the labels").iterdir():
+        image = nib.load(path)
+        data = np.array([0, 3, 1, 1, 2], dtype=np.uint8)[np.asarray(image.dataobj)]
+        nib.save(nib.Nifti1Image(data, image.affine), world / "the predictions" / path.name.replace("-seg", ""))
+    record = world / "the predictions" / "predictions.json"
+    record.write_text('{"convention": "brats2023 (ET 3, NC 1, ED 2)"}')
+    assert main(arguments(world, "--convention", "brats_ped2024")) == 0
+    assert f"predictions in brats2023 (ET 3, NC 1, ED 2), which {record} says" in capsys.readouterr().out
+    assert set(pd.read_csv(world / "the scores.csv")["dice"]) == {1.0}
+    contradiction = ["--convention", "brats_ped2024", "--prediction-convention", "brats_ped2024", "--overwrite"]
+    assert main(arguments(world, *contradiction)) == 2
+    assert "predictions.json: the label maps beside it are in brats2023" in capsys.readouterr().err
+    record.unlink()
+    assert main(arguments(world, "--convention", "brats_ped2024", "--overwrite")) == 2
+    assert "--prediction-convention brats2023 if they are" in capsys.readouterr().err
+
+
+def test_exchanged_labels_are_warned_of(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        write(world / "the predictions" / f"{name}.nii.gz", value=2)
+        write(world / "the labels" / f"{name}-seg.nii.gz", value=1)
+    stated = ["--convention", "brats2023", "--prediction-convention", "brats2023"]
+    assert main(arguments(world, *stated)) == 0
+    error = capsys.readouterr().err
+    assert "WARNING: the mean Dice of TC would rise from 0.000 to 1.000" in error
+    assert "msd_task01" in error
+
+
 def test_usage_errors(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(world, "--convention", "nonsense")) == 2
     assert "nonsense" in capsys.readouterr().err

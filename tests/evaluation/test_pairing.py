@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from pedseg.cases import Case
@@ -91,6 +93,27 @@ def test_two_labels_of_one_case(tmp_path: Path) -> None:
     predictions, labels = touch(tmp_path / "p", "a.nii.gz"), touch(tmp_path / "l", "a-seg.nii.gz", "a_seg.nii.gz")
     with pytest.raises(ProblemsError, match="several labels"):
         pair_folder(predictions, labels)
+
+
+@pytest.mark.parametrize(
+    "form", ["{0}/{0}-seg.nii.gz", "{0}/{0}_seg.nii", "{0}/{0}.nii.gz", "{0}.NII.GZ", "{0}-seg.nii.gz"]
+)
+def test_labels_without_images(tmp_path: Path, form: str) -> None:
+    """Labels of a challenge that are handed out alone, in any of the usual trees."""
+    predictions = touch(tmp_path / "p", "a.nii.gz", "b-seg.nii.gz", "c.NII.GZ", "predictions.json", "._a.nii.gz")
+    for name in "abc":
+        path = tmp_path / "l" / form.format(name)
+        touch(path.parent, path.name)
+    pairs = pair_folder(predictions, tmp_path / "l")
+    assert [(pair.case, pair.label) for pair in pairs] == [(n, tmp_path / "l" / form.format(n)) for n in "abc"]
+
+
+def test_probabilities_beside_predictions_are_passed_over(tmp_path: Path) -> None:
+    predictions, labels = touch(tmp_path / "p", "a.nii.gz"), touch(tmp_path / "l", "a.nii.gz")
+    nib.save(
+        nib.Nifti1Image(np.zeros((2, 2, 2, 3), dtype=np.float32), np.eye(4)), predictions / "a_probabilities.nii.gz"
+    )
+    assert [pair.case for pair in pair_folder(predictions, labels)] == ["a"]
 
 
 def test_folders_that_cannot_be_meant(tmp_path: Path) -> None:

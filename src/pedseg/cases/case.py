@@ -1,7 +1,8 @@
 """A case and the patient it belongs to."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pedseg.errors import PedsegError, Problem
@@ -55,11 +56,13 @@ class Discovery:
         cases: the complete ones, in the order of their ids.
         problems: what is wrong with the others, likewise.
         lacking: sequences that none of them has.
+        lone_labels: the label of each case that has no image; it is a problem, but for those who need no image.
     """
 
     cases: tuple[Case, ...]
     problems: tuple[Problem, ...]
     lacking: tuple[Modality, ...] = ()
+    lone_labels: Mapping[str, Path] = field(default_factory=dict)
 
     def check_sequences(self, folder: Path, *, cohort: str) -> None:
         """Refuse a cohort of other sequences as a whole, before each of its cases is refused by itself.

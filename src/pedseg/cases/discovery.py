@@ -151,7 +151,16 @@ class _Finder:
                 cases.append(Case(case, patient_of(case), cohort, images, label))
         seen = {role for files in self.found.values() for role in files}
         lacking = tuple(modality for modality in Modality if modality not in seen)
-        return Discovery(tuple(cases), tuple(sorted(problems, key=lambda problem: problem.case)), lacking)
+        problems.sort(key=lambda problem: problem.case)
+        return Discovery(tuple(cases), tuple(problems), lacking, self._lone_labels())
+
+    def _lone_labels(self) -> dict[str, Path]:
+        """The label of each case that has one, and nothing else."""
+        return {
+            case: files[LABEL][0].path
+            for case, files in self.found.items()
+            if set(files) == {LABEL} and len(files[LABEL]) == 1 and files[LABEL][0].path not in self.broken
+        }
 
     def _problems(self, case: str, files: Mapping[str, Sequence[ImageFile]]) -> Iterator[Problem]:
         """Say what keeps `case` from being one."""
@@ -164,9 +173,8 @@ class _Finder:
             yield Problem(case, self._shown(path), "a link to nothing", "mend the link or remove it")
         yield from self._duplicates(case, files)
         if set(files) == {LABEL}:
-            yield Problem(
-                case, self._shown(every[0]), "a label without images", "rename it after its case or remove it"
-            )
+            fix = "add the images, or name the label after the case that it is of"
+            yield Problem(case, self._shown(every[0]), "a label without images", fix)
             return
         sibling = next(found[0].path for role, found in files.items() if role != LABEL)
         unknown = self.strays.get(sibling.parent, [])

@@ -70,7 +70,7 @@ def _add_predictions(commands: "argparse._SubParsersAction[argparse.ArgumentPars
     add_output(p, "DIR", "folder to write")
     p.add_argument("--naming", choices=NAMINGS, required=True, help="nnunet: ID; brats2023: ID-seg; brats2021: ID_seg")
     p.add_argument(
-        "--from", dest="source", default="brats2023", help="voxel labels that they have (default: %(default)s)"
+        "--from", dest="source", help="voxel labels that they have (default: as recorded beside them, or brats2023)"
     )
     p.add_argument("--to", dest="target", help="voxel labels to write (default: those of the naming)")
     add_overwrite(p, "replace existing label maps")
@@ -136,7 +136,7 @@ def predictions(arguments: argparse.Namespace) -> None:
     """Rename and relabel label maps."""
     from pedseg.interop.label_maps import convert_label_maps
 
-    count = convert_label_maps(
+    done = convert_label_maps(
         arguments.input,
         arguments.output,
         naming=arguments.naming,
@@ -144,7 +144,8 @@ def predictions(arguments: argparse.Namespace) -> None:
         target=arguments.target,
         overwrite=arguments.overwrite,
     )
-    print(f"{count} label maps in {arguments.output}")
+    print(f"label maps were in {done.source}")
+    print(f"{done.count} label maps in {arguments.output}, in {done.target}")
 
 
 def _checkpoint(run: Path) -> Path:

@@ -1,7 +1,8 @@
 """Score label maps: ``pedseg evaluate --predictions DIR --labels DIR --output scores.csv``."""
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ from pedseg.errors import ProblemsError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from pedseg.cases.label_maps import Known
+    from pedseg.evaluation.agreement import Confusion
 
 RAW = "raw_"  # begins the column beside that of a metric
 
@@ -38,8 +42,13 @@ def parser() -> argparse.ArgumentParser:
         help="folder of cases in any layout, or of labels <case id>.nii.gz or <case id>-seg.nii.gz",
     )
     add_output(p, "CSV", "written with a row per case and region")
-    p.add_argument("--convention", default="brats2023", help="voxel labels of the labels (default: %(default)s)")
-    p.add_argument("--prediction-convention", help="voxel labels of the predictions (default: as the labels)")
+    p.add_argument("--convention", help="voxel labels of the labels (default: as recorded beside them, or brats2023)")
+    p.add_argument(
+        "--prediction-convention",
+        metavar="CONVENTION",
+        help="voxel labels of the predictions (default: as predictions.json or rules.json beside them says, or as the "
+        "labels)",
+    )
     p.add_argument(
         "--definition",
         default="brats2023",
@@ -63,28 +72,52 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Score the folder, write the CSV and print means and medians; 1 if some cases could not be scored."""
     check_file(arguments.output, overwrite=arguments.overwrite)
 
+    from pedseg.evaluation.agreement import count_labels, settle
     from pedseg.evaluation.pairing import pair_folder
     from pedseg.evaluation.scoring import Conventions, score_pairs, write_scores
-    from pedseg.labels import get_convention
 
-    label = get_convention(arguments.convention)
-    prediction = get_convention(arguments.prediction_convention or arguments.convention)
+    prediction, label = _known_conventions(arguments)
     pairs = pair_folder(arguments.predictions, arguments.labels, subset=arguments.subset)
+    counted, unreadable = count_labels(pairs)
+    warning = settle(counted, prediction, label)
     table, problems = score_pairs(
-        pairs,
-        Conventions(prediction, label),
+        [one.pair for one in counted],
+        Conventions(prediction.convention, label.convention),
         definition=arguments.definition,
         tolerance_mm=arguments.surface_tolerance,
         workers=arguments.workers,
     )
+    problems = sorted([*unreadable, *problems], key=lambda problem: problem.case)
     if table.empty:
         raise ProblemsError(f"none of {len(pairs)} cases can be scored:", problems)
     write_scores(table, arguments.output)
     tolerance = table["surface_tolerance_mm"].iloc[0]
     print(f"definition {arguments.definition}, surface Dice within {tolerance:g} mm")
+    print("\n".join(_explain(counted, prediction, label)))
     print(summarise(table))
     print(f"{table['case'].nunique()} of {len(pairs)} cases in {arguments.output}")
+    if warning:
+        sys.stderr.write(f"pedseg: {warning}\n")
     return tell(problems, f"{len(problems)} cases could not be scored and are not in the output:")
+
+
+def _known_conventions(arguments: argparse.Namespace) -> "tuple[Known, Known]":
+    """Voxel labels of predictions and labels, and who says so."""
+    from pedseg.cases.label_maps import Known, known_convention
+
+    label = known_convention(arguments.labels, arguments.convention, option="--convention")
+    same = Known(label.convention, "as the labels", stated=False)
+    given = arguments.prediction_convention
+    prediction = known_convention(arguments.predictions, given, option="--prediction-convention", default=same)
+    return prediction, label
+
+
+def _explain(counted: "Sequence[Confusion]", prediction: "Known", label: "Known") -> "Iterator[str]":
+    """In which voxel labels both sides were read, and why."""
+    from pedseg.evaluation.agreement import values_of
+
+    for name, known, values in zip(("predictions", "labels"), (prediction, label), values_of(counted), strict=True):
+        yield f"{name} in {known.explained(frozenset().union(*values.values()))}"
 
 
 def summarise(table: "pd.DataFrame") -> str:

@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     folder = p.add_argument_group("label maps of a folder, instead of runs")
     folder.add_argument("--predictions", type=Path, metavar="DIR", help="folder of <case id>.nii.gz")
     add_output(folder, "DIR", "for <rules>/<case id>.nii.gz", required=False)
-    folder.add_argument("--convention", default="brats2023", help="their voxel labels (default: %(default)s)")
+    folder.add_argument("--convention", help="their voxel labels (default: as recorded beside them, or brats2023)")
     folder.add_argument("--choice", type=Path, metavar="JSON", help="postprocessing.json of a run, for keep_largest")
     add_device(p)
     add_workers(p)
@@ -76,19 +76,20 @@ def postprocess_folders(arguments: argparse.Namespace) -> None:
             f"`pedseg postprocess RUN --rules {CHOSEN}` has written beside the folds of a run"
         )
 
+    from pedseg.cases.label_maps import known_convention
     from pedseg.data.parallel import default_workers
-    from pedseg.evaluation.postprocessing.folders import postprocess_folder
+    from pedseg.evaluation.postprocessing.folders import postprocess_folder, survey_folder
     from pedseg.evaluation.postprocessing.keep_largest import read_choice
-    from pedseg.labels import get_convention
 
-    convention = get_convention(arguments.convention)
+    known = known_convention(arguments.predictions, arguments.convention, option="--convention")
     rules = _rule_sets(arguments.rules, read_choice(arguments.choice) if CHOSEN in arguments.rules else ())
+    print(f"label maps in {known.explained(survey_folder(arguments.predictions, known)[1].every)}")
     for name, rule_set in rules.items():
         applied = postprocess_folder(
             arguments.predictions,
             arguments.output / name,
             rule_set,
-            convention=convention,
+            convention=known,
             workers=arguments.workers or default_workers(),
             overwrite=arguments.overwrite,
         )

@@ -1,15 +1,14 @@
 """Which label map belongs to which label: found, and complained about, before anything is computed."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pedseg.cases import Case, find_cases
+from pedseg.cases.label_maps import label_map_case, list_label_maps
+from pedseg.cases.naming import is_label_name, nifti_stem
 from pedseg.errors import PedsegError, Problem, ProblemsError
-
-LABEL_SUFFIXES = ("-seg", "_seg")
-ENDINGS = (".nii.gz", ".nii")
+from pedseg.imaging.label_values import has_several_volumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class Pair:
 
 
 def pair_cases(predictions: Path, cases: Sequence[Case]) -> list[Pair]:
-    """Pair ``<predictions>/<case id>.nii.gz`` (or ``.nii``) with the label of each case.
+    """Pair the label maps of a folder with the labels of cases.
 
     Raises:
         ProblemsError: label maps are missing or doubtful, or a case has no label; all of them are listed.
@@ -36,7 +35,7 @@ def pair_cases(predictions: Path, cases: Sequence[Case]) -> list[Pair]:
     """
     if not cases:
         raise PedsegError("no case to score was given")
-    found = _label_maps(predictions)
+    found = list_label_maps(predictions)
     problems = list(_unpaired(predictions, found, [case.id for case in cases]))
     problems += [
         Problem(case.id, "", "the case has no label", "leave it out, or add its label")
@@ -48,10 +47,11 @@ def pair_cases(predictions: Path, cases: Sequence[Case]) -> list[Pair]:
 
 
 def pair_folder(predictions: Path, labels: Path, *, subset: bool = False) -> list[Pair]:
-    """Pair a folder of label maps with a folder of labels.
+    """Pair a folder of label maps with a folder of labels; `label_map_case` tells the case of a file.
 
-    The labels are files named ``<case id>-seg``, ``<case id>_seg`` or, if none is called so, ``<case id>``; or, if
-    there is no such file, the cases that `find_cases` finds.
+    The labels are the files in the folder that are named as labels (``<case id>-seg``) or, if none is, all of them; or,
+    if it holds no NIfTI file, those of the cases that `find_cases` finds, with images or without. Files of several
+    volumes (probabilities) beside the label maps are passed over.
 
     Args:
         predictions: folder of ``<case id>.nii.gz`` or ``.nii``.
@@ -65,16 +65,13 @@ def pair_folder(predictions: Path, labels: Path, *, subset: bool = False) -> lis
     """
     if predictions.resolve() == labels.resolve():
         raise PedsegError(f"{predictions} is given as predictions and as labels; give two folders")
-    found = _label_maps(predictions)
+    found = list_label_maps(predictions)
     if not found:
         raise PedsegError(f"{predictions}: no label map in it; give a folder of <case id>.nii.gz")
     truth, problems = _find_labels(labels)
     reported = {problem.case for problem in problems}
     problems = [problem for problem in problems if not subset or problem.case in found]
-    problems += [
-        Problem(name, found[name][0].name, f"has no label in {labels}", "add the label, or move the label map away")
-        for name in sorted(set(found) - set(truth) - reported)
-    ]
+    problems += _without_label(found, sorted(set(found) - set(truth) - reported), labels)
     names = sorted(set(truth) & set(found) if subset else truth)
     problems += _unpaired(predictions, found, names)
     _refuse(problems, f"{predictions}: cannot be scored against {labels}")
@@ -98,32 +95,49 @@ def _unpaired(predictions: Path, found: Mapping[str, Sequence[Path]], names: Ite
             yield Problem(name, ", ".join(f.name for f in files), "several label maps of one case", "keep one of them")
 
 
-def _label_maps(folder: Path) -> dict[str, list[Path]]:
-    """NIfTI files of a folder by name without the ending."""
-    if not folder.is_dir():
-        raise PedsegError(f"{folder}: no such folder; give the folder that holds the label maps")
-    files: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(folder.iterdir()):
-        ending = next((e for e in ENDINGS if path.name.endswith(e)), None)
-        if ending and not path.name.startswith("."):
-            files[path.name.removesuffix(ending)].append(path)
-    return dict(files)
+def _without_label(found: Mapping[str, Sequence[Path]], names: Iterable[str], labels: Path) -> Iterable[Problem]:
+    """Label maps that there is no label for; what is no label map needs none."""
+    for name in names:
+        if not all(map(_is_other, found[name])):
+            fix = "add the label, or move the label map away"
+            yield Problem(name, found[name][0].name, f"has no label in {labels}", fix)
+
+
+def _is_other(path: Path) -> bool:
+    try:
+        return has_several_volumes(path)
+    except PedsegError:  # a damaged label map is one all the same
+        return False
 
 
 def _find_labels(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
     """Label file of each case, and what keeps others from having one."""
-    files = _label_maps(folder)
-    if not files:
-        discovery = find_cases(folder, cohort="labels", labelled=True)
-        return {case.id: case.label for case in discovery.cases if case.label}, list(discovery.problems)
-    named = {stem: paths for stem, paths in files.items() if stem.endswith(LABEL_SUFFIXES)} or files
-    by_case: dict[str, list[Path]] = defaultdict(list)
-    for stem, paths in named.items():
-        suffix = next((s for s in LABEL_SUFFIXES if stem.endswith(s)), "")
-        by_case[stem.removesuffix(suffix)] += paths
+    by_case = list_label_maps(folder)
+    if not by_case:
+        return _find_in_tree(folder)
+    named = {case: [path for path in paths if _is_named(path)] for case, paths in by_case.items()}
+    by_case = {case: paths for case, paths in named.items() if paths} or by_case
     problems = [
-        Problem(name, ", ".join(path.name for path in paths), "several labels of one case", "keep one of them")
+        Problem(name, ", ".join(path.name for path in paths), "several labels of one case", "keep one of them there")
         for name, paths in by_case.items()
         if len(paths) > 1
     ]
     return {name: paths[0] for name, paths in by_case.items()}, problems
+
+
+def _find_in_tree(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
+    """As `_find_labels`, where labels lie in folders below: beside images, alone, or named as the folder is."""
+    try:
+        discovery = find_cases(folder, cohort="labels", labelled=True)
+    except PedsegError:
+        alone = {path.parent.name: path for path in folder.glob("*/*") if label_map_case(path.name) == path.parent.name}
+        if not alone:
+            raise
+        return alone, []
+    found = {case.id: case.label for case in discovery.cases if case.label} | dict(discovery.lone_labels)
+    return found, [problem for problem in discovery.problems if problem.case not in discovery.lone_labels]
+
+
+def _is_named(path: Path) -> bool:
+    """Whether a file's name says that it is a label."""
+    return is_label_name(path.name, nifti_stem(path.name))

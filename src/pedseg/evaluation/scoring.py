@@ -159,16 +159,31 @@ def _results(
 def _score_pair(pair: Pair, *, conventions: Conventions, definition: str, tolerance_mm: float | None) -> Rows | Problem:
     """Rows of one case, or what is wrong with it."""
     try:
-        label, prediction = read_volume(pair.label), read_volume(pair.prediction)
-        _check_grid(prediction, label, pair)
+        prediction, label = read_pair(pair)
         masks = (
             _regions(prediction, pair.prediction, conventions.prediction),
             _regions(label, pair.label, conventions.label),
         )
     except PedsegError as error:
-        return Problem(pair.case, pair.prediction.name, str(error), "mend the file and score again")
+        return problem_of(pair, error)
     scores = score_case(*masks, spacing_mm=label.spacing_mm, definition=definition, tolerance_mm=tolerance_mm)
     return [{"case": pair.case, **asdict(score)} for score in scores]
+
+
+def problem_of(pair: Pair, error: Exception) -> Problem:
+    """What keeps a case from being scored."""
+    return Problem(pair.case, pair.prediction.name, str(error) or type(error).__name__, "mend the file and score again")
+
+
+def read_pair(pair: Pair) -> tuple[Volume, Volume]:
+    """Read prediction and label of a case.
+
+    Raises:
+        PedsegError: one cannot be read, or they do not share a grid.
+    """
+    label, prediction = read_volume(pair.label), read_volume(pair.prediction)
+    _check_grid(prediction, label, pair)
+    return prediction, label
 
 
 def _check_grid(prediction: Volume, label: Volume, pair: Pair) -> None:

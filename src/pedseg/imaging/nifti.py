@@ -184,7 +184,7 @@ def write_label_map(path: Path, label: NDArray[np.integer], *, like: Path | Imag
     image: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     plain = image(np.ascontiguousarray(label, dtype=np.uint8).T, None, header).to_bytes()
     with atomic_path(path) as temporary:
-        temporary.write_bytes(_gzip.compress(plain, mtime=0) if path.suffix == ".gz" else plain)
+        temporary.write_bytes(_gzip.compress(plain, mtime=0) if path.suffix.lower() == ".gz" else plain)
 
 
 def _gunzip(raw: bytes, path: Path) -> bytes:

@@ -1,19 +1,22 @@
 """Folders of label maps in the names and the voxel labels that nnU-Net and BraTS use."""
 
-from collections import defaultdict
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.cases.naming import LABEL, nifti_stem, split_brats_name
+from pedseg.cases.label_maps import CONVENTION, PREDICTED, find_label_maps, known_convention, list_label_maps
 from pedseg.errors import PedsegError, Problem, ProblemsError
-from pedseg.files import safe_name
+from pedseg.files import read_json, safe_name, write_json
 from pedseg.imaging import read_label, write_label_map
+from pedseg.imaging.label_values import Survey, check_values, survey
 from pedseg.labels import CONVENTIONS, LabelConvention, get_convention
+
+OPTION = "--from"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,74 +39,102 @@ NAMINGS: Final[Mapping[str, Naming]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What was converted.
+
+    Attributes:
+        count: label maps that are in the output now.
+        source: voxel labels that they had, and who says so.
+        target: voxel labels that they have.
+    """
+
+    count: int
+    source: str
+    target: LabelConvention
+
+
 def convert_label_maps(
-    folder: Path, output: Path, *, naming: str, source: str, target: str | None = None, overwrite: bool = False
-) -> int:
+    folder: Path, output: Path, *, naming: str, source: str | None, target: str | None = None, overwrite: bool = False
+) -> Converted:
     """Write every label map of `folder` into `output` under the names and with the voxel labels of `naming`.
 
-    The grid stays, bit for bit. Of tissues with several labels (BraTS-PEDs 2024) the first is written.
+    The grid stays, bit for bit. Of tissues with several labels (BraTS-PEDs 2024) the first is written. A conversion
+    that was cut off continues. Files of several volumes (probabilities) are left out.
 
     Args:
-        folder: label maps called ``<case id>``, ``<case id>-seg`` or ``<case id>_seg``, compressed or not.
-        output: another folder.
+        folder: label maps, named as `pedseg.cases.label_maps.label_map_case` understands.
+        output: another folder; its predictions.json tells in which voxel labels the label maps are.
         naming: a key of `NAMINGS`.
-        source: label convention that the label maps have.
+        source: label convention that the label maps have; None for the one recorded beside them, or brats2023.
         target: label convention to write; that of the naming if None.
         overwrite: replace label maps that are in `output`.
 
-    Returns:
-        How many were written.
-
     Raises:
-        PedsegError: a setting is unknown, the folder holds no label map, holds two of one case, or one would be
-            replaced. Nothing has been written then.
-        ProblemsError: some could not be read or hold other labels; the rest have been written.
+        PedsegError: a setting is unknown or contradicts the record, the folder holds no label map or two of one case,
+            one would be replaced, or `output` holds label maps in other voxel labels. Nothing has been written then.
+        ProblemsError: some hold labels that `source` lacks (nothing has been written then), or could not be read; the
+            rest have been written.
     """
     form = NAMINGS[naming]
-    before = get_convention(source)
+    before = known_convention(folder, source, option=OPTION)
     after = get_convention(target) if target else form.convention
     if output.resolve() == folder.resolve():
         raise PedsegError(f"{folder} is given as input and as output; give two folders")
-    files = {output / f"{case}{form.suffix}.nii.gz": path for case, path in _by_case(folder).items()}
-    present = [path for path in files if path.exists()]
-    if present and not overwrite:
-        raise PedsegError(f"{present[0]} exists; give another --output, or --overwrite")
-    problems = []
-    for destination, path in files.items():
-        try:
-            write_label_map(destination, _relabelled(path, before, after), like=path)
-        except PedsegError as error:
-            problems.append(Problem(path.name, "", str(error), "mend the file, or say which labels it has (--from)"))
+    paths = {safe_name(case): path for case, path in find_label_maps(folder).items()}
+    surveyed = survey(list(paths.values()))
+    check_values(surveyed.values, before, option=OPTION)
+    files = {path: output / f"{case}{form.suffix}.nii.gz" for case, path in paths.items() if path in surveyed.values}
+    record = {CONVENTION: str(after), "converted_from": str(before.convention)}
+    kept = _claim(output, files, record, overwrite=overwrite)
+    problems = _unusable(surveyed)
+    for path, destination in files.items():
+        if destination not in kept:
+            try:
+                write_label_map(destination, _relabelled(path, before.convention, after), like=path)
+            except (PedsegError, OSError, MemoryError) as error:
+                problems.append(Problem(path.name, "", str(error), "mend the file and run the command again"))
     if problems:
-        raise ProblemsError(f"{len(problems)} of {len(files)} label maps could not be converted:", problems)
-    return len(files)
+        total = len(paths) - len(surveyed.others)
+        raise ProblemsError(f"{len(problems)} of {total} label maps could not be converted:", problems)
+    return Converted(len(files), before.explained(surveyed.every), after)
 
 
-def _by_case(folder: Path) -> dict[str, Path]:
-    """File of each case."""
-    if not folder.is_dir():
-        raise PedsegError(f"{folder}: no such folder; give the folder that holds the label maps")
-    found: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(folder.iterdir()):
-        stem = None if path.name.startswith(".") else nifti_stem(path.name)
-        if stem:
-            case, role = split_brats_name(stem) or (stem, LABEL)
-            found[safe_name(case if role == LABEL else stem)].append(path)
-    if not found:
-        raise PedsegError(f"{folder}: no label map in it; give a folder of <case id>.nii.gz")
-    for case, paths in found.items():
-        if len(paths) > 1:
-            raise PedsegError(f"{folder}: {' and '.join(p.name for p in paths)} are both of {case}; keep one of them")
-    return {case: paths[0] for case, paths in found.items()}
+def _unusable(surveyed: Survey) -> list[Problem]:
+    fix = "mend the file and run the command again"
+    return [Problem(path.name, "", why, fix) for path, why in surveyed.unreadable.items()]
+
+
+def _claim(output: Path, files: Mapping[Path, Path], record: dict[str, Any], *, overwrite: bool) -> set[Path]:
+    """Note in `output` what its label maps will be, and tell which of them are there from a run that was cut off.
+
+    Raises:
+        PedsegError: label maps would be replaced, or are there in voxel labels that are others, or that nobody knows.
+    """
+    note = output / PREDICTED
+    before: dict[str, Any] = read_json(note) if note.exists() else {}
+    inputs = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    same = before | {"inputs": None} == record | {"inputs": None}
+    made = before.get("inputs", {}) if same else {}
+    present = {path for paths in (list_label_maps(output) if output.is_dir() else {}).values() for path in paths}
+    planned = present & set(files.values())
+    kept = {files[path] for path in files if files[path] in present and made.get(path.name) == inputs[path.name]}
+    if planned and not overwrite and (planned != kept or len(kept) == len(files)):
+        raise PedsegError(f"{min(planned)} exists; give another --output, or --overwrite")
+    if present - planned and before.get(CONVENTION) != record[CONVENTION]:
+        raise PedsegError(
+            f"{output} holds other label maps ({min(present - planned).name} …), which are not known to be in "
+            f"{record[CONVENTION]}; give another --output"
+        )
+    for path in planned if overwrite else ():
+        path.unlink()  # so that one which is cut off leaves none of the old ones behind
+    write_json(note, record | {"inputs": made | inputs})
+    return set() if overwrite else kept
 
 
 def _relabelled(path: Path, before: LabelConvention, after: LabelConvention) -> NDArray[np.uint8]:
-    label = read_label(path)
-    foreign = sorted(set(np.unique(label).tolist()) - before.values)
-    if foreign:
-        raise PedsegError(f"holds label {', '.join(map(str, foreign[:5]))}, which {before} lacks")
     table = np.zeros(max(before.values) + 1, dtype=np.uint8)
     for old, new in ((before.et, after.et), (before.nc, after.nc), (before.ed, after.ed)):
         table[list(old)] = new[0]
-    relabelled: NDArray[np.uint8] = table[label]
+    relabelled: NDArray[np.uint8] = table[read_label(path)]
     return relabelled

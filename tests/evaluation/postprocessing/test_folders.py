@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pedseg.cases.label_maps import find_label_maps
 from pedseg.errors import PedsegError, ProblemsError
-from pedseg.evaluation.postprocessing.folders import label_maps, postprocess_folder, read_applied, read_checked_label
+from pedseg.evaluation.postprocessing.folders import postprocess_folder, read_applied, read_checked_label
 from pedseg.inference.postprocessing import KeepLargest, LowEDRatio, Rule, SmallComponents
 from pedseg.labels import Region, get_convention
 
@@ -109,23 +110,48 @@ def test_raw_label_maps_are_never_the_output(raw: Path) -> None:
 
 
 def test_a_label_map_that_cannot_be_used_leaves_the_others(raw: Path, tmp_path: Path) -> None:
-    write(raw / "c.nii.gz", 1, 4, 0)
     (raw / "d.nii.gz").write_bytes(b"nothing")
-    with pytest.raises(ProblemsError, match="2 of 4") as caught:
+    with pytest.raises(ProblemsError, match="1 of 3") as caught:
         postprocess_folder(raw, tmp_path / "out", RULES, convention=CONVENTION, workers=1)
-    assert [problem.case for problem in caught.value.problems] == ["c", "d"]
-    assert "holds label 4" in str(caught.value)
+    assert [problem.case for problem in caught.value.problems] == ["d"]
     assert sorted(path.name for path in (tmp_path / "out").glob("*.nii.gz")) == ["a.nii.gz", "b.nii.gz"]
 
 
+def test_a_foreign_label_refuses_the_folder(raw: Path, tmp_path: Path) -> None:
+    """One label map in other voxel labels says that all may be: none is written."""
+    write(raw / "c.nii.gz", 1, 4, 0)
+    with pytest.raises(ProblemsError, match="nothing was written: 1 of 3 label maps") as caught:
+        postprocess_folder(raw, tmp_path / "out", RULES, convention=CONVENTION, workers=1)
+    for part in (
+        f"{raw / 'c.nii.gz'}: holds label 4",
+        "Together they hold 1+2+3+4",
+        "brats_ped2024 (ET 1",
+        "--convention",
+    ):
+        assert part in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_and_other_files(raw: Path, tmp_path: Path) -> None:
+    """Names that conversions and Windows leave are those of the same cases; probabilities are no label maps."""
+    (raw / "a.nii.gz").rename(raw / "a-seg.nii.gz")
+    (raw / "b.nii.gz").rename(raw / "b.NII.GZ")
+    nib.save(nib.Nifti1Image(np.zeros((6, 1, 1, 3), dtype=np.float32), AFFINE), raw / "a_probabilities.nii.gz")
+    for _ in range(2):
+        applied = postprocess_folder(raw, tmp_path / "out", RULES, convention=CONVENTION, workers=1)
+        assert list(applied.changes) == list(applied.inputs) == ["a", "b"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a-seg.nii.gz", "b.NII.GZ", "rules.json"}
+    assert (tmp_path / "out" / "b.NII.GZ").read_bytes()[:2] == b"\x1f\x8b"
+
+
 def test_folders_that_hold_no_label_maps(raw: Path, tmp_path: Path) -> None:
-    assert list(label_maps(raw)) == ["a", "b"]
+    assert list(find_label_maps(raw)) == ["a", "b"]
     write(raw / "b.nii", 1)
     with pytest.raises(PedsegError, match="both of one case"):
-        label_maps(raw)
+        find_label_maps(raw)
     (tmp_path / "empty").mkdir()
     with pytest.raises(PedsegError, match="no label map"):
-        label_maps(tmp_path / "empty")
+        find_label_maps(tmp_path / "empty")
     with pytest.raises(PedsegError, match="no such folder"):
         postprocess_folder(tmp_path / "none", tmp_path / "out", RULES, convention=CONVENTION, workers=1)
     assert not (tmp_path / "out").exists()

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pedseg.cases.label_maps import CONVENTION, POSTPROCESSED, Known, find_label_maps, label_map_case, list_label_maps
 from pedseg.data.parallel import run_parallel
 from pedseg.errors import PedsegError, Problem, ProblemsError
-from pedseg.evaluation.pairing import ENDINGS
 from pedseg.files import read_json, write_json
 from pedseg.imaging import read_label, write_label_map
+from pedseg.imaging.label_values import Survey, check_values, survey
 from pedseg.inference.postprocessing import Rule, apply_rules, relabel
 from pedseg.labels import LabelConvention, Region, regions_from_labels
 from pedseg.metrics.overlap import bounding_box
 
-RECORD = "rules.json"
 CASES_WORTH_A_PROCESS = 20  # starting one takes as long as processing so many
 Change = Mapping[str, int]  # region → voxels that differ from the raw label map
 
@@ -52,8 +52,8 @@ class Applied:
 
     def write(self, folder: Path) -> None:
         """Write the record into the folder of the post-processed label maps."""
-        content = {"rules": self.rules, "convention": self.convention, "inputs": self.inputs, "changes": self.changes}
-        write_json(folder / RECORD, content)
+        content = {"rules": self.rules, CONVENTION: self.convention, "inputs": self.inputs, "changes": self.changes}
+        write_json(folder / POSTPROCESSED, content)
 
 
 def read_applied(folder: Path) -> Applied | None:
@@ -62,14 +62,14 @@ def read_applied(folder: Path) -> Applied | None:
     Raises:
         PedsegError: the record is damaged.
     """
-    if not (folder / RECORD).exists():
+    if not (folder / POSTPROCESSED).exists():
         return None
-    content: dict[str, Any] = read_json(folder / RECORD)
+    content: dict[str, Any] = read_json(folder / POSTPROCESSED)
     try:
-        return Applied(tuple(content["rules"]), content["convention"], content["inputs"], content["changes"])
+        return Applied(tuple(content["rules"]), content[CONVENTION], content["inputs"], content["changes"])
     except (KeyError, TypeError) as error:
         raise PedsegError(
-            f"{folder / RECORD}: is no record of post-processing; remove it and the label maps"
+            f"{folder / POSTPROCESSED}: is no record of post-processing; move it and the label maps away"
         ) from error
 
 
@@ -78,19 +78,19 @@ def postprocess_folder(
     output: Path,
     rules: Sequence[Rule],
     *,
-    convention: LabelConvention,
+    convention: LabelConvention | Known,
     workers: int,
     overwrite: bool = False,
 ) -> Applied:
     """Write every label map of a folder, with rules applied, under its name into another one.
 
-    Label maps that the same rules made of the same raw ones are kept.
+    Label maps that the same rules made of the same raw ones are kept. Files of several volumes are left out.
 
     Args:
         predictions: folder of ``<case id>.nii.gz`` or ``.nii``.
-        output: folder to write; its rules.json tells how the label maps were made.
+        output: folder to write; its rules.json tells how the label maps were made, and in which voxel labels they are.
         rules: to apply in this order; with none the label maps are copied.
-        convention: voxel labels of the label maps.
+        convention: voxel labels of the label maps, and who says so where messages are to tell it.
         workers: most processes; few cases get fewer.
         overwrite: replace label maps of these cases, whatever they are.
 
@@ -99,41 +99,40 @@ def postprocess_folder(
 
     Raises:
         PedsegError: there is no label map, or `output` holds ones made in another way. Nothing has been written then.
-        ProblemsError: label maps could not be processed; the others have been.
+        ProblemsError: some label maps hold labels that the convention lacks (nothing has been written then), or could
+            not be processed; the others have been.
     """
-    files = label_maps(predictions)
-    applied = Applied(tuple(map(str, rules)), str(convention), {case: _digest(path) for case, path in files.items()})
+    known = convention if isinstance(convention, Known) else Known(convention, "by the cohort's settings", stated=True)
+    files, surveyed = survey_folder(predictions, known)
+    labels = known.convention
+    digests = {case: _digest(path) for case, path in files.items() if path in surveyed.values}
+    applied = Applied(tuple(map(str, rules)), str(labels), digests)
     kept = prepare_output(predictions, output, applied, overwrite=overwrite)
-    waiting = [(path, output / path.name) for case, path in files.items() if case not in kept]
-    job = partial(_postprocess, rules=tuple(rules), convention=convention)
+    waiting = [(path, output / path.name) for case, path in files.items() if case in digests and case not in kept]
+    job = partial(_postprocess, rules=tuple(rules), convention=labels)
     results = list(run_parallel(job, waiting, workers=worthwhile(workers, len(waiting)), description="post-processing"))
-    problems = [result for result in results if isinstance(result, Problem)]
     made = zip(waiting, results, strict=True)
     changes = kept | {_case(path): result for (path, _), result in made if not isinstance(result, Problem)}
     done = Applied(applied.rules, applied.convention, applied.inputs, dict(sorted(changes.items())))
     done.write(output)
+    problems = [_unusable(path, why) for path, why in surveyed.unreadable.items()]
+    problems += [result for result in results if isinstance(result, Problem)]
     if problems:
         raise ProblemsError(f"{len(problems)} of {len(files)} label maps could not be post-processed:", problems)
     return done
 
 
-def label_maps(folder: Path) -> dict[str, Path]:
-    """File of each case in a folder of label maps, in the order of the cases.
+def survey_folder(folder: Path, known: Known) -> tuple[dict[str, Path], Survey]:
+    """File of each case of a folder of label maps, and the voxel labels of all of them.
 
     Raises:
-        PedsegError: there is no such folder, no label map in it, or two of one case.
+        PedsegError: there is no label map, or several of one case.
+        ProblemsError: some hold labels that the convention lacks.
     """
-    if not folder.is_dir():
-        raise PedsegError(f"{folder}: no such folder; give the folder that holds the label maps")
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.endswith(ENDINGS) and not path.name.startswith("."):
-            twin = files.setdefault(_case(path), path)
-            if twin != path:
-                raise PedsegError(f"{folder}: {twin.name} and {path.name} are both of one case; keep one of them")
-    if not files:
-        raise PedsegError(f"{folder}: no label map in it; give a folder of <case id>.nii.gz")
-    return dict(sorted(files.items()))
+    files = find_label_maps(folder)
+    surveyed = survey(list(files.values()))
+    check_values(surveyed.values, known, option="--convention")
+    return {case: path for case, path in files.items() if path not in surveyed.others}, surveyed
 
 
 def prepare_output(predictions: Path, output: Path, planned: Applied, *, overwrite: bool) -> dict[str, Change]:
@@ -150,7 +149,7 @@ def prepare_output(predictions: Path, output: Path, planned: Applied, *, overwri
     """
     if output.resolve() == predictions.resolve():
         raise PedsegError(f"{output} holds the raw label maps, which stay as they are; give another output folder")
-    present = {_case(path): path for path in sorted(output.glob("*.nii*")) if path.name.endswith(ENDINGS)}
+    present = {case: paths[0] for case, paths in (list_label_maps(output) if output.is_dir() else {}).items()}
     before = read_applied(output)
     replaced = set(present) & set(planned.inputs) if overwrite else set()
     staying = [case for case in present if case not in replaced]
@@ -200,13 +199,17 @@ def _postprocess(job: tuple[Path, Path], *, rules: tuple[Rule, ...], convention:
         result[box] = relabel(label[box], before, after, convention)
         write_label_map(output, result, like=path)
     except (PedsegError, OSError, MemoryError) as error:
-        return Problem(_case(path), path.name, str(error), "mend the file and run the command again")
+        return _unusable(path, str(error))
     differing = np.count_nonzero(before != after, axis=(1, 2, 3))
     return {str(region): int(count) for region, count in zip(Region, differing, strict=True)}
 
 
+def _unusable(path: Path, why: str) -> Problem:
+    return Problem(_case(path), path.name, why, "mend the file and run the command again")
+
+
 def _case(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".nii")
+    return label_map_case(path.name) or path.name
 
 
 def _digest(path: Path) -> str:

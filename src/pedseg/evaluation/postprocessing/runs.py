@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pedseg.cases import Case
+from pedseg.cases.label_maps import find_label_maps
 from pedseg.data.cohorts import convention_of, labelled_cases
 from pedseg.errors import PedsegError, Problem, ProblemsError
 from pedseg.evaluation.pairing import pair_cases
-from pedseg.evaluation.postprocessing.folders import Applied, label_maps, postprocess_folder
+from pedseg.evaluation.postprocessing.folders import Applied, postprocess_folder
 from pedseg.evaluation.postprocessing.keep_largest import Choice, HeldOut
 from pedseg.evaluation.scoring import score_cases
 from pedseg.files import read_json, write_json
@@ -237,7 +238,7 @@ def _unusable(fold: RunFolder, of: str) -> str:
     if not fold.finished.exists():
         return "it is not finished; give its command again to continue it"
     try:
-        label_maps(fold.variant(of).path)
+        find_label_maps(fold.variant(of).path)
     except PedsegError:
         return f"it has predicted no case as variant {of}"
     return ""

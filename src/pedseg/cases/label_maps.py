@@ -1,0 +1,136 @@
+"""Folders of label maps: of which case each file is, and in which voxel labels the maps are.
+
+Every command that reads or writes such a folder asks here, so that the names and records which one of them leaves are
+understood by the others.
+"""
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pedseg.cases.naming import LABEL, nifti_stem, split_brats_name
+from pedseg.errors import PedsegError
+from pedseg.files import read_json
+from pedseg.labels import DEFAULT_CONVENTION, LabelConvention, fitting_conventions, get_convention, read_convention
+
+PREDICTED: Final = "predictions.json"  # beside label maps: what made them
+POSTPROCESSED: Final = "rules.json"  # and which rules cleared them up
+CONVENTION: Final = "convention"  # key of both
+
+
+def label_map_case(name: str) -> str | None:
+    """Case of a label map's file name, in Unicode's composed form; None for hidden files and those of other kinds.
+
+    The ending is ``.nii.gz`` or ``.nii`` in any case of letters; ``-seg``, ``_seg`` and the other spellings of a
+    label's role before it belong to no case's id.
+    """
+    stem = None if name.startswith(".") else nifti_stem(name)
+    if not stem:
+        return None
+    case, role = split_brats_name(stem) or (stem, "")
+    return unicodedata.normalize("NFC", case if role == LABEL else stem)
+
+
+def list_label_maps(folder: Path) -> dict[str, list[Path]]:
+    """Files of each case in a folder of label maps, in the order of their names.
+
+    Raises:
+        PedsegError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise PedsegError(f"{folder}: no such folder; give the folder that holds the label maps")
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(folder.iterdir()):
+        case = label_map_case(path.name)
+        if case and not path.is_dir():
+            found[case].append(path)
+    return dict(found)
+
+
+def find_label_maps(folder: Path) -> dict[str, Path]:
+    """File of each case in a folder of label maps, in the order of the cases.
+
+    Raises:
+        PedsegError: there is no such folder, no label map in it, or several of one case.
+    """
+    found = list_label_maps(folder)
+    if not found:
+        raise PedsegError(f"{folder}: no label map in it; give a folder of <case id>.nii.gz")
+    for case, paths in found.items():
+        if len(paths) > 1:
+            names = " and ".join(path.name for path in paths)
+            raise PedsegError(f"{folder}: {names} are both of one case, {case}; keep one of them there")
+    return {case: found[case][0] for case in sorted(found)}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """In which voxel labels the maps of a folder are, and who says so.
+
+    Attributes:
+        convention: the voxel labels.
+        why: who says so, in words.
+        stated: whether somebody does; if not it is a default, which the maps may speak against.
+    """
+
+    convention: LabelConvention
+    why: str
+    stated: bool
+
+    def explained(self, values: Iterable[int]) -> str:
+        """The convention and why it was taken, with those that have all `values` as well where nobody has said it."""
+        others = [c.name for c in fitting_conventions(values) if c.name != self.convention.name]
+        fit = f"; {', '.join(others)} would fit as well" if others and not self.stated else ""
+        return f"{self.convention}, {self.why}{fit}"
+
+
+def known_convention(folder: Path, given: str | None, *, option: str, default: Known | None = None) -> Known:
+    """Voxel labels of a folder's maps: by the command line, by the record beside them, or the default.
+
+    Args:
+        folder: the label maps.
+        given: name of a convention on the command line, if one is.
+        option: how it is given there.
+        default: what holds where nobody says anything; None for brats2023.
+
+    Raises:
+        PedsegError: the name is unknown, a record is damaged, or the two contradict each other.
+    """
+    recorded = recorded_convention(folder)
+    if given is None:
+        default = default or Known(get_convention(DEFAULT_CONVENTION), f"the default of {option}", stated=False)
+        return Known(recorded[0], f"which {recorded[1]} says", stated=True) if recorded else default
+    convention = get_convention(given)
+    if recorded and not recorded[0].agrees(convention):
+        raise PedsegError(
+            f"{recorded[1]}: the label maps beside it are in {recorded[0]}, and {option} says {convention}; leave the "
+            f"option out, or move the record away if it is of other label maps"
+        )
+    return Known(convention, f"given by {option}", stated=True)
+
+
+def recorded_convention(folder: Path) -> tuple[LabelConvention, Path] | None:
+    """Voxel labels that the records beside label maps name, and the record; None if none does.
+
+    Raises:
+        PedsegError: a record is damaged, names no convention that can be understood, or another than the other one.
+    """
+    records = (folder / PREDICTED, folder / POSTPROCESSED)
+    found = [(convention, path) for path in records for convention in _read(path)]
+    if len(found) > 1 and not found[0][0].agrees(found[1][0]):
+        (one, first), (other, second) = found
+        raise PedsegError(f"{first} says {one}, and {second} says {other}; move the one of other label maps away")
+    return found[0] if found else None
+
+
+def _read(path: Path) -> Iterable[LabelConvention]:
+    """The convention that a record names, if it is there and names one."""
+    content: Any = read_json(path) if path.is_file() else None
+    if isinstance(content, dict) and CONVENTION in content:
+        try:
+            yield read_convention(str(content[CONVENTION]))
+        except PedsegError as error:
+            raise PedsegError(f"{path}: {error}; restore the record, or move it away") from error
