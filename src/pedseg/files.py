@@ -1,30 +1,83 @@
 """Files that are either whole or absent: write beside the destination, then rename."""
 
+import errno
 import json
 import os
+import re
+import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pedseg.errors import PedsegError
 
+TEMPORARY = re.compile(r"\.pedseg-[0-9a-f]{8}-(.+)")
+
+
+def temporary_of(path: Path) -> Path:
+    """A name in the folder of `path` for what is going to be `path`.
+
+    It keeps the suffixes of `path` (``.nii.gz`` matters to nibabel) and begins with a dot, so that a listing of
+    finished files never shows it.
+    """
+    return path.with_name(f".pedseg-{uuid.uuid4().hex[:8]}-{path.name}")
+
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it to `path` if the block succeeds.
 
-    The temporary name keeps the suffixes of `path` (``.nii.gz`` matters to nibabel) and begins with a dot, so that a
-    listing of finished files never shows it. The folder is created. If the block raises, the temporary file is removed.
+    The folder is created. If the block raises, the temporary file is removed.
+
+    Args:
+        path: to write.
+        durable: wait until the disk has it, so that a power cut cannot leave a file of zeros in its place: for what
+            cannot be made again in minutes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
+    temporary = temporary_of(path)
     try:
         yield temporary
+        if durable:
+            _sync(temporary)
         os.replace(temporary, path)  # noqa: PTH105  (also replaces on every platform)
+        if durable:
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of file systems that cannot
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def tidy(folder: Path, *, like: Path, name: str | None = None) -> None:
+    """Remove temporary files and folders that a killed command has left in `folder`.
+
+    Args:
+        folder: to look in; not below.
+        like: a file that was made now, by this process: what is tidied has its owner and is older.
+        name: of the one file whose temporary ones are meant; None for all.
+    """
+    own = like.stat()
+    for path in folder.glob(".pedseg-*-*"):
+        match = TEMPORARY.fullmatch(path.name)
+        if not match or name not in (None, match[1]):
+            continue
+        with suppress(FileNotFoundError):
+            left = path.lstat()
+            if left.st_uid == own.st_uid and left.st_mtime_ns < own.st_mtime_ns:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def check_free(output: Path, *, overwrite: bool) -> None:

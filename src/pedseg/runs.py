@@ -134,6 +134,11 @@ class RunFolder:
         """A folder for each variant."""
         return self.path / "predictions"
 
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Patterns of the folders in it that files are written into."""
+        return ("checkpoints", "predictions", "predictions/*", "source_validation/*", "postprocessed/*")
+
     def before(self) -> str | None:
         """Name of the one variant of a run of before variants, whose label maps lie in `predictions` itself."""
         from pedseg.settings.history import only_variant

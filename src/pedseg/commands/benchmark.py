@@ -18,6 +18,7 @@ from pedseg.commands.options import (
 )
 from pedseg.errors import PedsegError
 from pedseg.hardware import describe_machine
+from pedseg.locks import writing
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     from pedseg.gap.benchmark import Benchmark
@@ -60,7 +61,12 @@ def benchmark(arguments: argparse.Namespace) -> None:
     """
     if arguments.cases == 1:
         raise PedsegError("--cases 1: one case of each domain has no spread; give 2 or more")
+    with writing(arguments.output, within=("figures",)):
+        compare(arguments)
 
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Write the table and the pictures, as `benchmark`."""
     import datetime
 
     from pedseg.commands.ownership import check_folder, record

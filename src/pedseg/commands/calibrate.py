@@ -16,6 +16,7 @@ from pedseg.commands.options import (
     tell,
 )
 from pedseg.errors import PedsegError, Problem
+from pedseg.locks import writing
 from pedseg.runs import RunFolder, checkpoints_of
 from pedseg.settings.conf import groups
 
@@ -58,6 +59,12 @@ def parser() -> argparse.ArgumentParser:
 def calibrate(arguments: argparse.Namespace) -> int:
     """Calibrate on every case of the input folder; 1 if some could not be read."""
     run = RunFolder(_only(checkpoints_of(arguments.run)).parents[1])
+    with writing(run.path, within=run.written):
+        return calibrate_run(run, arguments)
+
+
+def calibrate_run(run: RunFolder, arguments: argparse.Namespace) -> int:
+    """Calibrate a run's network; 1 if some cases could not be read."""
     place = run.variant(arguments.variant)
     how = _how(arguments, run)
     if place.path.exists() and not arguments.overwrite:

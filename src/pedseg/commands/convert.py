@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pedseg.commands.options import add_output, add_overwrite, add_variant, command, run
 from pedseg.errors import PedsegError
+from pedseg.locks import writing, writing_file
 from pedseg.runs import RunFolder, checkpoints_of, how_it_predicts
 
 NAMINGS = ("nnunet", "brats2023", "brats2021")  # keys of pedseg.interop.label_maps.NAMINGS, which is slow to import
@@ -98,7 +99,8 @@ def to_bundle(arguments: argparse.Namespace) -> None:
 
     checkpoints = [path for run in arguments.run for path in checkpoints_of(run)]
     thresholds = [_thresholds(checkpoint, arguments.variant) for checkpoint in checkpoints]
-    command = export_bundle(checkpoints, arguments.output, thresholds=thresholds, overwrite=arguments.overwrite)
+    with writing_file(arguments.output):
+        command = export_bundle(checkpoints, arguments.output, thresholds=thresholds, overwrite=arguments.overwrite)
     print(f"{arguments.output}; run it with\n  {command}")
 
 
@@ -108,7 +110,8 @@ def to_onnx(arguments: argparse.Namespace) -> None:
 
     checkpoint = _checkpoint(arguments.run[0])
     thresholds = _thresholds(checkpoint, arguments.variant)
-    difference = export_onnx(checkpoint, arguments.output, thresholds=thresholds, overwrite=arguments.overwrite)
+    with writing_file(arguments.output):
+        difference = export_onnx(checkpoint, arguments.output, thresholds=thresholds, overwrite=arguments.overwrite)
     checked = "not run, onnxruntime is not installed"
     if difference is not None:
         checked = f"in onnxruntime {difference:.1e} of the largest logit from the network, at most"
@@ -121,14 +124,16 @@ def to_safetensors(arguments: argparse.Namespace) -> None:
 
     checkpoint = _checkpoint(arguments.run[0])
     thresholds = _thresholds(checkpoint, arguments.variant)
-    print(export_safetensors(checkpoint, arguments.output, thresholds=thresholds, overwrite=arguments.overwrite))
+    with writing_file(arguments.output):
+        print(export_safetensors(checkpoint, arguments.output, thresholds=thresholds, overwrite=arguments.overwrite))
 
 
 def splits(arguments: argparse.Namespace) -> None:
     """Write the folds of cohorts."""
     from pedseg.interop.splits import export_splits
 
-    export_splits(arguments.cohorts, arguments.output, grouping=arguments.folds, overwrite=arguments.overwrite)
+    with writing_file(arguments.output):
+        export_splits(arguments.cohorts, arguments.output, grouping=arguments.folds, overwrite=arguments.overwrite)
     print(arguments.output)
 
 
@@ -136,14 +141,15 @@ def predictions(arguments: argparse.Namespace) -> None:
     """Rename and relabel label maps."""
     from pedseg.interop.label_maps import convert_label_maps
 
-    done = convert_label_maps(
-        arguments.input,
-        arguments.output,
-        naming=arguments.naming,
-        source=arguments.source,
-        target=arguments.target,
-        overwrite=arguments.overwrite,
-    )
+    with writing(arguments.output):
+        done = convert_label_maps(
+            arguments.input,
+            arguments.output,
+            naming=arguments.naming,
+            source=arguments.source,
+            target=arguments.target,
+            overwrite=arguments.overwrite,
+        )
     print(f"label maps were in {done.source}")
     print(f"{done.count} label maps in {arguments.output}, in {done.target}")
 

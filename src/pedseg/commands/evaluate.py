@@ -16,6 +16,7 @@ from pedseg.commands.options import (
     tell,
 )
 from pedseg.errors import ProblemsError
+from pedseg.locks import writing_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +72,12 @@ def parser() -> argparse.ArgumentParser:
 def evaluate(arguments: argparse.Namespace) -> int:
     """Score the folder, write the CSV and print means and medians; 1 if some cases could not be scored."""
     check_file(arguments.output, overwrite=arguments.overwrite)
+    with writing_file(arguments.output):
+        return evaluate_folder(arguments)
 
+
+def evaluate_folder(arguments: argparse.Namespace) -> int:
+    """Score the folder, as `evaluate`."""
     from pedseg.evaluation.agreement import count_labels, settle
     from pedseg.evaluation.pairing import pair_folder
     from pedseg.evaluation.scoring import Conventions, score_pairs, write_scores

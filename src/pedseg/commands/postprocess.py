@@ -18,6 +18,7 @@ from pedseg.commands.options import (
     run,
 )
 from pedseg.errors import PedsegError
+from pedseg.locks import writing, writing_all
 from pedseg.runs import PLAIN
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
@@ -85,29 +86,39 @@ def postprocess_folders(arguments: argparse.Namespace) -> None:
     rules = _rule_sets(arguments.rules, read_choice(arguments.choice) if CHOSEN in arguments.rules else ())
     print(f"label maps in {known.explained(survey_folder(arguments.predictions, known)[1].every)}")
     for name, rule_set in rules.items():
-        applied = postprocess_folder(
-            arguments.predictions,
-            arguments.output / name,
-            rule_set,
-            convention=known,
-            workers=arguments.workers or default_workers(),
-            overwrite=arguments.overwrite,
-        )
+        with writing(arguments.output / name):
+            applied = postprocess_folder(
+                arguments.predictions,
+                arguments.output / name,
+                rule_set,
+                convention=known,
+                workers=arguments.workers or default_workers(),
+                overwrite=arguments.overwrite,
+            )
         changed = f"{applied.changed_cases} of {len(applied.inputs)} label maps changed"
         print(f"{name}: {changed}, in {arguments.output / name}")
 
 
 def postprocess_runs(arguments: argparse.Namespace) -> None:
     """Apply each rule set to the label maps of every finished fold, and score the result."""
-    from pedseg.data.parallel import default_workers
-    from pedseg.evaluation.postprocessing.runs import find_experiments, postprocess_fold
-    from pedseg.settings.variants import Variant
+    from pedseg.evaluation.postprocessing.runs import find_experiments
 
     experiments, others = find_experiments(arguments.runs, of=arguments.variant)
     for fold, reason in others:
         left_out(fold, reason)
     if not experiments:
         raise PedsegError("there is no finished run with predictions; train one, or finish it")
+    folds = [fold for experiment in experiments for fold in experiment.folds]
+    with writing_all((fold.path for fold in folds), within=folds[0].written):
+        postprocess_experiments(experiments, arguments)
+
+
+def postprocess_experiments(experiments: "Sequence[Experiment]", arguments: argparse.Namespace) -> None:
+    """Apply each rule set to every fold of the experiments."""
+    from pedseg.data.parallel import default_workers
+    from pedseg.evaluation.postprocessing.runs import postprocess_fold
+    from pedseg.settings.variants import Variant
+
     workers = arguments.workers or default_workers()
     chosen = choose(experiments, arguments, workers=workers) if CHOSEN in arguments.rules else {}
     for experiment in experiments:

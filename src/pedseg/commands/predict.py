@@ -19,6 +19,7 @@ from pedseg.commands.options import (
     tell,
 )
 from pedseg.errors import PedsegError
+from pedseg.locks import writing, writing_all
 from pedseg.runs import PLAIN, RunFolder, checkpoints_of, how_it_predicts
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
@@ -73,7 +74,10 @@ def predict(arguments: argparse.Namespace) -> int:
         raise PedsegError("give --checkpoint FILE or --run DIR")
     if bool(arguments.input) != bool(arguments.output):
         raise PedsegError("--input DIR and --output DIR belong together; give both, or neither for a run's own cases")
-    return predict_folder(arguments) if arguments.input else predict_own(arguments)
+    if not arguments.input:
+        return predict_own(arguments)
+    with writing(arguments.output):
+        return predict_folder(arguments)
 
 
 def predict_folder(arguments: argparse.Namespace) -> int:
@@ -118,9 +122,10 @@ def predict_own(arguments: argparse.Namespace) -> int:
     from pedseg.assembly import Processes, add_variant
 
     device = device_of(arguments)
-    for folder in folders:
-        place = add_variant(folder, arguments.variant, Processes(device), target=arguments.target)
-        print(f"{place.path}{'' if place.scores.exists() else ': no scores, as no case has a label'}")
+    with writing_all((folder.path for folder in folders), within=folders[0].written):
+        for folder in folders:
+            place = add_variant(folder, arguments.variant, Processes(device), target=arguments.target)
+            print(f"{place.path}{'' if place.scores.exists() else ': no scores, as no case has a label'}")
     return 0
 
 

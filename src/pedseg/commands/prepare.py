@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pedseg.commands.findings import show
 from pedseg.commands.hydra_entry import run_hydra
 from pedseg.errors import PedsegError
+from pedseg.locks import writing_all
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     from pedseg.data.preparation import CohortCheck, CohortSettings
@@ -35,7 +36,8 @@ def prepare(settings: "PrepareSettings") -> None:
     from pedseg.data.parallel import default_workers, shared_processes
 
     workers = default_workers() if settings.workers == "auto" else settings.workers
-    with shared_processes(workers):
+    stores = [] if settings.check else [settings.data.store / name for name in settings.data.cohorts]
+    with writing_all(stores, within=("cases",)), shared_processes(workers):
         _prepare_all(settings, workers=workers)
 
 

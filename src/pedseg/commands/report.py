@@ -14,6 +14,7 @@ from pedseg.commands.options import (
 )
 from pedseg.errors import PedsegError
 from pedseg.files import write_json, write_text
+from pedseg.locks import writing
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     import pandas as pd
@@ -76,6 +77,15 @@ def report(arguments: argparse.Namespace) -> None:
     Raises:
         PedsegError: there is nothing to report, an input cannot be read, or a file in the way is not a report's.
     """
+    with writing(arguments.output, within=("figures",)):
+        if _only_validated(arguments.sources):
+            report_ranking(arguments)
+        else:
+            report_scores(arguments)
+
+
+def report_scores(arguments: argparse.Namespace) -> None:
+    """Write the report on scores, as `report`."""
     from pedseg.commands.ownership import check_folder, record
     from pedseg.reporting.figures.heat_maps import draw_heat_maps
     from pedseg.reporting.figures.pictures import CaseFolders, draw_pictures
@@ -83,9 +93,6 @@ def report(arguments: argparse.Namespace) -> None:
     from pedseg.reporting.tables import printed
 
     output: Path = arguments.output
-    if _only_validated(arguments.sources):
-        report_ranking(arguments)
-        return
     models = load_models(arguments.sources)
     check_folder(output, FILES, overwrite=arguments.overwrite)
     contents = compute(models, arguments)

@@ -10,13 +10,14 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pedseg.commands.hydra_entry import run_hydra
 from pedseg.errors import PedsegError
 from pedseg.hardware import cores
+from pedseg.locks import writing
 from pedseg.runs import RunFolder
 from pedseg.signals import is_helper_process, stoppable
 
@@ -65,8 +66,10 @@ def train(settings: "RunSettings", *, plans: "list[Plan] | None" = None) -> None
         StoppedEarlyError: the run was told to stop before its last epoch.
     """
     _check_sweeping(settings)
-    with stoppable():
-        _train(settings, RunFolder(settings.run_dir), plans)
+    folder = RunFolder(settings.run_dir)
+    keeps = plans is None and not settings.trainer.fast_dev_run and _is_first_process()
+    with stoppable(), writing(folder.path, within=folder.written) if keeps else nullcontext():
+        _train(settings, folder, plans)
 
 
 def _train(settings: "RunSettings", folder: RunFolder, plans: "list[Plan] | None") -> None:
@@ -241,7 +244,9 @@ def _check_sweeping(settings: "RunSettings") -> None:
 
 def _is_first_process() -> bool:
     """Whether this process is rank 0, also before Lightning has set the processes up."""
-    return not is_helper_process() and all(os.environ.get(name, "0") == "0" for name in ("NODE_RANK", "SLURM_PROCID"))
+    return not is_helper_process() and all(
+        os.environ.get(name, "0") == "0" for name in ("NODE_RANK", "RANK", "SLURM_PROCID")
+    )
 
 
 def dry_run(overrides: Sequence[str]) -> int:

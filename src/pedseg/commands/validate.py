@@ -18,6 +18,8 @@ from pedseg.commands.options import (
     run,
 )
 from pedseg.errors import PedsegError
+from pedseg.locks import writing_all
+from pedseg.runs import RunFolder
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     import torch
@@ -66,12 +68,14 @@ def validate(arguments: argparse.Namespace) -> None:
         raise PedsegError("there is no finished run; train one, or finish it")
     common = [arguments.target] if arguments.target else targets_of(runs)
     plans = [plan_of(run, arguments, common=common, device=device) for run in runs]
-    for number, plan in enumerate(plans, start=1):
-        done = plan.is_current()
-        print(f"{number} of {len(plans)}: {plan.title}{' has been validated' if done else _sizes(plan)}", flush=True)
-        if not done:
-            validate_run(plan, device=device)
-    compare_runs(plans)
+    with writing_all((run.run for run in runs), within=RunFolder(runs[0].run).written):
+        for number, plan in enumerate(plans, start=1):
+            done = plan.is_current()
+            state = " has been validated" if done else _sizes(plan)
+            print(f"{number} of {len(plans)}: {plan.title}{state}", flush=True)
+            if not done:
+                validate_run(plan, device=device)
+        compare_runs(plans)
     print(printed_scores(find_members(arguments.runs)))
 
 

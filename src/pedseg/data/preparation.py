@@ -8,8 +8,6 @@ import hashlib
 import json
 import logging
 import shutil
-import time
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +21,7 @@ from pedseg.data.encoding import pack_image, pack_regions, sample_foreground, wr
 from pedseg.data.parallel import run_parallel
 from pedseg.data.store import CASES, DIGESTS, FOREGROUND, FORMAT, IMAGE, INDEX, LABEL
 from pedseg.errors import PedsegError, Problem, Severity
-from pedseg.files import read_json, safe_name, write_json
+from pedseg.files import read_json, safe_name, temporary_of, write_json
 from pedseg.imaging import prepare_image, prepare_label
 from pedseg.imaging.copies import Identity, find_copies
 from pedseg.imaging.integrity import CaseCheck, check_case, read_checked, read_label_onto
@@ -39,7 +37,6 @@ from pedseg.labels import (
 ENTRY = "case.json"  # written last into a case's folder: a folder without it is not prepared
 SETTINGS = "settings.json"
 BY_FILES = "fingerprint"  # what older versions knew a case by: a hash of the bytes of its files
-ABANDONED_S = 3600.0  # a case takes seconds, so an unfinished folder of this age was left by a killed run
 logger = logging.getLogger(__name__)
 
 
@@ -197,7 +194,7 @@ def prepare_cohort(
     arrays stay for the day their files are back.
     """
     waiting = [case for case in check.usable if case.id not in check.ready]
-    _tidy(folder / CASES, {case.id for case in check.usable}, input_folder)
+    _name_absent(folder / CASES, {case.id for case in check.usable}, input_folder)
     if waiting:
         (folder / INDEX).unlink(missing_ok=True)
     job = partial(_prepare_case, folder=folder, settings=settings)
@@ -217,7 +214,7 @@ def _prepare_case(item: tuple[Case, CaseCheck], *, folder: Path, settings: Cohor
     images = read_checked(case, background=settings.background)
     prepared = prepare_image(images.volumes, spacing_mm=settings.spacing_mm, background=settings.background)
     final = _case_folder(folder, case)
-    staging = final.with_name(f".{uuid.uuid4().hex[:8]}-{final.name}")
+    staging = temporary_of(final)
     staging.mkdir(parents=True)
     try:
         write_array(staging / IMAGE, pack_image(prepared.raw, prepared.brain))
@@ -246,15 +243,12 @@ def _prepare_case(item: tuple[Case, CaseCheck], *, folder: Path, settings: Cohor
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _tidy(cases: Path, usable: set[str], input_folder: Path) -> None:
-    """Name the prepared cases that cannot be found or used any more, and remove what killed runs left unfinished."""
+def _name_absent(cases: Path, usable: set[str], input_folder: Path) -> None:
+    """Name the prepared cases that cannot be found or used any more."""
     gone = sorted(path.parent.name for path in cases.glob(f"[!.]*/{ENTRY}") if path.parent.name not in usable)
     if gone:
         names = ", ".join(gone[:5]) + (" …" if len(gone) > 5 else "")  # noqa: PLR2004  (as many as fit a line)
         logger.warning("%d prepared cases are not in %s any more, or bad: %s", len(gone), input_folder, names)
-    for path in cases.glob(".*"):
-        if time.time() - path.stat().st_mtime > ABANDONED_S:
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _case_folder(folder: Path, case: Case) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pedseg.errors import PedsegError
 from pedseg.hardware import cores
+from pedseg.locks import writing_all
 from pedseg.signals import stoppable
 
 if TYPE_CHECKING:
@@ -64,10 +65,10 @@ def _make(options: argparse.Namespace) -> None:
 
     cohorts = _cohorts(options)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
-        for settings, cases in cohorts:
+    folders = [options.output / settings.cohort for settings, _ in cohorts]
+    with writing_all(folders), Progress(*columns) as progress:
+        for (settings, cases), folder in zip(cohorts, folders, strict=True):
             task = progress.add_task(f"{settings.cohort} cases", total=cases)
-            folder = options.output / settings.cohort
             for _ in make_cohort(folder, settings, cases=cases, first=options.first, workers=options.workers):
                 progress.advance(task)
     report.print_sizes(options.output, cohorts, first=options.first)

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -16,8 +15,9 @@ from isal import igzip
 from numpy.typing import NDArray
 
 from pedseg.errors import PedsegError
-from pedseg.files import read_json, write_json
+from pedseg.files import read_json, temporary_of, write_json
 from pedseg.labels import CONVENTIONS, Modality, Region, regions_from_labels
+from pedseg.locks import is_lock
 from pedseg.phantom import anatomy, contrast, sizes, tumour
 from pedseg.phantom.noise import case_generator
 
@@ -131,7 +131,7 @@ def _claim(folder: Path, settings: CohortSettings) -> None:
                 f"{note}: the cohort was made with {found}, not {wanted}; choose another folder or remove it"
             )
         return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(not is_lock(path) for path in folder.iterdir())):
         raise PedsegError(f"{folder}: not empty and no synthetic cohort ({NOTE} is missing); choose another folder")
     about = "Synthetic images made by pedseg.phantom on the MNI152 anatomy. Not patients."
     write_json(note, {"synthetic": True, "about": about, "settings": wanted})
@@ -171,23 +171,17 @@ def write_case(folder: Path, settings: CohortSettings, index: int) -> str:
     case = build_case(anatomy.load_atlas(settings.spacing), settings, index)
     arrays: list[NDArray[Any]] = [*(case.images[modality] for modality in Modality), case.label]
     target = folder / settings.case_id(index)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=folder))
+    temporary = temporary_of(target)
+    temporary.mkdir()
     try:
         for name, array in zip(case_files(settings, index), arrays, strict=False):
             (temporary / name).write_bytes(_nifti_bytes(array, case.grid))
-        temporary.chmod(0o777 & ~_umask())
         if target.exists():
             shutil.rmtree(target)  # what an interrupted copy left
         os.replace(temporary, target)  # noqa: PTH105  (also replaces on every platform)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target.name
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _nifti_bytes(array: NDArray[Any], grid: anatomy.Grid) -> bytes:

@@ -3,7 +3,6 @@
 import os
 import shlex
 import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import torch
 
 from pedseg.errors import PedsegError
-from pedseg.files import check_free, write_json, write_text
+from pedseg.files import check_free, temporary_of, write_json, write_text
 from pedseg.inference import LoadedNetwork
 from pedseg.interop.bundle.config import ENTRY, inference, metadata
 from pedseg.interop.bundle.readme import RUN, readme
@@ -98,8 +97,7 @@ def _write(folder: Path, members: Sequence[LoadedNetwork]) -> None:
 def _atomic_folder(output: Path) -> Iterator[Path]:
     """Yield an empty folder beside `output` that takes its name, and its place, if the block succeeds."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    key = uuid.uuid4().hex[:8]
-    new, old = (output.with_name(f".{key}-{what}-{output.name}") for what in ("new", "old"))
+    new, old = temporary_of(output), temporary_of(output)
     new.mkdir()
     try:
         yield new

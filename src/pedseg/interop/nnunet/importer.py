@@ -19,6 +19,7 @@ from pedseg.interop.nnunet.plans import FULL_RESOLUTION, Plan, read_plan
 from pedseg.interop.nnunet.records import InitArguments, TrainedState
 from pedseg.interop.nnunet.run_folder import ImportedRun
 from pedseg.labels import Modality, Region
+from pedseg.locks import writing_all
 from pedseg.networks.topology import AXES
 from pedseg.runs import RunFolder
 from pedseg.settings.stored import ORIGIN, ImportedSettings
@@ -60,11 +61,12 @@ def import_networks(
             f"{twice[0].name} is given twice; import one result folder at a time, or put each checkpoint into a folder "
             "fold_0, fold_1 …"
         )
-    for run in runs:
-        run.check_room(overwrite=overwrite)
-    for run in runs:
-        run.write()
-        _warn(run)
+    with writing_all(run.folder.path for run in runs):
+        for run in runs:
+            run.check_room(overwrite=overwrite)
+        for run in runs:
+            run.write()
+            _warn(run)
     return [run.folder.path for run in runs]
 
 

@@ -9,6 +9,7 @@ from pedseg.errors import PedsegError
 from pedseg.files import atomic_path, read_json, write_json
 from pedseg.inference.checkpoint import DESCRIPTION, PREFIX, describe
 from pedseg.interop.nnunet.network import Networks
+from pedseg.locks import is_lock
 from pedseg.runs import RunFolder
 from pedseg.settings.stored import ORIGIN, ImportedSettings, read_stored
 
@@ -42,7 +43,8 @@ class ImportedRun:
         Raises:
             PedsegError: it holds a run that was trained here, or, without `overwrite`, another imported one.
         """
-        if self.present or not self.folder.path.exists() or not any(self.folder.path.iterdir()):
+        path = self.folder.path
+        if self.present or not path.exists() or all(is_lock(inside) for inside in path.iterdir()):
             return
         before = self._before()
         if before is None:

@@ -1,0 +1,318 @@
+"""One writer of a folder at a time, also on a network file system, and none that is gone.
+
+Who writes a folder holds ``.pedseg-lock`` in it; who writes one file, ``.pedseg-lock-<name>`` beside it. The lock names
+the host, the process and when it began, and is made by a hard link, which NFS does at once or not at all (``flock`` it
+may not know). It goes when the command ends, also by an error or a signal. What kill -9 or a power cut leaves is seen:
+
+- On the same machine by the process: it is gone, or its number is another's now, which began at another time.
+- Elsewhere by silence: a holder touches its lock every `BEAT_S` seconds. Who comes second watches for `LOST_S` seconds,
+  needs no common clock for that, and takes the lock over if it has not been touched. A job that SLURM has begun again
+  takes it over from the job that it was, at once.
+
+A holder that was stopped for so long that another took its lock over ends without another write.
+"""
+
+import errno
+import json
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pedseg.errors import PedsegError
+from pedseg.files import temporary_of, tidy
+
+NAME = ".pedseg-lock"
+BEAT_S = 15.0
+LOST_S = 60.0
+TRIES = 20  # to take a lock that others take and give back
+WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)  # what a file system says that has none
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock.
+
+    Attributes:
+        host: name of the machine.
+        numbers: what the number of a process is unique in: the machine since it was started, and the container.
+        pid: number of the process.
+        began: when the process began, in clock ticks of the machine; empty where that is not known.
+        command: what it does.
+        since: when it took the lock, UTC.
+        job: of SLURM; empty outside.
+        restarts: how often that job has been begun again.
+        key: of this lock alone.
+    """
+
+    host: str = "?"
+    numbers: str = ""
+    pid: int = 0
+    began: str = ""
+    command: str = "?"
+    since: str = "?"
+    job: str = ""
+    restarts: int = 0
+    key: str = ""
+
+    def __str__(self) -> str:
+        """Return who it is, for messages."""
+        return f"{self.command} (process {self.pid} on {self.host} since {self.since})"
+
+
+def is_lock(path: Path) -> bool:
+    """Whether a file is a lock, and no content of its folder."""
+    return path.name == NAME or path.name.startswith(f"{NAME}-")
+
+
+@contextmanager
+def writing(folder: Path, *, within: Sequence[str] = ()) -> Iterator[None]:
+    """Hold the lock of a folder, which is created, and tidy what killed commands have left half written in it.
+
+    A folder that the block leaves empty is removed again.
+
+    Args:
+        folder: that is written.
+        within: patterns of folders below it in which files are written, too.
+
+    Raises:
+        PedsegError: another process writes the folder.
+        OSError: it cannot be written.
+    """
+    with _held(folder / NAME, what=folder) as own:
+        for place in (folder, *(path for pattern in within for path in folder.glob(pattern))):
+            tidy(place, like=own)
+        yield
+
+
+@contextmanager
+def writing_all(folders: Iterable[Path], *, within: Sequence[str] = ()) -> Iterator[None]:
+    """Hold the locks of several folders, as `writing`."""
+    with ExitStack() as stack:
+        for folder in dict.fromkeys(folders):
+            stack.enter_context(writing(folder, within=within))
+        yield
+
+
+@contextmanager
+def writing_file(path: Path) -> Iterator[None]:
+    """Hold the lock of one output that appears whole, as `writing`; its folder is created."""
+    with _held(path.with_name(f"{NAME}-{path.name}"), what=path) as own:
+        tidy(path.parent, like=own, name=path.name)
+        yield
+
+
+@contextmanager
+def _held(lock: Path, *, what: Path) -> Iterator[Path]:
+    made = _make_folder(lock.parent)
+    own = _myself()
+    try:
+        _take(lock, own, what)
+        try:
+            with _beating(lock, own):
+                yield lock
+        finally:
+            if _read(lock).key == own.key:
+                lock.unlink(missing_ok=True)
+    finally:
+        with suppress(OSError):  # they hold what the block has written
+            for folder in made:
+                folder.rmdir()
+
+
+def _make_folder(folder: Path) -> list[Path]:
+    """Create a folder and those above it; those that were made, the deepest first.
+
+    Raises:
+        PedsegError: a file is in the way.
+    """
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    if not nearest.is_dir():
+        raise PedsegError(f"{nearest} is a file; give a folder, or another place")
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _take(lock: Path, own: Holder, what: Path) -> None:
+    for _ in range(TRIES):
+        if _placed(lock, own):
+            return
+        other = _read(lock)
+        if not _is_gone(lock, other, own):
+            break
+        if lock.exists():
+            log.warning("%s: taking over from %s, which is gone", what, other)
+            _remove(lock, other)
+    raise PedsegError(
+        f"{what} is being written by {other}; wait for its end, or give another place. If that process is gone, and "
+        f"only then, remove {lock}"
+    )
+
+
+def _placed(lock: Path, own: Holder) -> bool:
+    """Whether the lock could be made."""
+    text = json.dumps(asdict(own))
+    temporary = temporary_of(lock)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.link(temporary, lock)
+    except FileExistsError:
+        return temporary.stat().st_nlink > 1  # NFS may have made it and lost the answer
+    except OSError as error:
+        if error.errno not in WITHOUT_LINKS:
+            raise
+        return _created(lock, text)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def _created(lock: Path, text: str) -> bool:
+    try:
+        with lock.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _remove(lock: Path, other: Holder) -> None:
+    """Remove the lock of a holder that is gone, unless somebody was faster and it is another's by now."""
+    aside = temporary_of(lock)
+    with suppress(FileNotFoundError):
+        lock.rename(aside)
+        if _read(aside).key != other.key:
+            with suppress(FileExistsError):
+                os.link(aside, lock)
+        aside.unlink()
+
+
+def _read(lock: Path) -> Holder:
+    """Who holds a lock; nobody in particular where that cannot be read."""
+    try:
+        content = json.loads(lock.read_text(encoding="utf-8"))
+        return Holder(**content)
+    except (OSError, ValueError, TypeError):
+        return Holder()
+
+
+def _myself() -> Holder:
+    return Holder(
+        host=socket.gethostname(),
+        numbers=_numbers(),
+        pid=os.getpid(),
+        began=_began(os.getpid()),
+        command=_command(),
+        since=datetime.now(tz=UTC).isoformat(timespec="seconds"),
+        job=os.environ.get("SLURM_JOB_ID", ""),
+        restarts=int(os.environ.get("SLURM_RESTART_COUNT", "0")),
+        key=uuid.uuid4().hex,
+    )
+
+
+def _command() -> str:
+    """The verb alone: arguments may hold names of patients."""
+    module = getattr(getattr(sys.modules.get("__main__"), "__spec__", None), "name", None) or Path(sys.argv[0]).name
+    return str(module).removesuffix(".__main__").replace(".", " ") or "python"
+
+
+def _numbers() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _began(pid: int) -> str:
+    """When a process began; empty where that is not known, "ended" for one that waits for its parent to notice."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    state, *fields = text.rpartition(")")[2].split()
+    return "ended" if state in "ZX" else fields[18]  # the 22nd of all
+
+
+def _is_gone(lock: Path, other: Holder, own: Holder) -> bool:
+    if other.key and (other.host, other.numbers) == (own.host, own.numbers):
+        return not _runs(other)
+    if own.job and own.job == other.job and own.restarts > other.restarts:
+        return True
+    return not _beats(lock, other)
+
+
+def _runs(other: Holder) -> bool:
+    try:
+        os.kill(other.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    now = _began(other.pid)
+    return not (now and other.began and now != other.began)
+
+
+def _beats(lock: Path, other: Holder) -> bool:
+    """Watch whether a holder on another machine touches its lock."""
+    before, deadline = _touched(lock), time.monotonic() + LOST_S
+    if before is None:
+        return False
+    log.warning("%s: waiting up to %.0f s for a sign of life of %s", lock, LOST_S, other)
+    while time.monotonic() < deadline:
+        time.sleep(min(1.0, LOST_S / 10))
+        now = _touched(lock)
+        if now != before:
+            return now is not None
+    return False
+
+
+def _touched(lock: Path) -> int | None:
+    """When a lock was touched; None where it is gone. It is opened, so that NFS asks the server."""
+    try:
+        with lock.open("rb") as file:
+            return os.fstat(file.fileno()).st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def _beating(lock: Path, own: Holder) -> Iterator[None]:
+    """Touch the lock every `BEAT_S` seconds."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(BEAT_S):
+            with suppress(OSError):
+                _beat(lock, own)
+
+    thread = threading.Thread(target=beat, name="pedseg-lock", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _beat(lock: Path, own: Holder) -> None:
+    """Touch the lock; end the process where another has it."""
+    if not lock.exists():
+        _placed(lock, own)
+    other = _read(lock)
+    if other.key in ("", own.key):
+        os.utime(lock)
+        return
+    sys.stderr.write(f"pedseg: {lock} was taken over by {other}, as this process gave no sign of life; it ends\n")
+    sys.stderr.flush()
+    os._exit(2)
