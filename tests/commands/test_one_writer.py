@@ -1,5 +1,6 @@
 """A folder that one command writes is refused to every other, which has changed nothing then."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -86,6 +87,7 @@ def test_other_outputs_have_one_writer(toy_world: Path, tmp_path: Path, capsys: 
     network, out = str(write_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt").parents[1]), tmp_path / "out"
     maps = tmp_path / "maps"
     maps.mkdir()
+    shutil.copy(next((toy_world / "ped").glob("*/*-seg.nii.gz")), maps)
     with writing(out), writing(out / "peds2023"), writing(out / "adult"):
         refused(predict.main, ["--run", network, "--input", str(toy_world / "ped"), "--output", str(out)], capsys, out)
         refused(report.main, [str(tmp_path), "--output", str(out)], capsys, out)
