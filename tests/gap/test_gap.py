@@ -18,10 +18,11 @@ from pedseg.files import write_json
 from pedseg.gap.benchmark import experiment_of, load_benchmark
 from pedseg.gap.bootstrap import Draw, Estimate, estimate_closed, estimate_mean, mean
 from pedseg.gap.choice import choose
-from pedseg.gap.page import FILES, Report, goal_text, main_table, page, to_csv, to_json
+from pedseg.gap.page import FILES, GOAL, Report, goal_text, main_table, page, to_csv, to_json
 from pedseg.gap.roles import Role
 from pedseg.gap.rows import Row, best_row, gap_notes, make_rows
 from pedseg.gap.seeds import seed_costs
+from pedseg.reporting.strata import WITH, WITHOUT
 from pedseg.reporting.training_log import last_source_dice, training_minutes
 from pedseg.runs import RunFolder
 from tests.composed import plain
@@ -54,9 +55,13 @@ def write_run(
     validators: Mapping[str, float] | None = None,
     variant: str = "plain",
     how: Mapping[str, Any] | None = None,
+    core: Sequence[float] | None = None,
     **settings: Any,
 ) -> RunFolder:
-    """A run, predicted as a variant, with these Dice of TC; WT is the same in all cases and ET is half of TC."""
+    """A run, predicted as a variant, with these Dice of TC; WT is the same in all cases and ET is half of TC.
+
+    `core` is TC / WT of each case, where the scores are to tell the volumes of the labels.
+    """
     run = RunFolder(runs / f"seed_{seed}" / name / "fold_0")
     rows = [
         {"case": f"child {i}", "region": region, "dice": dice, "hd95_mm": 10 * (1 - dice), "definition": "brats2023"}
@@ -65,7 +70,10 @@ def write_run(
     ]
     place = run.variant(variant)
     write_json(place.settings, how or {})
-    pd.DataFrame(rows).to_csv(place.scores, index=False)
+    table = pd.DataFrame(rows)
+    if core is not None:
+        table["label_volume_mm3"] = [volume for part in core for volume in (10.0, 1000 * part, 1000.0)]
+    table.to_csv(place.scores, index=False)
     here = {**data, "synthetic": True, "store": "nowhere", "cohorts": {"ped_test": TESTED}, "evaluation": "ped_test"}
     write_json(run.config, plain(run_name=name, seed=seed, adaptation=adaptation or {}, data=here, **settings))
     if validators is not None:
@@ -401,3 +409,65 @@ def test_help_imports_nothing_heavy() -> None:
         f"import sys, pedseg.commands.benchmark as m; m.parser().format_help(); exit(len({heavy} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+CORE = [1.0, 1, 1, 1, 1, 0.95, 0.6, 0.5]  # of WT: the last two cases have oedema
+
+
+def write_strata(runs: Path, method: Sequence[float]) -> None:
+    """Bounds and a method; 1* is better and the gap smaller where there is oedema."""
+    for name, tc, data in (
+        ("m1_adult_fold", [0.4] * 6 + [0.7] * 2, ADULTS),
+        ("m3_mixed_nods", [0.9] * 6 + [0.8] * 2, BOTH),
+        ("uda", method, ADAPTS),
+    ):
+        write_run(runs, name, tc, data=data, core=CORE, adaptation=DANN if name == "uda" else None)
+
+
+def test_tc_and_its_gap_are_told_of_children_with_and_without_oedema(tmp_path: Path) -> None:
+    write_strata(tmp_path, [0.9] * 6 + [0.65] * 2)
+    row = rows_of(tmp_path, resamples=200)["uda"]
+    assert row.dice[WITHOUT].value == pytest.approx(0.9)
+    assert row.dice[WITH].value == pytest.approx(0.65)
+    assert row.gap[WITHOUT].value == pytest.approx(1.0)
+    assert row.gap[WITH].value == pytest.approx(-0.5)
+    assert row.gap["tc"].value == pytest.approx((6 * 0.5 - 2 * 0.05) / (6 * 0.5 + 2 * 0.1))
+    report = report_of(tmp_path)
+    assert "(2 with oedema, 6 without oedema: TC/WT below 0.9 and above)" in report.caption
+    head, line = (next(x for x in main_table(report.rows).splitlines() if start in x) for start in ("model", "| uda"))
+    cells = dict(zip(map(str.strip, head.split("|")), map(str.strip, line.split("|")), strict=True))
+    assert cells["Dice TC with oedema"].startswith("0.650")
+    assert cells["TC with oedema gap closed (%)"].strip("*").startswith("-50")
+
+
+def test_the_goal_asks_for_both_strata(tmp_path: Path) -> None:
+    """Nearly all of the gap is closed in the mean over children, and nothing of it where there is oedema."""
+    write_strata(tmp_path / "a", [0.9] * 6 + [0.70] * 2)
+    write_strata(tmp_path / "b", [0.9] * 6 + [0.79] * 2)
+    hidden, both = (rows_of(tmp_path / name, resamples=200)["uda"] for name in "ab")
+    assert hidden.gap["tc"].value > 0.9
+    assert not hidden.reaches_goal
+    assert both.reaches_goal
+
+
+def test_sizes_that_are_not_known_leave_the_strata_out(tmp_path: Path) -> None:
+    write_bounds(tmp_path)
+    write_run(tmp_path, "uda", UP, data=ADAPTS, adaptation=DANN)
+    row = rows_of(tmp_path, resamples=200)["uda"]
+    assert np.isnan([row.dice[WITH].value, row.gap[WITHOUT].value]).all()
+    assert row.reaches_goal
+    assert "oedema" not in report_of(tmp_path).caption.replace(GOAL, "")
+
+
+def test_the_rule_stands_beside_its_network_and_is_no_candidate(tmp_path: Path) -> None:
+    write_bounds(tmp_path)
+    write_run(tmp_path, "uda", HALF, data=ADAPTS, adaptation=DANN, validators={"infomax": 1.0})
+    write_run(tmp_path, "m1_adult_fold", UP, variant="core", how={"rules": "core"})
+    write_run(tmp_path, "m1_adult_fold", UP, variant="peds2023", how={"rules": "peds2023"})
+    row = rows_of(tmp_path, resamples=200)["m1_adult_fold · core"]
+    assert row.entry.role is Role.CONTROL
+    assert row.gap["tc"].value == pytest.approx(1.0)
+    report = report_of(tmp_path)
+    assert "| m1\\_adult\\_fold · core | control |" in main_table(report.rows)
+    assert "peds2023" not in main_table(report.rows)
+    assert not any("core" in note for note in report.notes)

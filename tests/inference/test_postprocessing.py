@@ -137,6 +137,13 @@ def test_the_limit_of_oedema_at_both_sides(core: int, below: float, changes: boo
     np.testing.assert_array_equal(after, row((core, ET), (100 - core, NC)) if changes else label)
 
 
+def test_core_calls_all_of_the_tumour_core() -> None:
+    label = row((2, 0), (3, ED), (2, NC), (1, ET), (2, ED))
+    (rule,) = RULE_SETS["core"]
+    assert tissues(rule(masks(label))).tolist() == row((2, 0), (5, NC), (1, ET), (2, NC)).tolist()
+    assert str(rule) == "ED → NC (TC := WT)"
+
+
 def test_the_winner_s_rules_in_their_order() -> None:
     """Ratios come first: this ET joins NC before its size is looked at, and the oedema makes a large core of it."""
     label = row((5, ET), (100, NC), (200, ED), (1, 0), (50, ED))

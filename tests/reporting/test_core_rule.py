@@ -157,5 +157,8 @@ def test_a_report_holds_table_file_and_picture(tmp_path: Path) -> None:
     assert "## The rule TC := WT" in page
     assert "| 1\\* |" in page
     assert (output / "figures" / "core_rule.png").stat().st_size > 1000
+    assert "## TC with and without oedema" in page
+    assert "| UDA | 0.800 (n = 3) | 0.800 (n = 3) | – |" in page
+    assert pd.read_csv(output / "strata.csv")["n with oedema"].tolist() == [3, 3]
     table = pd.read_csv(output / "core_rule.csv")
     assert set(table["model"]) == {"1*", "UDA"}

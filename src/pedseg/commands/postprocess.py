@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # heavy imports wait until --help is answered
 
 # Keys of pedseg.inference.postprocessing.RULE_SETS, which is slow to import, and the one that is chosen.
 CHOSEN = "keep_largest"
-RULES = ("peds2023", "peds2023_et", "peds2023_ed", "peds2023_components", CHOSEN)
+RULES = ("peds2023", "peds2023_et", "peds2023_ed", "peds2023_components", "core", CHOSEN)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,7 +39,8 @@ def parser() -> argparse.ArgumentParser:
         "with label maps and where there are labels scores; training with variant=[plain,peds2023] does the same.",
         epilog="peds2023: as the winner of BraTS-PEDs 2023 did, all ET becomes NC where ET/WT < 0.04 (by itself: "
         "peds2023_et), all ED becomes NC where ED/WT < 1.0 (peds2023_ed), and components of fewer than 130 voxels go "
-        "(peds2023_components). keep_largest: nnU-Net's rule, used only where it raises the Dice of held-out source "
+        "(peds2023_components). core: all of WT becomes TC, the trivial rule that claims have to beat. "
+        "keep_largest: nnU-Net's rule, used only where it raises the Dice of held-out source "
         "cases, which are predicted first; labels of the target cohort are not read for it.",
     )
     add_runs(p, nargs="*")

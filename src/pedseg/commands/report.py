@@ -26,11 +26,13 @@ if TYPE_CHECKING:  # heavy imports wait until --help is answered
 TEXTS = ("report.md", "statistics.json", "statistics.md")
 POSTPROCESSING = "postprocessing.csv"  # only where runs have been post-processed
 RANKING = ("validators.md", "validators.csv")  # only where runs have been validated
-CORE_RULE = "core_rule.csv"  # only where scores have sensitivities, and sizes are known
+STRATA = "strata.csv"  # only where sizes are known
+CORE_RULE = "core_rule.csv"  # only where scores have sensitivities, too
 FILES = (
     *TEXTS,
     POSTPROCESSING,
     *RANKING,
+    STRATA,
     CORE_RULE,
     *(f"table{number}.{ending}" for number in (2, 3) for ending in ("md", "tex", "csv")),
 )
@@ -147,6 +149,7 @@ def compute(models: "Sequence[Model]", arguments: argparse.Namespace) -> "Conten
     from pedseg.reporting.rows import runs_without_scores
     from pedseg.reporting.sizes import small_cases
     from pedseg.reporting.statistics import compare_models
+    from pedseg.reporting.strata import strata_table
     from pedseg.reporting.tables import escape, summarise
 
     missing = runs_without_scores(arguments.sources)
@@ -179,6 +182,7 @@ def compute(models: "Sequence[Model]", arguments: argparse.Namespace) -> "Conten
         *postprocessing_table(models),
         ranking,
         rule_table(models, sizes),
+        strata_table(models, sizes),
     )
 
 
@@ -222,6 +226,9 @@ def write(contents: "Contents", pictures: "Pictures", output: Path) -> list[Path
         caption = marked(contents.models, CAPTION)
         write_text(output / CORE_RULE, contents.core_rule.assign(caption=caption).to_csv(index=False))
         written.append(output / CORE_RULE)
+    if len(contents.strata):
+        write_text(output / STRATA, contents.strata.to_csv(index=False))
+        written.append(output / STRATA)
     if contents.ranking:
         written += write_ranking(contents.ranking, output)
     title = "SYNTHETIC data\n\n" if contents.synthetic else ""

@@ -9,6 +9,8 @@ from pedseg.errors import PedsegError
 from pedseg.gap.roles import Entry, Role, children_of, role_of, settings_of
 from pedseg.reporting.paper import EXPERIMENTS
 from pedseg.reporting.rows import Model, load_models
+from pedseg.reporting.sizes import sizes_of
+from pedseg.reporting.strata import strata_of
 from pedseg.runs import BETWEEN
 
 # Experiments that may stand for each bound, the first one that most seeds have. 1* sees the adults that an adapting
@@ -32,12 +34,14 @@ class Benchmark:
         cases: ids of the test cases, the same for all.
         folders: of the runs of each seed, in the order of the seeds.
         notes: sentences on what is missing.
+        strata: test cases with and without oedema, of those whose size is known.
     """
 
     entries: Sequence[Entry]
     cases: tuple[str, ...]
     folders: Mapping[int, Path]
     notes: Sequence[str] = field(default=())
+    strata: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -98,7 +102,9 @@ def load_benchmark(folder: Path) -> Benchmark:
     for entry in entries:
         absent = [str(seed) for seed in folders if seed not in entry.models]
         notes += [f"{entry.title} has not been scored with seed {', '.join(absent)}."] if absent else []
-    return Benchmark(entries, _common_cases(entries), folders, notes)
+    cases = _common_cases(entries)
+    sizes = sizes_of([model for entry in entries if entry.bound == LOWER for model in entry.models.values()])
+    return Benchmark(entries, cases, folders, notes, strata_of(sizes, cases))
 
 
 def find_seeds(folder: Path) -> dict[int, Path]:

@@ -20,11 +20,16 @@ from pedseg.gap.seeds import READING as SEEDS_READING
 from pedseg.gap.seeds import SAME_STATISTICS, SeedCosts, seed_table
 from pedseg.reporting.paper import REGIONS
 from pedseg.reporting.rows import SYNTHETIC
+from pedseg.reporting.strata import MOSTLY_CORE, WITH, WITHOUT
 from pedseg.reporting.tables import escape
 
 FILES = ("gap.md", "gap.csv", "gap.json")
-NAMES = {**{region: region.upper() for region in REGIONS}, MEAN: "mean"}
-GOAL = f"at least {100 * NEEDED_GAP:.0f} % of the gap in TC closed with at most {MOST_LOST:g} Dice of WT lost"
+NAMES = {**{region: region.upper() for region in REGIONS}, MEAN: "mean", WITH: f"TC {WITH}", WITHOUT: f"TC {WITHOUT}"}
+DICE_OF = ("et", "tc", WITH, WITHOUT, "wt")  # TC stands for all cases and for both strata
+GOAL = (
+    f"at least {100 * NEEDED_GAP:.0f} % of the gap in TC closed, of all cases and of those with and without oedema, "
+    f"with at most {MOST_LOST:g} Dice of WT lost"
+)
 READING = (
     "Gap closed: (model − 1*) / (3* − 1*) of mean Dice, of TC and of the mean of the regions; the best of the models "
     "that saw no label of the target in bold. WT lost: Dice of WT of 1* minus that of the model. Source Dice: of the "
@@ -67,14 +72,21 @@ class Report:
         return f" ({SYNTHETIC})" if self.benchmark.synthetic else ""
 
     @property
+    def _strata(self) -> str:
+        """How many of the test cases are of each stratum."""
+        known = [f"{len(cases)} {name}" for name, cases in self.benchmark.strata.items() if cases]
+        return f" ({', '.join(known)}: TC/WT below {MOSTLY_CORE} and above)" if known else ""
+
+    @property
     def caption(self) -> str:
         """Caption of the table."""
         seeds = self.benchmark.seeds
         drawn = f"cases and {len(seeds)} seeds" if len(seeds) > 1 else "cases alone, as there is one seed"
         return (
             f"Mean Dice and HD95 ({self.benchmark.definition}) on {len(self.benchmark.cases)} test cases of the "
-            f"target, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}; in brackets 95 % bootstrap "
-            f"intervals over {drawn} ({self.resamples} resamples). Made on {self.machine}, {self.date}.{self.mark}"
+            f"target{self._strata}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}; in brackets 95 % "
+            f"bootstrap intervals over {drawn} ({self.resamples} resamples). Made on {self.machine}, {self.date}."
+            f"{self.mark}"
         )
 
 
@@ -108,11 +120,11 @@ def page(report: Report, *, folder: Path) -> str:
 def main_table(rows: Sequence[Row]) -> str:
     """A row per model; bold marks what closes most of each gap among those without labels of the target."""
     best = {region: best_row(rows, region) for region in GAP_OF}
-    heads = [*(f"Dice {region.upper()}" for region in REGIONS), "HD95 (mm)", "TC gap closed (%)"]
-    heads += ["mean gap closed (%)", "WT lost", "source Dice", "minutes", "seeds"]
+    heads = [*(f"Dice {NAMES[name]}" for name in DICE_OF), "HD95 (mm)"]
+    heads += [*(f"{NAMES[name]} gap closed (%)" for name in GAP_OF), "WT lost", "source Dice", "minutes", "seeds"]
     lines = [f"| model | | {' | '.join(heads)} |", f"|---|---|{'---:|' * len(heads)}"]
     for row in rows:
-        cells = [escape(row.entry.title), _role(row), *(_interval(row.dice[region]) for region in REGIONS)]
+        cells = [escape(row.entry.title), _role(row), *(_interval(row.dice[name]) for name in DICE_OF)]
         cells.append(_number(row.hd95_mm[MEAN].value, 1))
         for region in GAP_OF:
             text = gap_cell(row, region)
@@ -207,7 +219,7 @@ def _record(row: Row) -> dict[str, Any]:
     record: dict[str, Any] = {"model": row.entry.name, "bound": row.entry.bound, "role": row.entry.role.value}
     record["seeds"] = " ".join(map(str, row.entry.models))
     estimates = {f"dice {name}": row.dice[name] for name in NAMES}
-    estimates |= {f"hd95_mm {name}": row.hd95_mm[name] for name in NAMES}
+    estimates |= {f"hd95_mm {name}": row.hd95_mm[name] for name in (*REGIONS, MEAN)}
     estimates |= {f"gap closed {name}": row.gap[name] for name in GAP_OF}
     for name, estimate in {**estimates, "wt lost": row.wt_lost}.items():
         record |= {name: estimate.value, f"{name} low": estimate.low, f"{name} high": estimate.high}

@@ -42,6 +42,12 @@ class Entry:
         return f"{self.bound} {self.name}".strip()
 
     @property
+    def ruled(self) -> bool:
+        """Whether it is a rule on the label maps of another model, which no validator scores."""
+        how = next(iter(self.models.values())).how
+        return how is not None and how.rules is not None
+
+    @property
     def settings(self) -> RunSettings:
         """Settings of its first run."""
         return settings_of(next(iter(self.models.values())))
@@ -90,6 +96,8 @@ def role_of(models: Mapping[int, Model], children: set[str]) -> Role:
         return Role.SUPERVISED
     settings = settings_of(next(iter(models.values())))
     how = next(iter(models.values())).how
+    if how and how.rules:
+        return Role.CONTROL
     if how and (how.adapt_steps or how.shares):
         return Role.METHOD  # it learns from each target image that it predicts, or has thresholds from such images
     adapts = settings.data.target and takes_from_target(settings.adaptation.root)

@@ -68,7 +68,8 @@ def seed_costs(benchmark: Benchmark) -> tuple[list[SeedCosts], list[str]]:
     Raises:
         PedsegError: a validators.json is damaged, or a seed has two validated experiments of one name.
     """
-    candidates = [e for e in benchmark.entries if e.role in (Role.CONTROL, Role.METHOD) or e.bound == LOWER]
+    unlabelled = [e for e in benchmark.entries if e.role in (Role.CONTROL, Role.METHOD) or e.bound == LOWER]
+    candidates = [e for e in unlabelled if not e.ruled]
     ranked = {seed: _rank(benchmark, seed, candidates) for seed in benchmark.seeds}
     if not any(ranked.values()):
         return [], []

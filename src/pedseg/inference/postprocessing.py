@@ -20,6 +20,9 @@ prediction has no ratio and stays as it is. The thresholds were chosen on childr
 label of this project's target goes into them, but a comparison should say so. They count voxels of BraTS's 1 mm grid
 and are not scaled to another.
 
+**core** is the rule TC := WT: every voxel of the tumour is called core. It is no method but the control of all of them,
+as few children have oedema (`pedseg.reporting.core_rule`).
+
 All masks are (3, Z, Y, X) in the order WT, TC, ET, and nested as those of a label map are (WT holds TC, TC holds ET);
 every rule keeps them so, and returns new ones.
 """
@@ -100,12 +103,25 @@ class LowEDRatio:
         return f"ED / WT < {self.below} → NC"
 
 
-Rule = KeepLargest | SmallComponents | LowETRatio | LowEDRatio
+@dataclass(frozen=True, slots=True)
+class WholeIsCore:
+    """`whole_is_core`."""
+
+    def __call__(self, regions: Masks) -> Masks:
+        """Apply the rule to region masks (3, Z, Y, X)."""
+        return whole_is_core(regions)
+
+    def __str__(self) -> str:
+        return "ED → NC (TC := WT)"
+
+
+Rule = KeepLargest | SmallComponents | LowETRatio | LowEDRatio | WholeIsCore
 RULE_SETS: Final[Mapping[str, tuple[Rule, ...]]] = {
     "peds2023": (LowETRatio(), LowEDRatio(), SmallComponents()),
     "peds2023_et": (LowETRatio(),),
     "peds2023_ed": (LowEDRatio(),),
     "peds2023_components": (SmallComponents(),),
+    "core": (WholeIsCore(),),
 }
 
 
@@ -153,6 +169,13 @@ def low_ed_ratio(regions: Masks, *, below: float) -> Masks:
     result = regions.copy()
     if wt and (wt - tc) / wt < below:
         result[1] = result[0]
+    return result
+
+
+def whole_is_core(regions: Masks) -> Masks:
+    """Turn all ED into NC: TC becomes WT, ET and WT stay."""
+    result = regions.copy()
+    result[1] = result[0]
     return result
 
 

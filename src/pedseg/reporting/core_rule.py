@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from pedseg.reporting.rows import Model, pick
 from pedseg.reporting.sizes import TISSUES
+from pedseg.reporting.strata import MOSTLY_CORE
 from pedseg.reporting.tables import escape
 
 Floats = NDArray[np.float64]
-MOSTLY_CORE = 0.9  # of TC / WT: the children below it tell methods apart (19 of 99)
 CAPTION = (
     "Dice of TC as scored, and what calling every voxel of the predicted WT core would give: rigorous bounds, and the "
     "value if missed parts of WT are core as often as the rest."

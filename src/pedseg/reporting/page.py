@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from pedseg.reporting import core_rule
+from pedseg.reporting import core_rule, strata
 from pedseg.reporting.figures.pictures import Pictures
 from pedseg.reporting.paper import GROUPS, TABLES, group_of
 from pedseg.reporting.postprocessing_table import CAPTION, postprocessing_markdown
@@ -47,6 +47,7 @@ class Contents:
         postprocessing_notes: its sentences.
         ranking: of the models by scores that need no target label; None if fewer than two have such scores.
         core_rule: rows of `pedseg.reporting.core_rule.rule_table`; may be empty.
+        strata: rows of `pedseg.reporting.strata.strata_table`; may be empty.
     """
 
     models: Sequence[Model]
@@ -60,6 +61,7 @@ class Contents:
     postprocessing_notes: Sequence[str] = field(default=())
     ranking: Ranking | None = None
     core_rule: pd.DataFrame = field(default_factory=pd.DataFrame)
+    strata: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def postprocessing_caption(self) -> str:
@@ -126,7 +128,7 @@ def write_page(contents: Contents, pictures: Pictures, *, folder: Path) -> str:
         parts += [f"## {marked(models, 'Post-processing')}", *contents.postprocessing_notes]
     if len(contents.postprocessing):
         parts += [postprocessing_markdown(contents.postprocessing, caption=contents.postprocessing_caption)]
-    parts += _core_rule(contents)
+    parts += [*_strata(contents), *_core_rule(contents)]
     if contents.ranking:
         parts += [f"## {marked(models, 'Choosing without labels')}", ranking_markdown(contents.ranking)]
     if len(contents.comparisons):
@@ -140,6 +142,14 @@ def write_page(contents: Contents, pictures: Pictures, *, folder: Path) -> str:
         link = quote(Path(os.path.relpath(path, folder)).as_posix())
         parts.append(f"![{text}]({link})\n\n*{text}*")
     return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
+
+
+def _strata(contents: Contents) -> list[str]:
+    """The section on TC with and without oedema, where sizes are known."""
+    if not len(contents.strata):
+        return []
+    title, caption = (marked(contents.models, text) for text in ("TC with and without oedema", strata.CAPTION))
+    return [f"## {title}", strata.strata_markdown(contents.strata, caption=caption)]
 
 
 def _core_rule(contents: Contents) -> list[str]:

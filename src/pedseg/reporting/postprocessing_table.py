@@ -12,6 +12,7 @@ from pedseg.reporting.paper import REGIONS
 from pedseg.reporting.rows import Model, pick, read_scores
 from pedseg.reporting.tables import DIGITS, TITLES, escape
 from pedseg.runs import RunFolder
+from pedseg.settings.variants import CORE
 
 RAW = "raw"
 METRICS = ("dice", "hd95_mm")
@@ -69,9 +70,10 @@ def postprocessing_table(models: Sequence[Model]) -> tuple[pd.DataFrame, list[st
 
 
 def rule_sets_of(model: Model) -> list[str]:
-    """Names of the variants of any run of a model that clear up its label maps and have scores."""
+    """Names of the variants of any run of a model that clear up its label maps and have scores; TC := WT is a row."""
     found = [(place, place.how()) for run in model.runs for place in run.variants() if place.scores.exists()]
-    return sorted({place.name for place, how in found if how and how.rules and how.of == model.variant})
+    rules = (None, CORE)
+    return sorted({place.name for place, how in found if how and how.rules not in rules and how.of == model.variant})
 
 
 def postprocessing_markdown(table: pd.DataFrame, *, caption: str) -> str:

@@ -11,7 +11,7 @@ from pedseg.reporting.paper import ORDER, REGIONS, model_name
 from pedseg.runs import BETWEEN, PLAIN, RunFolder, VariantFolder, titled
 from pedseg.settings.run import RunSettings
 from pedseg.settings.stored import Stored, read_stored
-from pedseg.settings.variants import Variant
+from pedseg.settings.variants import CORE, Variant
 
 SYNTHETIC = "SYNTHETIC data"
 N_FOLDS = 5
@@ -90,9 +90,9 @@ def load_models(sources: Sequence[Path]) -> list[Model]:
     """Find every model in the given places, in the paper's order.
 
     Args:
-        sources: folders with runs below them (a model is a variant of a folder of ``fold_*`` that is a prediction, not
-            a clearing up of one; its name is the run's, or, where the
-            folder was renamed or holds no config.json, its path below the source), single run folders, CSV files of
+        sources: folders with runs below them (a model is a variant of a folder of ``fold_*`` that is a prediction, or
+            the rule TC := WT on one, but no other clearing up; its name is the run's, or, where the folder was renamed
+            or holds no config.json, its path below the source), single run folders, CSV files of
             per-case scores, or folders of such files. A CSV has the columns of scores.csv or the wide ones of the
             published files (``Dice-ET`` … ``HD95-WT``, ``ID``); its model is called after the file.
 
@@ -148,7 +148,7 @@ def _from_folder(root: Path) -> list[Model]:
     for run in run_folders(root):
         for place in run.variants():
             how = place.how()
-            if place.scores.exists() and not (how and how.rules):
+            if place.scores.exists() and (how is None or how.rules in (None, CORE)):
                 grouped.setdefault((run.path.resolve().parent, place.name), []).append(run)
     if grouped:
         return [_from_folds(folder, name, runs, root=root) for (folder, name), runs in grouped.items()]

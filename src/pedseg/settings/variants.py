@@ -16,7 +16,8 @@ from pedseg.settings.values import Flag, Name, Number, OrNone, Whole
 REFERENCE = re.compile(r"\$\{population\.([\w.]+)\}")
 PLAIN = "plain"  # the network as it was trained, predicted as `prediction` says
 KEEP_LARGEST = "keep_largest"  # the rules that are chosen; the others are fixed
-Rules = Literal["keep_largest", "peds2023", "peds2023_et", "peds2023_ed", "peds2023_components"]
+CORE = "core"  # TC := WT, the control that stands beside predictions in every table
+Rules = Literal["keep_largest", "peds2023", "peds2023_et", "peds2023_ed", "peds2023_components", "core"]
 
 
 class Variant(Group):
