@@ -5,11 +5,12 @@ import json
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pedseg.errors import PedsegError
 
@@ -99,6 +100,31 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401  (whatever JSON holds)
     """Write `value` as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading. What is no regular file (a pipe, a device, a folder …) is refused and never waited for.
+
+    Raises:
+        PedsegError: it is absent, no regular file, or may not be read.
+    """
+    try:
+        _check_regular(path, path.stat().st_mode)
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    except FileNotFoundError as error:
+        raise PedsegError(f"{path}: no such file; restore it, or leave it out") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise PedsegError(f"{path}: cannot be read ({reason}); check the disk and the permissions") from error
+    _check_regular(path, os.fstat(file.fileno()).st_mode)
+    return file
+
+
+def _check_regular(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
+        kind = kinds.get(stat.S_IFMT(mode), "device")
+        raise PedsegError(f"{path}: is a {kind}, and only files are read; put the file in its place, or remove it")
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401  (whatever JSON holds)
