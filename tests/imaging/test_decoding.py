@@ -9,6 +9,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -161,7 +162,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("dtype", ["u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"])
-def test_every_kind_of_number_in_either_byte_order(tmp_path: Path, kind: type, order: str, dtype: str) -> None:
+def test_every_kind_of_number_in_either_byte_order(tmp_path: Path, kind: Any, order: str, dtype: str) -> None:
     header = kind.header_class(endianness=order)
     header.set_data_dtype(np.dtype(dtype))
     nib.save(kind(DATA.astype(dtype), np.diag([2.0, 2.0, 3.0, 1.0]), header), tmp_path / "x.nii.gz")
@@ -170,7 +171,7 @@ def test_every_kind_of_number_in_either_byte_order(tmp_path: Path, kind: type, o
     assert np.array_equal(volume.data, DATA.T)
     assert volume.spacing_mm == (3, 2, 2)
     write_label_map(tmp_path / "label.nii.gz", DATA.T % 3, like=tmp_path / "x.nii.gz")
-    written = nib.load(tmp_path / "label.nii.gz")
+    written: Any = nib.load(tmp_path / "label.nii.gz")
     assert isinstance(written, kind)
     assert written.header.endianness == order
     assert np.array_equal(np.asarray(written.dataobj), DATA % 3)

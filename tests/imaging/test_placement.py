@@ -16,7 +16,7 @@ DATA = np.ones((3, 4, 5), dtype=np.int16)
 PIXDIM, UNITS, QFORM, SFORM, QUATERNION, SROW = 76, 123, 252, 254, 256, 280  # bytes of the header
 
 
-def image(tmp_path: Path, *changes: tuple[int, str, float], affine: np.ndarray = AFFINE) -> Path:  # type: ignore[type-arg]
+def image(tmp_path: Path, *changes: tuple[int, str, float], affine: np.ndarray = AFFINE) -> Path:
     """A file whose header has values changed at some bytes."""
     made = nib.Nifti1Image(DATA, affine)
     made.header.set_xyzt_units("mm")
@@ -27,7 +27,7 @@ def image(tmp_path: Path, *changes: tuple[int, str, float], affine: np.ndarray =
     return tmp_path / "x.nii.gz"
 
 
-def scaled(factor: float) -> np.ndarray:  # type: ignore[type-arg]
+def scaled(factor: float) -> np.ndarray:
     affine = AFFINE.copy()
     affine[:3] *= factor
     return affine

@@ -120,10 +120,15 @@ def _inflate_start(raw: bytes, path: Path) -> bytes:
     """The first bytes of a file's content, in which a header finds room."""
     if not _zipped(raw):
         return raw[:LONGEST_HEADER]
+    start = b""
     try:
-        return bytes(_zlib.decompressobj(wbits=GZIP_WRAPPER).decompress(raw, LONGEST_HEADER))
+        while _zipped(raw) and len(start) < LONGEST_HEADER:
+            stream = _zlib.decompressobj(wbits=GZIP_WRAPPER)
+            start += stream.decompress(raw, LONGEST_HEADER - len(start))
+            raw = stream.unused_data if stream.eof else b""
     except (_zlib.error, ValueError) as error:
         raise _damaged(error, path) from error
+    return start
 
 
 def _inflate(raw: bytes, most: int, path: Path) -> memoryview:
