@@ -116,7 +116,7 @@ def _dtype(fields: Any, path: Path) -> np.dtype[Any]:  # noqa: ANN401
     code, bits = int(fields["datatype"]), int(fields["bitpix"])
     try:
         dtype: np.dtype[Any] = fields.get_data_dtype()
-    except HeaderDataError as error:
+    except (HeaderDataError, KeyError) as error:
         raise PedsegError(f"{path}: has datatype {code}, which is none; download or export it again") from error
     if dtype.kind not in PLAIN_KINDS:
         raise PedsegError(f"{path}: has voxels of type {dtype}; export it as plain numbers")

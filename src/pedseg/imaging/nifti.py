@@ -106,7 +106,7 @@ def _one_volume(data: NDArray[Any], file: ImageFile) -> NDArray[Any]:
     return data
 
 
-def read_label(path: Path) -> NDArray[np.uint8]:
+def read_label(path: Path) -> NDArray[np.integer]:
     """Read a label map (Z, Y, X); whole numbers stored as floating point become integers.
 
     Raises:
@@ -115,21 +115,24 @@ def read_label(path: Path) -> NDArray[np.uint8]:
     return integer_label(read_volume(path).data, path)
 
 
-def integer_label(data: NDArray[Any], path: Path) -> NDArray[np.uint8]:
+def integer_label(data: NDArray[Any], path: Path) -> NDArray[np.integer]:
     """Turn the voxels of a label map into integers; what lies within `WHOLE` of one stands for it.
 
+    They are uint8, but for whole numbers that do not fit, which stay as they are stored: no convention has them, and
+    who knows the convention says so.
+
     Raises:
-        PedsegError: a voxel is no whole number, or not one from 0 to `LARGEST_LABEL`.
+        PedsegError: a voxel of floating point is no whole number, or not one from 0 to `LARGEST_LABEL`.
     """
     least, most = data.min(), data.max()
+    if data.dtype.kind in "iu":
+        return data.astype(np.uint8, copy=False) if least >= 0 and most <= LARGEST_LABEL else data
     if not (least > -1 and most <= LARGEST_LABEL):  # also if one is NaN
         odd = most if least > -1 else least
         raise PedsegError(
             f"{path}: is no label map: it holds {odd:g}, and voxel labels are whole numbers from 0 to {LARGEST_LABEL}; "
             "give the label map, or export it with the labels of the data set"
         )
-    if data.dtype.kind in "iu":
-        return data.astype(np.uint8, copy=False)
     whole = np.rint(data)
     far = np.abs(data - whole) > WHOLE * np.maximum(whole, 1)
     if far.any():
