@@ -84,7 +84,7 @@ def _fields(start: bytes, path: Path) -> Any:  # noqa: ANN401
     sizes = {int.from_bytes(start[:4], "little"): "<", int.from_bytes(start[:4], "big"): ">"}
     size = next((size for size in _KINDS if size in sizes), None)
     if size is None or len(start) < size:
-        what = f"it begins with {start[:16]!r}" if size is None else f"it ends after {len(start)} bytes"
+        what = f"it begins with {start[:16]!r}" if size is None else f"truncated: it ends after {len(start)} bytes"
         raise PedsegError(f"{path}: is not a NIfTI file ({what}); download or export it again")
     kind, single, pair = _KINDS[size]
     fields = kind(start[:size], endianness=sizes[size], check=False)
