@@ -15,10 +15,12 @@ from pedseg.labels import (
     Region,
     check_convention,
     detect_convention,
+    fitting_conventions,
     gather_evidence,
     get_convention,
     labels_from_regions,
     measure_labels,
+    read_convention,
     regions_from_labels,
 )
 
@@ -50,6 +52,7 @@ def test_labels_to_regions_and_back_keep_every_tissue(convention: LabelConventio
         ("brats2023", {1, 2, 3}, {1, 3}, {3}),
         ("brats_ped2024", {1, 2, 3, 4}, {1, 2, 3}, {1}),
         ("msd_task01", {1, 2, 3}, {2, 3}, {3}),
+        ("brats_gli2024", {1, 2, 3}, {1, 3}, {3}),
     ],
 )
 def test_regions_hold_the_labels_of_the_data_descriptions(name: str, wt: set[int], tc: set[int], et: set[int]) -> None:
@@ -79,10 +82,48 @@ def test_custom_convention_from_settings() -> None:
     assert convention.values == {0, 2, 5, 7, 9}
 
 
+def test_labels_of_no_tissue() -> None:
+    convention = get_convention({"et": 3, "nc": 1, "ed": 2, "background": [4, 5]})
+    assert str(convention) == "custom (ET 3, NC 1, ED 2, background 4+5)"
+    assert convention.values == set(range(6))
+    label = np.arange(6, dtype=np.uint8).reshape(1, 1, 6)
+    regions = regions_from_labels(label, convention)
+    assert [set(label[mask].tolist()) for mask in regions] == [{1, 2, 3}, {1, 3}, {3}]
+    assert labels_from_regions(regions, convention).tolist() == [[[0, 1, 2, 3, 0, 0]]]
+    assert convention.exchanged(4, 2).background == (2, 5)
+    assert not convention.agrees(CONVENTIONS["brats2023"])
+
+
+@pytest.mark.parametrize(
+    "convention",
+    [*CONVENTIONS.values(), CUSTOM, get_convention({"et": 1, "nc": 2, "ed": [3, 9], "background": [4, 5]})],
+    ids=str,
+)
+def test_what_is_written_is_read_back(convention: LabelConvention) -> None:
+    assert read_convention(str(convention)) == convention
+    assert read_convention(str(convention)).agrees(convention)
+
+
+def test_conventions_that_fit() -> None:
+    names = [{c.name for c in fitting_conventions(values)} for values in ({1, 2, 3}, {1, 2, 3, 4}, {1, 4}, {9})]
+    assert names[0] == {"brats2023", "brats_ped2024", "msd_task01"}  # brats_gli2024 reads them as brats2023 does
+    assert names[1] == {"brats_ped2024", "brats_gli2024"}
+    assert names[2] == {"brats2021", "brats_ped2024", "brats_gli2024"}
+    assert not names[3]
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
         ("brats2020", "brats2021, brats2023"),
+        ("BraTS2023", "did you mean brats2023"),
+        ("brats_peds2024", "did you mean brats_ped2024"),
+        (
+            {"et": 3, "nc": 1, "ed": 2, "rc": 4},
+            "'rc' is unknown; give labels of et, nc, ed, and of what is no tumour as background",
+        ),
+        ({"et": 3, "nc": 1, "ed": 2, "backgrund": 4}, "did you mean background"),
+        ({"et": 3, "nc": 1, "ed": 2, "background": 2}, "of its own"),
         ({"et": 1, "nc": 2}, "lacks ed"),
         ({"et": 1, "nc": 1, "ed": 2}, "of its own"),
         ({"et": 1, "nc": 0, "ed": 2}, "background"),
@@ -124,6 +165,11 @@ def test_gather_evidence_counts_sets_and_averages_over_cases() -> None:
         (evidence({1, 2, 4}, {2, 4}, label_1=0.6, label_2=-0.1, label_4=-0.4), "brats_ped2024"),
         (evidence({1, 2, 3, 4}, {1, 2}), "brats_ped2024"),  # 3 and 4 together need no other evidence
         (evidence({1, 2, 3}, {2, 3}, label_1=0.9, label_2=0.0, label_3=-0.3), "brats_ped2024"),  # no oedema anywhere
+        (evidence({1, 2, 3, 4}, label_1=-0.3, label_2=-0.4, label_3=1.6, label_4=-0.8), "brats_gli2024"),
+        (
+            evidence({1, 2, 3, 4}, label_1=0.2, label_2=0.5, label_3=0.3, label_4=0.4),
+            "brats_ped2024",
+        ),  # weak in children
     ],
 )
 def test_detector_decides_where_the_evidence_is_clear(found: LabelEvidence, expected: str) -> None:
@@ -137,6 +183,10 @@ def test_detector_decides_where_the_evidence_is_clear(found: LabelEvidence, expe
         (evidence({1, 2, 4}), ("brats2021", "brats_ped2024")),  # no enhancement measured
         (evidence({1, 2, 4}, label_1=0.3, label_2=0.0, label_4=0.6), ("brats2021", "brats_ped2024")),  # too close
         (evidence({1, 2}, label_1=1.6, label_2=0.0), ("brats2021", "brats_ped2024")),  # enhancing tumour may be absent
+        (
+            evidence({1, 2, 3, 4}, label_1=0.4, label_2=0.0, label_3=0.6, label_4=0.0),
+            ("brats_ped2024", "brats_gli2024"),
+        ),
         (evidence(set(), set()), ("2 cases", "labels none in 2")),
         (evidence({1, 2, 5}), ("label 5: 100 voxels in 1 cases", "none of brats2021", "{et: 3")),
     ],

@@ -1,10 +1,11 @@
 """Modalities, regions, domains and voxel-label conventions. The only file with label numbers."""
 
+import difflib
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -37,6 +38,11 @@ class Domain(StrEnum):
     TARGET = "target"
 
 
+TISSUES = ("et", "nc", "ed")
+MEANINGS = (*TISSUES, "background")  # what a voxel label may stand for
+_SHOWN = {key: key.upper() if key in TISSUES else key for key in MEANINGS}
+
+
 @dataclass(frozen=True, slots=True)
 class LabelConvention:
     """Which voxel label stands for which tissue.
@@ -48,15 +54,17 @@ class LabelConvention:
         et: labels of enhancing tumour.
         nc: labels of necrotic, non-enhancing and cystic core.
         ed: labels of oedema.
+        background: further labels of what is no tumour, as 0 is, such as a resection cavity; never written.
     """
 
     name: str
     et: tuple[int, ...]
     nc: tuple[int, ...]
     ed: tuple[int, ...]
+    background: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        used = [*self.et, *self.nc, *self.ed]
+        used = [value for values in self.by_meaning.values() for value in values]
         in_range = all(0 < value <= np.iinfo(np.uint8).max for value in used)
         if not (self.et and self.nc and self.ed and in_range) or len(set(used)) != len(used):
             raise PedsegError(
@@ -65,27 +73,31 @@ class LabelConvention:
             )
 
     def __str__(self) -> str:
-        tissues = (("ET", self.et), ("NC", self.nc), ("ED", self.ed))
-        return f"{self.name} ({', '.join(f'{name} {_plus(values)}' for name, values in tissues)})"
+        shown = (
+            f"{_SHOWN[key]} {_plus(values)}" for key, values in self.by_meaning.items() if values or key in TISSUES
+        )
+        return f"{self.name} ({', '.join(shown)})"
+
+    @property
+    def by_meaning(self) -> dict[str, tuple[int, ...]]:
+        """Labels of each of `MEANINGS`."""
+        return dict(zip(MEANINGS, (self.et, self.nc, self.ed, self.background), strict=True))
 
     @property
     def values(self) -> frozenset[int]:
         """Every voxel label that may occur, background included."""
-        return frozenset({0, *self.et, *self.nc, *self.ed})
+        return frozenset({0}).union(*self.by_meaning.values())
 
     def agrees(self, other: "LabelConvention") -> bool:
-        """Whether every voxel label is the same tissue in both, whatever they are called."""
-        return all(set(one) == set(two) for one, two in zip(self._tissues, other._tissues, strict=True))
+        """Whether every voxel label means the same in both, whatever they are called."""
+        pairs = zip(self.by_meaning.values(), other.by_meaning.values(), strict=True)
+        return all(set(one) == set(two) for one, two in pairs)
 
     def exchanged(self, one: int, two: int) -> "LabelConvention":
         """The convention with two voxel labels in each other's place."""
         turned = {one: two, two: one}
-        et, nc, ed = (tuple(turned.get(value, value) for value in values) for values in self._tissues)
-        return LabelConvention(f"{self.name} with {one} and {two} exchanged", et, nc, ed)
-
-    @property
-    def _tissues(self) -> tuple[tuple[int, ...], ...]:
-        return self.et, self.nc, self.ed
+        labels = {key: tuple(turned.get(v, v) for v in values) for key, values in self.by_meaning.items()}
+        return LabelConvention(f"{self.name} with {one} and {two} exchanged", **labels)
 
     def region_labels(self, region: Region) -> tuple[int, ...]:
         """Voxel labels that make up `region` (WT = ET + NC + ED, TC = ET + NC)."""
@@ -100,27 +112,41 @@ CONVENTIONS: Mapping[str, LabelConvention] = {
         LabelConvention("brats2023", et=(3,), nc=(1,), ed=(2,)),  # BraTS 2023, BraTS-PEDs 2023
         LabelConvention("brats_ped2024", et=(1,), nc=(2, 3), ed=(4,)),  # BraTS-PEDs 2024 and later: ET, NET, CC, ED
         LabelConvention("msd_task01", et=(3,), nc=(2,), ed=(1,)),  # Medical Segmentation Decathlon, Task01
+        # BraTS-GLI 2024 and 2025, after treatment: NETC, SNFH, ET, and the resection cavity, which WT does not hold (de
+        # Verdier et al. 2024, arXiv:2405.18368)
+        LabelConvention("brats_gli2024", et=(3,), nc=(1,), ed=(2,), background=(4,)),
     )
 }
 DEFAULT_CONVENTION = "brats2023"
-_WRITTEN = re.compile(r"(?P<name>.+) \(ET (?P<et>[\d+]+), NC (?P<nc>[\d+]+), ED (?P<ed>[\d+]+)\)")
+_WRITTEN = re.compile(r"(.+) \(((?:\w+ \d+(?:\+\d+)*)(?:, \w+ \d+(?:\+\d+)*)*)\)")
 
 
 def get_convention(setting: str | Mapping[str, int | Iterable[int]]) -> LabelConvention:
-    """Look up a named convention, or build a custom one from ``{"et": 3, "nc": [1], "ed": 2}``.
+    """Look up a named convention, or build a custom one from ``{"et": 3, "nc": [1], "ed": 2, "background": 4}``.
 
     Raises:
-        PedsegError: the name is unknown or the tissues are not disjoint.
+        PedsegError: the name is unknown; or a tissue is missing, a key unknown, or two have a label in common.
     """
     if isinstance(setting, str):
         if setting not in CONVENTIONS:
-            raise PedsegError(f"label convention {setting!r} is unknown; use one of {', '.join(CONVENTIONS)}")
+            use = f"use one of {', '.join(CONVENTIONS)}"
+            raise PedsegError(f"label convention {setting!r} is unknown; {_near(setting, CONVENTIONS)}{use}")
         return CONVENTIONS[setting]
-    missing = {"et", "nc", "ed"} - set(setting)
+    for key in setting:
+        if key not in MEANINGS:
+            raise PedsegError(
+                f"custom label convention {dict(setting)}: {key!r} is unknown; {_near(key, MEANINGS)}give labels of "
+                f"{', '.join(TISSUES)}, and of what is no tumour as background"
+            )
+    missing = set(TISSUES) - set(setting)
     if missing:
         raise PedsegError(f"custom label convention {dict(setting)} lacks {', '.join(sorted(missing))}")
-    values = {k: (v,) if isinstance(v, int) else tuple(v) for k, v in setting.items() if k in {"et", "nc", "ed"}}
-    return LabelConvention("custom", **values)
+    return LabelConvention("custom", **{k: (v,) if isinstance(v, int) else tuple(v) for k, v in setting.items()})
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    found = difflib.get_close_matches(name.lower(), known, n=1)
+    return f"did you mean {found[0]}? Or " if found else ""
 
 
 def read_convention(text: str) -> LabelConvention:
@@ -132,18 +158,29 @@ def read_convention(text: str) -> LabelConvention:
     match = _WRITTEN.fullmatch(text)
     if match is None:
         return get_convention(text)
-    name, *tissues = match.group("name", "et", "nc", "ed")
-    et, nc, ed = (tuple(int(value) for value in tissue.split("+")) for tissue in tissues)
-    return LabelConvention(name, et, nc, ed)
+    parts = dict(part.lower().split(" ") for part in match[2].split(", "))
+    labels = {key: [int(value) for value in values.split("+")] for key, values in parts.items()}
+    return replace(get_convention(labels), name=match[1])
 
 
 def fitting_conventions(values: Iterable[int]) -> list[LabelConvention]:
-    """The named conventions that have all these voxel labels."""
-    return [convention for convention in CONVENTIONS.values() if set(values) <= convention.values]
+    """The named conventions that have all these voxel labels, but for those that others are a plainer form of.
+
+    One that gives further labels no tissue reads the same as another one where none of these labels occurs.
+    """
+    found = frozenset(values)
+    return [c for c in CONVENTIONS.values() if found <= c.values and _needed(c, found)]
+
+
+def _needed(convention: LabelConvention, values: frozenset[int]) -> bool:
+    return not convention.background or not values.isdisjoint(convention.background)
 
 
 def regions_from_labels(label: NDArray[np.integer], convention: LabelConvention) -> NDArray[np.bool_]:
-    """Turn voxel labels (D, H, W) into region masks (3, D, H, W) in the order of `Region`."""
+    """Turn voxel labels (D, H, W) into region masks (3, D, H, W) in the order of `Region`.
+
+    Labels of `background` are in none of them.
+    """
     highest = int(label.max(initial=0))
     table = np.zeros((len(Region), max(highest, *convention.values) + 1), dtype=bool)
     for row, region in enumerate(Region):
@@ -162,7 +199,8 @@ def labels_from_regions(regions: NDArray[np.bool_], convention: LabelConvention)
 
 EXPECTED = (
     "Regions here are WT (ET + NC + ED), TC (ET + NC) and ET: labels of further tissues join one of the three, as in "
-    "{et: 1, nc: [2, 3], ed: 4}, and a cohort whose labels do not tell them apart can be a target, with labelled=false."
+    "{et: 1, nc: [2, 3], ed: 4}, or are background, as in {et: 3, nc: 1, ed: 2, background: 4}; and a cohort "
+    "whose labels do not tell the three apart can be a target, with labelled=false."
 )
 _CLEAR = 0.5  # z-scores by which the enhancing tumour must lead for a convention to be chosen
 _CONTRADICTION = 1.0  # z-scores by which another tissue must lead for a convention to be refused; adults differ by 2
@@ -237,14 +275,16 @@ def gather_evidence(cohort: str, cases: Iterable[CaseEvidence]) -> LabelEvidence
 def detect_convention(evidence: LabelEvidence) -> LabelConvention:
     """Tell the convention of a cohort from its labels, or refuse.
 
-    A convention is possible if it has every label that occurs. Of several possible ones, that one is chosen whose
-    enhancing tumour enhances more than every other label by a clear margin, if that leaves no other in the race.
+    A convention is possible if it has every label that occurs; one that gives some of them no tissue only if its
+    enhancing tumour enhances most. Of several possible ones, that one is chosen whose enhancing tumour enhances more
+    than every other label by a clear margin, if that leaves no other in the race.
     BraTS 2023 and MSD differ only in which of 1 and 2 is oedema, so labels 1, 2, 3 with ET 3 are always refused.
 
     Raises:
         PedsegError: no convention or more than one fits; the message holds the evidence.
     """
-    possible = [c for c in CONVENTIONS.values() if evidence.values <= c.values]
+    fitting = fitting_conventions(evidence.values)
+    possible = [c for c in fitting if not c.background or _lead(evidence, c) > 0]
     rivals = possible if len(possible) == 1 else [c for c in possible if _lead(evidence, c) > -_CLEAR]
     if len(rivals) == 1 and (len(possible) == 1 or _lead(evidence, rivals[0]) >= _CLEAR):
         check_convention(evidence, rivals[0])
@@ -277,7 +317,7 @@ def _lead(evidence: LabelEvidence, convention: LabelConvention) -> float:
 
 
 def _refusal(evidence: LabelEvidence, what: str) -> PedsegError:
-    fitting = [c for c in CONVENTIONS.values() if evidence.values <= c.values and _lead(evidence, c) > -_CONTRADICTION]
+    fitting = [c for c in fitting_conventions(evidence.values) if _lead(evidence, c) > -_CONTRADICTION]
     names = ", ".join(map(str, fitting)) or f"none of {', '.join(CONVENTIONS)}"
     example = fitting[0].name if fitting else "{et: 3, nc: [1], ed: [2]}"
     return PedsegError(

@@ -61,7 +61,8 @@ class CohortSettings:
     def record(self) -> dict[str, Any]:
         """Return the settings as JSON holds them."""
         c = self.convention if self.labelled else None
-        tissues = None if c is None else {"name": c.name, "et": list(c.et), "nc": list(c.nc), "ed": list(c.ed)}
+        labels = {} if c is None else {key: list(v) for key, v in c.by_meaning.items() if v}
+        tissues = None if c is None else {"name": c.name, **labels}
         spacing = None if self.spacing_mm is None else list(self.spacing_mm)
         record = {"format": FORMAT, "labelled": self.labelled, "convention": tissues, "spacing_mm": spacing}
         return record | self.background_record

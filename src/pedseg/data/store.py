@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pedseg.data.encoding import OUTSIDE, open_array, read_box, unpack_image, unpack_regions
 from pedseg.errors import PedsegError
 from pedseg.files import read_json
-from pedseg.labels import LabelConvention, Region
+from pedseg.labels import MEANINGS, LabelConvention, Region
 
 FORMAT = 1  # raised whenever files of an older version would be misread
 INDEX = "index.json"
@@ -177,4 +177,4 @@ class CohortStore:
 def _convention(entry: Mapping[str, Any] | None) -> LabelConvention | None:
     if entry is None:
         return None
-    return LabelConvention(entry["name"], tuple(entry["et"]), tuple(entry["nc"]), tuple(entry["ed"]))
+    return LabelConvention(entry["name"], **{key: tuple(entry[key]) for key in MEANINGS if key in entry})

@@ -59,7 +59,8 @@ def convert_label_maps(
 ) -> Converted:
     """Write every label map of `folder` into `output` under the names and with the voxel labels of `naming`.
 
-    The grid stays, bit for bit. Of tissues with several labels (BraTS-PEDs 2024) the first is written. A conversion
+    The grid stays, bit for bit. Of tissues with several labels (BraTS-PEDs 2024) the first is written; labels of no
+    tissue become 0 where the other convention has none such. A conversion
     that was cut off continues. Files of several volumes (probabilities) are left out.
 
     Args:
@@ -134,7 +135,8 @@ def _claim(output: Path, files: Mapping[Path, Path], record: dict[str, Any], *, 
 
 def _relabelled(path: Path, before: LabelConvention, after: LabelConvention) -> NDArray[np.uint8]:
     table = np.zeros(max(before.values) + 1, dtype=np.uint8)
-    for old, new in ((before.et, after.et), (before.nc, after.nc), (before.ed, after.ed)):
-        table[list(old)] = new[0]
+    written = after.by_meaning
+    for meaning, labels in before.by_meaning.items():
+        table[list(labels)] = written[meaning][0] if written[meaning] else 0
     relabelled: NDArray[np.uint8] = table[read_label(path)]
     return relabelled

@@ -15,12 +15,9 @@ from pedseg.settings.values import Count, Flag, Folder, Index, Means, Name, Numb
 AUTO = "auto"
 Part = Literal["fold", "all"]
 LabelNames = Text | dict[str, Whole | tuple[Whole, ...]]
-TISSUES = ("et", "nc", "ed")
 
 
 def _known_convention(value: Any) -> Any:  # noqa: ANN401  (a name or labels by tissue)
-    if isinstance(value, dict) and set(value) != set(TISSUES):
-        raise ValueError(f"give labels of {', '.join(TISSUES)}, and of nothing else")
     try:
         return value if value == AUTO else get_convention(value) and value
     except PedsegError as error:
@@ -29,7 +26,11 @@ def _known_convention(value: Any) -> Any:  # noqa: ANN401  (a name or labels by 
 
 Convention = Annotated[
     Annotated[
-        LabelNames, Means(f"{', '.join(CONVENTIONS)}, {AUTO}, or labels by tissue such as {{et: 3, nc: [1], ed: 2}}")
+        LabelNames,
+        Means(
+            f"{', '.join(CONVENTIONS)}, {AUTO}, or labels by tissue such as {{et: 3, nc: [1], ed: 2, background: 4}}, "
+            "where background may be left out"
+        ),
     ],
     AfterValidator(_known_convention),
 ]
