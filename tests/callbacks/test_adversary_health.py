@@ -4,9 +4,7 @@ import csv
 import json
 import logging
 import math
-import struct
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +28,7 @@ from pedseg.reporting.adversary import watch
 from pedseg.runs import RunFolder
 from pedseg.schedules import constant
 from tests.composed import write_config
+from tests.tracking import read_records
 
 PATCH = (16, 16, 16)
 WEAK = 1e-9  # lambda that nobody feels
@@ -191,34 +190,9 @@ def test_the_panel_is_in_an_offline_record(tmp_path: Path, monkeypatch: pytest.M
     assert ratios == pytest.approx([math.log10(epoch.gradient_ratio) for epoch in health.epochs[1:]])
 
 
-def read_record(path: Path, *, seconds: float = 60.0) -> tuple[list[dict[str, Any]], str]:
+def read_record(path: Path) -> tuple[list[dict[str, Any]], str]:
     """Rows of the history and the configuration in a W&B record, once its writer has ended it."""
-    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
-
-    until = time.monotonic() + seconds
-    while True:
-        records = [Record.FromString(entry) for entry in entries(path.read_bytes())]
-        if records and records[-1].HasField("exit"):
-            break
-        assert time.monotonic() < until, f"{path} was not ended"
-        time.sleep(0.1)
+    records = read_records(path)
     history = [record.history.item for record in records if record.HasField("history")]
     rows = [{(item.key or "/".join(item.nested_key)): json.loads(item.value_json) for item in row} for row in history]
     return rows, "".join(item.value_json for record in records for item in record.config.update)
-
-
-def entries(data: bytes) -> Iterator[bytes]:
-    """Entries of a W&B file: LevelDB's log format (blocks of 32 KiB; checksum, length and kind before each piece)."""
-    place, entry = 7, b""
-    while place + 7 <= len(data):
-        if 32768 - place % 32768 < 7:  # the rest of a block holds no head
-            place += 32768 - place % 32768
-            continue
-        _, length, kind = struct.unpack("<IHB", data[place : place + 7])
-        place += 7 + length
-        if place > len(data):  # being written
-            return
-        entry += data[place - length : place]
-        if kind in {1, 4}:  # whole, or the last piece
-            yield entry
-            entry = b""

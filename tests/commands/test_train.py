@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from pedseg.files import read_json, write_json
 from pedseg.inference.calibration import read_thresholds
 from pedseg.runs import RunFolder
 from tests.conftest import FEW, Trained
+from tests.tracking import read_records
 from tests.training import assert_same_bits, rows, spawn, train, weights
 
 
@@ -216,9 +218,10 @@ def run(command: Sequence[str], **environment: str) -> subprocess.CompletedProce
     return done
 
 
-def test_wandb_offline_keeps_one_record_over_a_resume(toy_world: Path, tmp_path: Path) -> None:
+def test_wandb_offline_keeps_one_record_over_a_resume_and_tells_of_no_place(toy_world: Path, tmp_path: Path) -> None:
     more = ["experiment=uda", "trainer.max_epochs=2", "logger=wandb", "logger.offline=true"]
-    run(spawn(toy_world, tmp_path, *more), WANDB_MODE="offline")
+    who = {"HOME": str(tmp_path / "home of somebody"), "USER": "somebody", "LOGNAME": "somebody"}
+    run(spawn(toy_world, tmp_path, *more), WANDB_MODE="offline", **who)
     folder = RunFolder(tmp_path / "uda" / "trainer.max_epochs=2" / "fold_0")
     run_id = (folder.path / "wandb_id").read_text()
     folder.finished.unlink()
@@ -227,6 +230,24 @@ def test_wandb_offline_keeps_one_record_over_a_resume(toy_world: Path, tmp_path:
     records = list((folder.path / "wandb").glob(f"offline-run-*-{run_id}"))
     assert records
     assert not list((folder.path / "wandb").rglob("*.png"))  # images only on request
+    check_private(
+        folder.path / "wandb", [*who.values(), sys.executable, str(Path.cwd()), str(toy_world), str(tmp_path)]
+    )
+
+
+def check_private(folder: Path, words: Sequence[str]) -> None:
+    """Nothing that W&B writes, nor what its record says, tells of the machine, its user, its folders or the command."""
+    whole = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    assert [word for word in words if any(word.encode() in data for data in whole)] == []
+    records = [record for path in folder.rglob("*.wandb") for record in read_records(path)]
+    for told in (record.run for record in records if record.HasField("run")):
+        assert told.run_group == "uda/trainer.max_epochs=2"
+        assert not told.host
+        assert not told.HasField("git")
+        assert {item.key for item in told.config.update} >= {"data", "model", "adaptation", "fold"}
+    kinds = {record.WhichOneof("record_type") for record in records}
+    assert {"run", "history"} <= kinds
+    assert kinds.isdisjoint({"environment", "stats", "output", "output_raw", "artifact", "use_artifact"})
 
 
 def test_a_job_that_diverges_stops_and_leaves_the_next_its_own_record(toy_world: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from pedseg.modules import AdaptationModule, OpposedModule, SegmentationModule
 from pedseg.networks import SegmentationNetwork, build
 from pedseg.runs import RunFolder, required_checkpoint
 from pedseg.settings.faults import near
+from pedseg.settings.outside import told, told_name
 from pedseg.settings.run import RunSettings
 from pedseg.settings.training import Init
 
@@ -174,8 +175,8 @@ def build_loggers(settings: RunSettings, folder: RunFolder, *, first_epoch: int)
         loggers.append(
             wandb_logger(
                 folder.path,
-                config=settings.as_json(),
-                group=settings.run_name,
+                config=told(settings),
+                group=told_name(settings),
                 job_type=f"fold_{settings.run_fold}",
                 project=chosen.project,
                 entity=chosen.entity,

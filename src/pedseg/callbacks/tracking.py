@@ -1,5 +1,6 @@
 """Loggers of experiment trackers, set up so that a resumed run continues its own record."""
 
+import logging
 import math
 import uuid
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,22 @@ from pedseg.errors import PedsegError
 from pedseg.files import write_text
 from pedseg.health import CHANCE, Epoch
 
+# Settings with which W&B tells nothing of the machine, its user, the command line, the code and the packages. An empty
+# host keeps it from asking for the machine's name.
+PRIVATE: Mapping[str, Any] = {
+    "disable_code": True,
+    "disable_git": True,
+    "disable_job_creation": True,
+    "save_code": False,
+    "console": "off",
+    "host": "",
+    "program": "pedseg",
+    "x_disable_machine_info": True,
+    "x_disable_meta": True,
+    "x_disable_stats": True,
+    "x_save_requirements": False,
+}
+
 
 def wandb_logger(
     folder: Path,
@@ -29,11 +46,11 @@ def wandb_logger(
     """Weights & Biases: one run per run folder, grouped by experiment, folds as job types.
 
     The run's id is kept in ``wandb_id``, so a resumed run goes on in the same record. Curves are drawn over epochs.
-    Neither code nor machine statistics are sent.
+    Neither code nor machine statistics are sent, nor who runs it where: see `PRIVATE`.
 
     Args:
         folder: the run's folder.
-        config: the whole configuration, plain Python.
+        config: settings that may leave the machine, plain Python.
         group: name shared by the folds of an experiment.
         job_type: which fold.
         project: W&B project.
@@ -41,6 +58,8 @@ def wandb_logger(
         offline: write to disk only.
     """
     import wandb  # noqa: PLC0415  (half a second, for one kind of logger)
+
+    logging.getLogger("wandb").setLevel(logging.WARNING)  # its log beside the record names folders
 
     note = folder / "wandb_id"
     run_id = note.read_text(encoding="utf-8").strip() if note.exists() else uuid.uuid4().hex[:12]
@@ -55,7 +74,7 @@ def wandb_logger(
         job_type=job_type,
         resume="allow",
         config=dict(config),
-        settings=wandb.Settings(disable_code=True, disable_git=True, console="off", x_disable_stats=True, silent=True),
+        settings=wandb.Settings(**PRIVATE, silent=True),
     )
     _begin(logger, note, run_id)
     return logger
@@ -99,6 +118,8 @@ def log_adversary(
         title="Health of the adversary",
         xname="epoch",
     )
+    table: Any = chart.table
+    table.bind_to_run(logger.experiment, "adversary/panel_table", step)  # a file of the record, none in the user's home
     logger.experiment.log({"adversary/panel": chart, "epoch": values["number"], "trainer/global_step": step})
 
 

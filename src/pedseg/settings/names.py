@@ -28,10 +28,15 @@ def run_name(experiment: str | None, overrides: Sequence[str]) -> str:
     name = experiment or "custom"
     if not kept:
         return name
-    suffix = re.sub(r"[^\w.,=+-]", "_", ",".join(kept))
+    suffix = as_name(",".join(kept))
     if len(suffix) > LONGEST_NAME:
         suffix = f"{suffix[:LONGEST_NAME]}-{hashlib.sha256(suffix.encode()).hexdigest()[:8]}"
     return f"{name}/{suffix}"
+
+
+def as_name(text: str) -> str:
+    """`text` with an underscore for whatever may not be in a folder's name."""
+    return re.sub(r"[^\w.,=+-]", "_", text)
 
 
 def _names(key: str) -> bool:

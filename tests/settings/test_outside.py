@@ -1,0 +1,44 @@
+"""Settings that leave the machine name no place on it."""
+
+import json
+from pathlib import Path
+
+from pedseg.settings.names import run_name
+from pedseg.settings.outside import told, told_name
+from pedseg.settings.run import RunSettings
+from tests import composed
+
+
+def settings(*overrides: str) -> RunSettings:
+    return composed.settings("experiment=uda", *overrides, run_name=run_name("uda", overrides))
+
+
+def test_places_are_left_out_and_cohorts_go_by_name() -> None:
+    """Folders of every kind of setting; what is computed is told as it is."""
+    given = settings(
+        "paths.adult=/home/ada/adults", "paths.store=/data/ada/store", "paths.runs=/data/ada/runs", "seed=7",
+        "data.cohorts.ped.folder=/home/ada/children", "folds=/home/ada/my study/splits.json",
+        "init=from_run", "init.run=/data/ada/runs/m1/fold_0", "init.command='train paths.runs=/data/ada'",
+        "data.cohorts.adult.population=/home/ada/adults.yaml", "optimizer._target_=torch.optim.SGD",
+    )  # fmt: skip
+    config = told(given)
+    assert "ada" not in json.dumps(config).replace("adaptation", "").replace("adapt", "").replace("nadam", "")
+    assert set(config["data"]["cohorts"]) >= {"adult", "ped"}
+    assert config["folds"] == "splits.json"
+    assert config["init"]["run"] == "fold_0"
+    assert config["seed"] == 7
+    assert config["optimizer"] == given.as_json()["optimizer"]
+    assert config.keys().isdisjoint({"paths", "machine", "cluster", "logger", "run_dir"})
+
+
+def test_a_name_keeps_what_was_overridden_without_its_folders() -> None:
+    given = settings("folds=/home/ada/my study/splits.json", "trainer.max_epochs=5")
+    assert given.run_name == "uda/folds=_home_ada_my_study_splits.json,trainer.max_epochs=5"
+    assert told_name(given) == "uda/folds=splits.json,trainer.max_epochs=5"
+    assert told_name(settings("seed=3")) == "uda/seed=3"
+
+
+def test_a_name_that_is_cut_has_no_folder_either() -> None:
+    folder = Path("/home/ada") / ("a" * 150)
+    name = told_name(settings(f"folds={folder}/splits.json"))
+    assert "ada" not in name
