@@ -131,12 +131,11 @@ def read_json(path: Path) -> Any:  # noqa: ANN401  (whatever JSON holds)
     """Read JSON.
 
     Raises:
-        PedsegError: the file is absent, unreadable or no JSON.
+        PedsegError: the file is absent, no regular file, unreadable or no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise PedsegError(f"{path}: no such file") from error
+        with open_regular(path) as file:
+            return json.loads(file.read().decode("utf-8"))
     except (OSError, ValueError) as error:
         raise PedsegError(f"{path}: not readable as JSON ({error}); restore or remove it") from error
 

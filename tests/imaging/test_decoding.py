@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from pedseg.errors import PedsegError
+from pedseg.files import read_json
 from pedseg.imaging import read_volume, write_label_map
 
 DATA = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
@@ -155,6 +156,8 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     for kind, name in {"pipe": "pipe", "folder": "folder", "device": "zero", "socket": "socket"}.items():
         with pytest.raises(PedsegError, match=f"{name}.nii.gz: is a {kind}"):
             read_volume(tmp_path / f"{name}.nii.gz")
+        with pytest.raises(PedsegError, match=f"is a {kind}"):
+            read_json(tmp_path / f"{name}.nii.gz")
     server.close()
     assert time.monotonic() - begun < 5
 
