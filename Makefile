@@ -67,6 +67,9 @@ $(PEERS)/.installed: constraints.txt
 exactness: $(STAMP)  ## Compare with every peer and write docs/exactness.md (make peers first)
 	"$(BIN)/python" -m tests.exactness_page --jobs $(JOBS)
 
+faults: $(STAMP)  ## Try 1,500 damaged, hostile and unlucky inputs on the commands, and write docs/faults.md
+	"$(BIN)/python" -m tests.faults --trials 1500 --seed 0 --output docs/faults.md
+
 memory: $(STAMP)  ## Write docs/memory.md: memory of a step and a prediction, computed and measured
 	"$(BIN)/python" -m tests.memory_page
 

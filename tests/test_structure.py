@@ -9,7 +9,13 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "pedseg"
 LARGEST_ROOM = 0.15  # of the lines of code
 LONGEST = 20  # lines of code that nine functions in ten do not exceed
-ELSEWHERE = {"benchmarks", "devices", "extension", "slurm"}  # of the whole, on other machines, against peers, of others
+ELSEWHERE = {
+    "benchmarks",
+    "devices",
+    "extension",
+    "faults",
+    "slurm",
+}  # of the whole, on other machines, against peers, of others
 
 
 def modules() -> Iterator[tuple[Path, ast.Module]]:

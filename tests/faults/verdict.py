@@ -66,6 +66,8 @@ def outputs_of(at: Path, patterns: Iterable[str]) -> dict[str, str]:
 
 
 def _content(path: Path) -> str:
+    if path.stat().st_size > MOST_HASHED:
+        return f"{path.stat().st_size} bytes"
     raw = path.read_bytes()
     try:
         if path.suffix == ".gz":
@@ -97,9 +99,8 @@ def judge(trial: Trial, ended: Ended, before: Files, at: Path, reference: Refere
     said = f"{ended.err}\n{ended.out}"
     if ended.code == 0:
         return _of_success(trial, outputs, reference, said)
-    wrong = {
-        name for name, content in outputs.items() if name in reference.outputs and content != reference.outputs[name]
-    }
+    wrong = {name for name in outputs.keys() & reference.outputs if outputs[name] != reference.outputs[name]}
+    wrong = {name for name in wrong if not name.endswith(".csv")}  # a table without what is wrong has fewer rows
     if wrong and not _names(trial, said):
         return Verdict.SILENT, f"exit code {ended.code}, and other output in {', '.join(sorted(wrong))}"
     return _of_message(trial, ended, said, before, after)
