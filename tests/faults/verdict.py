@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import torch
 
 from tests.faults.stage import Ended
@@ -71,7 +73,8 @@ def _content(path: Path) -> str:
     raw = path.read_bytes()
     try:
         if path.suffix == ".gz":
-            raw = gzip.decompress(raw)
+            image = nib.Nifti1Image.from_bytes(gzip.decompress(raw))
+            raw = np.asarray(image.dataobj).astype(np.int64).tobytes() + image.affine.tobytes()
         elif path.suffix in {".ckpt", ".pt"}:
             raw = _weights(path)
     except Exception as error:
