@@ -2,6 +2,7 @@
 
 from pedseg.assembly.cases import evaluation_cases, held_out_cases
 from pedseg.assembly.checks import check_parts
+from pedseg.assembly.leaks import check_leaks
 from pedseg.assembly.machine import on_this_machine
 from pedseg.assembly.objects import build_data, build_loggers, build_module, build_trainer, select
 from pedseg.assembly.processes import Processes
@@ -15,6 +16,7 @@ __all__ = [
     "build_loggers",
     "build_module",
     "build_trainer",
+    "check_leaks",
     "check_parts",
     "evaluation_cases",
     "held_out_cases",

@@ -54,6 +54,7 @@ def _prepare_all(settings: "PrepareSettings", *, workers: int) -> None:
         found.check_sequences(source, cohort=name)
         store = settings.data.store / name
         plans.append((source, store, how, check_cohort(store, found, how, workers=workers)))
+    plans = _compared(plans, target=settings.data.pair.target)
     show([finding for *_, check in plans for finding in check.findings], notes=settings.check)
     problems = [problem for *_, check in plans for problem in check.problems]
     if problems and not settings.skip_bad:
@@ -63,6 +64,17 @@ def _prepare_all(settings: "PrepareSettings", *, workers: int) -> None:
         )
     for source, store, how, check in plans:
         _finish(source, store, how, check, asked=settings, workers=workers)
+
+
+def _compared(
+    plans: "Sequence[tuple[Path, Path, CohortSettings, CohortCheck]]", *, target: str | None
+) -> "list[tuple[Path, Path, CohortSettings, CohortCheck]]":
+    """The same with what comparing the cohorts with each other has shown."""
+    from pedseg.data.sharing import without_leaks
+
+    labelled = [how.cohort for *_, how, _ in plans if how.labelled]
+    checks = without_leaks({how.cohort: check for *_, how, check in plans}, labelled=labelled, target=target)
+    return [(source, store, how, checks[how.cohort]) for source, store, how, _ in plans]
 
 
 def _finish(

@@ -78,7 +78,15 @@ def _train(settings: "RunSettings", folder: RunFolder, plans: "list[Plan] | None
     import torch
     from lightning.pytorch import seed_everything
 
-    from pedseg.assembly import build_data, build_module, check_parts, evaluation_cases, on_this_machine, select
+    from pedseg.assembly import (
+        build_data,
+        build_module,
+        check_leaks,
+        check_parts,
+        evaluation_cases,
+        on_this_machine,
+        select,
+    )
     from pedseg.commands.fitting import Fit
     from pedseg.settings.stored import read_settings
 
@@ -89,6 +97,7 @@ def _train(settings: "RunSettings", folder: RunFolder, plans: "list[Plan] | None
         _go_on_from_finished(settings, folder, planned=plans is not None)
         return
     selection = select(settings)
+    check_leaks(settings)
     cases = evaluation_cases(settings, selection)
     _quieten_lightning(profiled=settings.trainer.profiler is not None)
     seed_everything(settings.seed, workers=True, verbose=False)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pedseg.data.encoding import OUTSIDE, open_array, read_box, unpack_image, unpack_regions
 from pedseg.errors import PedsegError
 from pedseg.files import read_json
+from pedseg.imaging.copies import Identity
 from pedseg.labels import MEANINGS, LabelConvention, Region
 
 FORMAT = 1  # raised whenever files of an older version would be misread
@@ -133,6 +134,18 @@ class CohortStore:
         self.input_folder = Path(index["input_folder"])
         self._cases: dict[str, Mapping[str, Any]] = index["cases"]
         self.case_ids: tuple[str, ...] = tuple(sorted(self._cases))
+
+    @property
+    def identities(self) -> list[Identity]:
+        """What the cases are known by; those that an older version has prepared, by their patient alone."""
+        return [
+            Identity(case_id, case["patient"], tuple(case.get(DIGESTS, ()))) for case_id, case in self._cases.items()
+        ]
+
+    @property
+    def knows_copies(self) -> bool:
+        """Whether every case is known by its images."""
+        return all(DIGESTS in case for case in self._cases.values())
 
     def open(self, case_id: str) -> StoredCase:
         """Return a case without touching its files.

@@ -1,0 +1,38 @@
+"""Whether a run would train on labels of cases that it adapts to or is scored on."""
+
+import logging
+
+from pedseg.data.sharing import leaks
+from pedseg.data.store import CohortStore
+from pedseg.errors import ProblemsError
+from pedseg.settings.run import RunSettings
+
+log = logging.getLogger(__name__)
+
+
+def check_leaks(settings: RunSettings) -> None:
+    """Refuse a run of whose labelled cohorts a case is in another cohort, which it adapts to or evaluates.
+
+    Cases are compared by what preparation has kept of their images, and by patient.
+
+    Raises:
+        ProblemsError: some are; a row for each.
+        PedsegError: a cohort is not prepared.
+    """
+    data = settings.data
+    judged = sorted({*data.target, *settings.calibration_target, data.evaluation})
+    stores = {cohort: CohortStore(data.store / cohort) for cohort in sorted({*data.labelled_source, *judged})}
+    if len(stores) > 1:
+        for cohort, store in stores.items():
+            if not store.knows_copies:
+                log.warning(
+                    "%s was prepared by an older version, so copies of its cases in other cohorts cannot be told; run "
+                    "`pedseg prepare` again, which reads the images and prepares nothing anew", cohort,
+                )  # fmt: skip
+    known = {cohort: store.identities for cohort, store in stores.items()}
+    found = [problem for _, problem in leaks(known, sources=list(data.labelled_source), targets=judged)]
+    if found:
+        cases = len({problem.case for problem in found})
+        raise ProblemsError(
+            f"{cases} cases that would train with their labels are in another cohort of the run:", found
+        )
