@@ -255,10 +255,9 @@ def _check_background(findings: _Findings, volumes: Sequence[Volume], background
         return
     share = float(inside_any(images, background).mean())
     around = value_around(images)
-    fix = "skull-strip the images, or give the value at or below which voxels are background"
+    fix = "skull-strip the images, and set to 0 what is background"
     if around is not None and (background is None or around > background):
-        value = np.float32(around)
-        fix += f": data.cohorts.{findings.case.cohort}.background={value} or --background {value}"
+        fix += f" (their corners hold values up to {around:g})"
     findings.add("", f"{share:.0%} of the volume counts as brain", fix, Severity.WARNING)
 
 
