@@ -51,6 +51,7 @@ def sampled(world: Path, *, count: int, seed: int, only: Iterable[str] = ()) -> 
     for place, name in enumerate(sorted(pools, key=lambda name: len(pools[name]))):
         share = (count - len(chosen)) // (len(pools) - place)
         chosen += pools[name][:share]
+    random.Random(seed).shuffle(chosen)  # a run that is cut off has tried some of each
     return chosen
 
 
