@@ -1,5 +1,6 @@
 """What a user can put right: the exceptions that entry points turn into a short message and exit code 2."""
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -63,3 +64,36 @@ class ProblemsError(PedsegError):
     def __init__(self, summary: str, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join([summary, *(f"  {problem}" for problem in self.problems)]))
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
+TOO_MANY = (errno.EMFILE, errno.ENFILE)
+KEPT = "What was finished is kept, and the same command continues"
+UNLUCKY = ("can't allocate memory", "file write failed", "failed writing")  # what torch says of memory and disks
+
+
+def is_of_the_machine(error: BaseException) -> bool:
+    """Whether an exception speaks of the machine (disk, memory, rights), not of a mistake in the program."""
+    return isinstance(error, OSError | MemoryError) or (
+        isinstance(error, RuntimeError) and any(text in str(error) for text in UNLUCKY)
+    )
+
+
+def told_of_the_machine(error: BaseException) -> str:
+    """One line for an exception that speaks of the machine: the file, what went wrong, what is kept and what to do."""
+    if not isinstance(error, OSError):
+        what = " ".join(str(error).split())[:200] or "no memory is left"
+        return f"the machine has no memory or no disk left ({what}); free some. {KEPT}"
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}; {_remedy(error.errno)}. {KEPT}"
+
+
+def _remedy(number: int | None) -> str:
+    if number in NO_ROOM:
+        return "make room on that disk, or give another place"
+    if number in NO_RIGHT:
+        return "give a place that may be read and written, or change its permissions"
+    if number in TOO_MANY:
+        return "raise the limit of open files (ulimit -n)"
+    return "give another place, or mend this one"

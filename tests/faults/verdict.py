@@ -22,7 +22,7 @@ REMEDY = re.compile(
     r"choose|check|set|free|continues?)\b",
     re.IGNORECASE,
 )
-CODES = (1, 2, 3, 130, 138, 143)  # documented ones, and 128 + SIGINT, SIGUSR1, SIGTERM
+CODES = (1, 2, 3, 130, 138, 141, 143)  # documented ones, and 128 + SIGINT, SIGUSR1, SIGPIPE, SIGTERM
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\u202a-\u202e\u2066-\u2069]")
 FORMULA = re.compile(r"(^|,)\"?[=+@\t][^,\n]*", re.MULTILINE)
 TEMPORARY = re.compile(r"(^|/)\.[0-9a-f]{8}-|\.tmp$|\.part$")
@@ -118,7 +118,7 @@ def _hard(trial: Trial, ended: Ended, before: Files, after: Files, at: Path) -> 
         for name, content in before.items()
         if after.get(name, content) != content and not _fits(name, (*trial.scene.changes, *UNHURT))
     )
-    control = CONTROL.search(f"{ended.out}{ended.err}") or _in_tables(trial.scene, at)
+    control = CONTROL.search(f"{ended.out}{ended.err}") or _in_tables(trial.scene, at, before)
     found = (
         (Verdict.BREACH, "has done", ended.deeds.strip()[:300]),
         (
@@ -146,11 +146,12 @@ def _traceback(ended: Ended) -> str:
     return ""
 
 
-def _in_tables(scene: Scene, at: Path) -> str:
+def _in_tables(scene: Scene, at: Path, before: Files) -> str:
     """A cell that spreadsheets would compute, or a control character, in a text that was written."""
     for pattern in scene.writes:
         for path in at.glob(pattern):
-            if path.suffix not in {".csv", ".md", ".html", ".tex"} or not path.is_file():
+            written = path.is_file() and str(path.relative_to(at)) not in before
+            if path.suffix not in {".csv", ".md", ".html", ".tex"} or not written:
                 continue
             text = path.read_text(errors="replace")
             if found := CONTROL.search(text) or (FORMULA.search(text) if path.suffix == ".csv" else None):

@@ -1,17 +1,19 @@
 """What command lines share: options that are spelt once, how a command ends, and how it says what went wrong."""
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pedseg.choosing.validators import DEFAULT, VALIDATORS
-from pedseg.errors import PedsegError, Problem
+from pedseg.errors import PedsegError, Problem, is_of_the_machine, told_of_the_machine
 from pedseg.files import check_free
 from pedseg.hardware import sleep_while_waiting
 from pedseg.runs import PLAIN
-from pedseg.signals import Stopped, is_helper_process, stoppable
+from pedseg.signals import SHELL_OFFSET, Stopped, is_helper_process, stoppable
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     import torch
@@ -153,6 +155,7 @@ def run(
 def exit_code(body: Callable[[], int | None]) -> int:
     """Run the body of a command: its exit code, 2 after a message for a `PedsegError`, 128 + n when signal n stops it.
 
+    What the machine refuses (disk, memory, rights) is a message and 2, too; a reader of stdout that is gone is SIGPIPE.
     Processes of a distributed run beside the first end with 0 then: it is the first that speaks for the run.
     """
     sleep_while_waiting()
@@ -164,3 +167,11 @@ def exit_code(body: Callable[[], int | None]) -> int:
         return USAGE_ERROR
     except Stopped as stopped:
         return 0 if is_helper_process() else int(stopped.code or 0)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to be flushed into the pipe
+        return SHELL_OFFSET + signal.SIGPIPE
+    except (OSError, MemoryError, RuntimeError) as error:
+        if not is_of_the_machine(error):
+            raise
+        sys.stderr.write(f"pedseg: {told_of_the_machine(error)}\n")
+        return USAGE_ERROR
