@@ -1,6 +1,7 @@
 """Files that are either whole or absent: write beside the destination, then rename."""
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -9,8 +10,9 @@ import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pedseg.errors import PedsegError
 
@@ -102,7 +104,7 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401  (whatever JSON 
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a file for reading. What is no regular file (a pipe, a device, a folder …) is refused and never waited for.
 
     Raises:
@@ -125,6 +127,19 @@ def _check_regular(path: Path, mode: int) -> None:
         kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
         kind = kinds.get(stat.S_IFMT(mode), "device")
         raise PedsegError(f"{path}: is a {kind}, and only files are read; put the file in its place, or remove it")
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file.
+
+    Raises:
+        PedsegError: as `open_regular`, or it cannot be read to its end.
+    """
+    try:
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise PedsegError(f"{path}: cannot be read ({error.strerror}); check the disk") from error
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401  (whatever JSON holds)

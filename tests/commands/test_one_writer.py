@@ -10,8 +10,7 @@ import pytest
 
 from pedseg.commands import calibrate, convert, evaluate, postprocess, predict, prepare, report, validate
 from pedseg.commands import train as training
-from pedseg.files import read_json
-from pedseg.inference.checkpoint import sha256
+from pedseg.files import read_json, sha256
 from pedseg.locks import NAME, writing, writing_file
 from pedseg.phantom.__main__ import main as phantom
 from tests.builders import write_case, write_checkpoint

@@ -9,9 +9,8 @@ from typing import Any
 from pedseg.choosing.measure import PATCHES, VOXELS
 from pedseg.choosing.validators import VALIDATORS
 from pedseg.errors import PedsegError
-from pedseg.files import read_json
+from pedseg.files import read_json, sha256
 from pedseg.inference import Settings
-from pedseg.inference.checkpoint import sha256
 from pedseg.inference.variants import thresholds_of
 from pedseg.runs import PLAIN, RunFolder, VariantFolder, titled, trained_on_labels
 from pedseg.settings.population import Population

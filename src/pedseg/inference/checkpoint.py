@@ -1,6 +1,5 @@
 """The segmentation network out of a checkpoint, without the classifier and without the trainer."""
 
-import hashlib
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from pedseg import __version__
 from pedseg.errors import PedsegError
+from pedseg.files import sha256
 from pedseg.labels import Modality, Region
 from pedseg.networks import SegmentationNetwork, checked_thresholds, rebuild_within
 from pedseg.settings.faults import shown
@@ -22,7 +22,6 @@ from pedseg.settings.record import MirrorAxes, PatchSize, Record, Sequenced, Spa
 PREFIX = "network."  # of the segmentation network's weights in a checkpoint
 DESCRIPTION = "pedseg"  # key of what rebuilds the network
 ANEW = "give the checkpoints/last.ckpt of a run, or export it anew"
-BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,12 +235,3 @@ def check_archive(path: Path) -> None:
         raise PedsegError(
             f"{path}: is damaged ({damaged} does not fit its checksum); copy or download it again, or train anew"
         )
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

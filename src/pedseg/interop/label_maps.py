@@ -1,6 +1,5 @@
 """Folders of label maps in the names and the voxel labels that nnU-Net and BraTS use."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from pedseg.cases.label_maps import CONVENTION, PREDICTED, find_label_maps, known_convention, list_label_maps
 from pedseg.errors import PedsegError, Problem, ProblemsError
-from pedseg.files import read_json, safe_name, write_json
+from pedseg.files import read_json, safe_name, sha256, write_json
 from pedseg.imaging import read_label, write_label_map
 from pedseg.imaging.label_values import Survey, check_values, survey
 from pedseg.labels import CONVENTIONS, LabelConvention, get_convention
@@ -114,7 +113,7 @@ def _claim(output: Path, files: Mapping[Path, Path], record: dict[str, Any], *, 
     """
     note = output / PREDICTED
     before: dict[str, Any] = read_json(note) if note.exists() else {}
-    inputs = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    inputs = {path.name: sha256(path) for path in files}
     same = before | {"inputs": None} == record | {"inputs": None}
     made = before.get("inputs", {}) if same else {}
     present = {path for paths in (list_label_maps(output) if output.is_dir() else {}).values() for path in paths}

@@ -1,6 +1,5 @@
 """Rules of post-processing on folders of label maps; the raw label maps are read and never written."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from pedseg.cases.label_maps import CONVENTION, POSTPROCESSED, Known, find_label_maps, label_map_case, list_label_maps
 from pedseg.data.parallel import run_parallel
 from pedseg.errors import PedsegError, Problem, ProblemsError
-from pedseg.files import read_json, write_json
+from pedseg.files import read_json, sha256, write_json
 from pedseg.imaging import read_label, write_label_map
 from pedseg.imaging.label_values import Survey, check_values, survey
 from pedseg.inference.postprocessing import Rule, apply_rules, relabel
@@ -105,7 +104,7 @@ def postprocess_folder(
     known = convention if isinstance(convention, Known) else Known(convention, "by the cohort's settings", stated=True)
     files, surveyed = survey_folder(predictions, known)
     labels = known.convention
-    digests = {case: _digest(path) for case, path in files.items() if path in surveyed.values}
+    digests = {case: sha256(path) for case, path in files.items() if path in surveyed.values}
     applied = Applied(tuple(map(str, rules)), str(labels), digests)
     kept = prepare_output(predictions, output, applied, overwrite=overwrite)
     waiting = [(path, output / path.name) for case, path in files.items() if case in digests and case not in kept]
@@ -210,7 +209,3 @@ def _unusable(path: Path, why: str) -> Problem:
 
 def _case(path: Path) -> str:
     return label_map_case(path.name) or path.name
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from pedseg.cases import Discovery
 from pedseg.errors import PedsegError, ProblemsError
+from pedseg.files import sha256
 from pedseg.hardware import Precision
 from pedseg.inference import LoadedNetwork, Predictor, Settings, predict_cases, sliding_window_logits
-from pedseg.inference.checkpoint import plain_tensors, read_checkpoint, sha256
+from pedseg.inference.checkpoint import plain_tensors, read_checkpoint
 from pedseg.labels import get_convention
 from pedseg.networks import SegmentationNetwork
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from pedseg import __version__
 from pedseg.errors import PedsegError
-from pedseg.files import read_json, safe_name
-from pedseg.inference.checkpoint import plain_tensors, sha256
+from pedseg.files import read_json, safe_name, sha256
+from pedseg.inference.checkpoint import plain_tensors
 from pedseg.interop.nnunet.checkpoint import read_foreign_checkpoint
 from pedseg.interop.nnunet.dataset import channel_order, region_order
 from pedseg.interop.nnunet.network import Networks, build_networks
