@@ -53,7 +53,7 @@ def test_no_label_is_read(toy_world: Path, tmp_path: Path, word: str) -> None:
     opened: list[str] = []
 
     def watch(event: str, arguments: tuple[object, ...]) -> None:
-        if event == "open" and "PED" in str(arguments[0]) and "seg" in str(arguments[0]):
+        if event == "open" and "PED" in str(arguments[0]) and "-seg.nii" in str(arguments[0]):
             opened.append(str(arguments[0]))
 
     AUDITS.append(watch)

@@ -14,6 +14,7 @@ from pedseg.files import check_free
 from pedseg.hardware import sleep_while_waiting
 from pedseg.runs import PLAIN
 from pedseg.signals import SHELL_OFFSET, Stopped, is_helper_process, stoppable
+from pedseg.sinks import visible_streams
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     import torch
@@ -153,6 +154,12 @@ def run(
 
 
 def exit_code(body: Callable[[], int | None]) -> int:
+    """Run the body of a command, whose words no terminal obeys, as `_exit_code` does."""
+    with visible_streams():
+        return _exit_code(body)
+
+
+def _exit_code(body: Callable[[], int | None]) -> int:
     """Run the body of a command: its exit code, 2 after a message for a `PedsegError`, 128 + n when signal n stops it.
 
     What the machine refuses (disk, memory, rights) is a message and 2, too; a reader of stdout that is gone is SIGPIPE.
