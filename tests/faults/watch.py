@@ -12,7 +12,6 @@ CHANGING = {
     "os.remove": (0,),
     "os.rename": (0, 1),
     "os.rmdir": (0,),
-    "os.mkdir": (0,),
     "os.link": (1,),
     "os.symlink": (1,),
 }

@@ -80,7 +80,7 @@ BUNDLED = Scene(
     (RUN,),
     ("convert", "to-bundle", RUN, "--output", "bundle"),
     writes=("bundle", "bundle/*"),
-    outputs=("bundle/**/*.json", "bundle/**/*.py", "bundle/**/*.pt"),
+    outputs=("bundle/**/inference*.json", "bundle/**/*.py", "bundle/**/*.pt"),
 )
 STORED = Scene(
     "to-safetensors",

@@ -131,15 +131,10 @@ def special(rng: random.Random) -> Iterator[Trial]:
         (IMPORTED, "results"),
     ):
         for name, make in KINDS.items():
-            blame = tuple(folder.split("/"))
-            yield Trial(
-                "special file",
-                f"{name} as {folder}",
-                scene,
-                partial(_instead, folder, make),
-                blame=blame,
-                right="refused",
-            )
+            damage, blame = partial(_instead, folder, make), tuple(folder.split("/"))
+            right: Right = "any" if name == "folder" and "/" in folder else "refused"
+            why = "an empty folder among cases is no case"
+            yield Trial("special file", f"{name} as {folder}", scene, damage, blame=blame, right=right, why=why)
 
 
 def _instead(file: str, make: Callable[[Path], object], at: Path) -> None:
