@@ -158,3 +158,10 @@ def test_as_commands_of_their_own(words: list[str], tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     assert not re.search(r"\| +torch$", done.stderr, re.MULTILINE)  # what is wrong with settings is told without it
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("override", "said"), [("experiment=1e999", "experiment=inf"), ("logger=true", "logger=True")])
+def test_an_option_is_a_name(override: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Hydra raises a ValueError for what is neither text nor a list."""
+    assert train.main([override]) == 2
+    assert f"pedseg: {said} is unknown; there are" in capsys.readouterr().err

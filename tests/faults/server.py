@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -151,6 +152,7 @@ def become(run: Run) -> NoReturn:
     for stream in run["closed"]:
         os.close(stream)
     os.chdir(run["from"])
+    tempfile.tempdir = None  # what the parent has found
     for name, value in run["env"].items():
         os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
     for name, value in run["limits"].items():

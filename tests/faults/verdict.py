@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
+import safetensors.torch
 import torch
 
 from tests.faults.stage import Ended
@@ -75,7 +77,7 @@ def _content(path: Path) -> str:
         if path.suffix == ".gz":
             image = nib.Nifti1Image.from_bytes(gzip.decompress(raw))
             raw = np.asarray(image.dataobj).astype(np.int64).tobytes() + image.affine.tobytes()
-        elif path.suffix in {".ckpt", ".pt"}:
+        elif path.suffix in {".ckpt", ".pt", ".safetensors"}:
             raw = _weights(path)
     except Exception as error:
         return f"unreadable: {type(error).__name__}"
@@ -83,7 +85,10 @@ def _content(path: Path) -> str:
 
 
 def _weights(path: Path) -> bytes:
-    content = torch.load(path, weights_only=True, map_location="cpu")
+    if path.suffix == ".safetensors":
+        content: dict[str, Any] = safetensors.torch.load_file(path)
+    else:
+        content = torch.load(path, weights_only=True, map_location="cpu")
     state = content.get("state_dict", content)
     return b"".join(
         name.encode() + (value.contiguous().view(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")

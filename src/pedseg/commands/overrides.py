@@ -81,8 +81,9 @@ def _single(override: "Override") -> list[str]:
 def _group_faults(override: "Override", values: Sequence[Any], options: Collection[str]) -> Iterator[str]:
     for value in values:
         for name in value if isinstance(value, list) else [value]:
-            if isinstance(name, str) and name not in options and "${" not in name:
-                yield f"{override.key_or_group}={name} is unknown; {near(name, options)}"
+            text = str(name)
+            if name is not None and text not in options and "${" not in text:
+                yield f"{override.key_or_group}={text} is unknown; {near(text, options)}"
 
 
 def _unknown(key: str, model: type[BaseModel], groups: Collection[str]) -> str:
