@@ -3,7 +3,10 @@
 import csv
 from pathlib import Path
 
+import pytest
+
 from pedseg.callbacks import MetricsCsv
+from pedseg.errors import PedsegError
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -40,3 +43,14 @@ def test_a_fresh_run_starts_a_fresh_file(tmp_path: Path) -> None:
     path.write_text("epoch,step,train/loss\n0,0,1\n")
     MetricsCsv(path).save()
     assert MetricsCsv(path).rows == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe{\0}\0", b"epoch,step\nx,1\n", b"epoch,step\n0,1,2\n", b"epoch,step\n0\n", bytes(range(256))]
+)
+def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(content)
+    with pytest.raises(PedsegError, match=r"metrics.csv: cannot be read as training curves .*remove it"):
+        MetricsCsv(path, first_epoch=2)
+    assert path.read_bytes() == content

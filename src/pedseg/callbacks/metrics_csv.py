@@ -10,6 +10,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from pedseg.errors import PedsegError
 from pedseg.files import atomic_path
 
 
@@ -22,6 +23,9 @@ class MetricsCsv(Logger):
     Args:
         path: the file.
         first_epoch: epoch the run begins or continues with; earlier rows of an existing file are kept.
+
+    Raises:
+        PedsegError: the file that is there holds something else.
     """
 
     def __init__(self, path: Path, *, first_epoch: int = 0) -> None:
@@ -29,8 +33,7 @@ class MetricsCsv(Logger):
         self.path = path
         self.rows: list[dict[str, Any]] = []
         if path.exists():
-            with path.open(newline="", encoding="utf-8") as file:
-                self.rows = [row for row in csv.DictReader(file) if float(row.get("epoch") or 0) < first_epoch]
+            self.rows = [row for row in _read(path) if float(row["epoch"] or 0) < first_epoch]
 
     @property
     def name(self) -> str:
@@ -73,3 +76,23 @@ class MetricsCsv(Logger):
         """Write what is left, however the run ended."""
         del status
         self.save()
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """Rows of an earlier part of the run.
+
+    Raises:
+        PedsegError: they are none.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows: list[dict[str, Any]] = list(csv.DictReader(file))
+        for row in rows:
+            if None in row or None in row.values():
+                raise ValueError("a row has other columns than the first")
+            float(row.get("epoch") or 0)
+    except (ValueError, csv.Error) as error:
+        raise PedsegError(
+            f"{path}: cannot be read as training curves ({error}); restore it, or remove it to go on without them"
+        ) from error
+    return [{"epoch": "", **row} for row in rows]

@@ -19,7 +19,8 @@ def read_curves(run: RunFolder) -> pd.DataFrame:
         PedsegError: metrics.csv cannot be read.
     """
     try:
-        return pd.read_csv(run.metrics).groupby("epoch").mean(numeric_only=True)
+        curves = pd.read_csv(run.metrics).groupby("epoch").mean(numeric_only=True)
+        return curves.replace([math.inf, -math.inf], math.nan)  # a training that diverges has no place in a figure
     except (ValueError, KeyError) as error:
         raise PedsegError(
             f"{run.metrics}: cannot be read as training curves ({error}); restore or remove it"
