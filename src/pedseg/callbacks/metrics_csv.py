@@ -88,11 +88,15 @@ def _read(path: Path) -> list[dict[str, Any]]:
         with path.open(newline="", encoding="utf-8") as file:
             rows: list[dict[str, Any]] = list(csv.DictReader(file))
         for row in rows:
-            if None in row or None in row.values():
-                raise ValueError("a row has other columns than the first")
-            float(row.get("epoch") or 0)
+            _check(row)
     except (ValueError, csv.Error) as error:
         raise PedsegError(
             f"{path}: cannot be read as training curves ({error}); restore it, or remove it to go on without them"
         ) from error
     return [{"epoch": "", **row} for row in rows]
+
+
+def _check(row: dict[str, Any]) -> None:
+    if None in row or None in row.values():
+        raise ValueError("a row has other columns than the first")
+    float(row.get("epoch") or 0)
