@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pedseg.data.cohorts import cases_of, convention_of, labelled_cases
+from pedseg.data.seals import sealed
 from pedseg.errors import PedsegError
 from pedseg.files import read_json, write_json
 
@@ -16,10 +17,10 @@ def test_the_convention_is_what_preparation_settled_on(toy_world: Path, tmp_path
     assert convention_of(store, "ped", setting="auto").name == "brats2023"
     index = read_json(store / "ped" / "index.json")
     index["convention"] = {"name": "brats2021", "et": [4], "nc": [1], "ed": [2]}
-    write_json(store / "ped" / "index.json", index)
+    write_json(store / "ped" / "index.json", sealed(index))
     assert convention_of(store, "ped", setting="auto").et == (4,)
     index |= {"convention": None, "labelled": False}
-    write_json(store / "ped" / "index.json", index)
+    write_json(store / "ped" / "index.json", sealed(index))
     assert convention_of(store, "ped", setting="brats_ped2024").et == (1,)
 
 

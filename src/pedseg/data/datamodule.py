@@ -64,8 +64,8 @@ class PatchDataModule(lightning.LightningDataModule):
         drop_modality: probability that a sequence of a training sample is left out (0 in its channel).
 
     Raises:
-        PedsegError: an empty source, opposed cases beside a target, an unknown case, a source cohort without labels,
-            or a value out of range.
+        PedsegError: an empty source, opposed cases beside a target, an unknown case or one whose files are missing, a
+            source cohort without labels, or a value out of range.
     """
 
     def __init__(
@@ -227,7 +227,7 @@ def _start_worker(worker: int) -> None:
 def _find_cases(
     folder: Path, cohorts: Mapping[str, Sequence[str]], stores: dict[str, CohortStore], *, labelled: bool
 ) -> list[CaseReference]:
-    """Look the cases up in their stores, opening each cohort once."""
+    """Look the cases up in their stores, opening each cohort once, and see that the files they need are there."""
     references: list[CaseReference] = []
     for cohort, ids in cohorts.items():
         if not ids:
@@ -247,5 +247,7 @@ def _find_cases(
                 f"{f' and {len(unknown) - 5} more' if len(unknown) > 5 else ''}; prepare these cases, "  # noqa: PLR2004
                 "or use folds made from this store"
             )
+        for case_id in ids:
+            store.open(case_id).check_presence(label=labelled)
         references.extend((store, case_id) for case_id in ids)
     return references

@@ -19,9 +19,11 @@ import numpy as np
 from pedseg.cases import Case, Discovery
 from pedseg.data.encoding import pack_image, pack_regions, sample_foreground, write_array
 from pedseg.data.parallel import run_parallel
+from pedseg.data.ready import ARRAYS, ENTRY, ready_entry, write_entry
+from pedseg.data.seals import FILES, SEAL, read_sealed, sealed
 from pedseg.data.store import CASES, DIGESTS, FOREGROUND, FORMAT, IMAGE, INDEX, LABEL
 from pedseg.errors import PedsegError, Problem, Severity
-from pedseg.files import read_json, safe_name, temporary_of, write_json
+from pedseg.files import safe_name, temporary_of, write_json
 from pedseg.imaging import prepare_image, prepare_label
 from pedseg.imaging.copies import Identity, find_copies
 from pedseg.imaging.integrity import CaseCheck, check_case, read_checked, read_label_onto
@@ -34,9 +36,9 @@ from pedseg.labels import (
     gather_evidence,
 )
 
-ENTRY = "case.json"  # written last into a case's folder: a folder without it is not prepared
 SETTINGS = "settings.json"
 BY_FILES = "fingerprint"  # what older versions knew a case by: a hash of the bytes of its files
+BESIDE_SETTINGS = {SEAL, "cohort", "input_folder", "cases"}  # of the index
 logger = logging.getLogger(__name__)
 
 
@@ -129,7 +131,7 @@ def check_cohort(folder: Path, discovery: Discovery, settings: CohortSettings, *
 
     Cases that an older version has prepared, which knew copies by their files alone, are checked again.
     """
-    ready = {case.id: entry for case in discovery.cases if (entry := _ready_entry(folder, case, settings))}
+    ready = _ready_entries(folder, discovery.cases, settings, workers=workers)
     known = {case.id: check for case in discovery.cases if (check := _check_of(case, ready.get(case.id)))}
     waiting = [case for case in discovery.cases if case.id not in known]
     job = partial(check_case, convention=settings.convention, background=settings.background)
@@ -174,16 +176,32 @@ def claim_store(folder: Path, settings: CohortSettings, *, overwrite: bool) -> b
     """
     note = folder / SETTINGS
     record = settings.record()
-    other = note.exists() and read_json(note) != record
+    before = _settings_before(folder)
+    other = before is not None and before != record
     if other:
         if not overwrite:
             raise PedsegError(
-                f"{folder} was prepared with other settings: {read_json(note)}, now {record}; "
+                f"{folder} was prepared with other settings: {before}, now {record}; "
                 "give overwrite=true to prepare it again, or another data.store"
             )
         shutil.rmtree(folder)
-    write_json(note, record)
+    write_json(note, sealed(record))
     return other
+
+
+def _settings_before(folder: Path) -> dict[str, Any] | None:
+    """Settings that a store was made with, from the note of them or else from its index; None where there is neither.
+
+    Where both are damaged they are empty, and like no others.
+    """
+    notes = [folder / name for name in (SETTINGS, INDEX) if (folder / name).exists()]
+    for note in notes:
+        try:
+            found = read_sealed(note)
+            return {key: value for key, value in dict(found).items() if key not in BESIDE_SETTINGS}
+        except (PedsegError, TypeError, ValueError) as error:
+            logger.warning("%s is damaged (%s)", note, error)
+    return {} if notes else None
 
 
 def prepare_cohort(
@@ -204,7 +222,7 @@ def prepare_cohort(
         pass
     cases = {case.id: _entry(folder, case, check.checks[case.id]) for case in check.usable}
     index = {**settings.record(), "cohort": settings.cohort, "input_folder": str(input_folder), "cases": cases}
-    write_json(folder / INDEX, index)
+    write_json(folder / INDEX, sealed(index))
     return len(waiting)
 
 
@@ -237,9 +255,8 @@ def _prepare_case(item: tuple[Case, CaseCheck], *, folder: Path, settings: Cohor
             "key": key,
             **_record_of(check),
         }
-        write_json(staging / ENTRY, entry)
-        shutil.rmtree(final, ignore_errors=True)
-        staging.rename(final)
+        write_entry(staging, entry)
+        _put(staging, final)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -256,23 +273,44 @@ def _case_folder(folder: Path, case: Case) -> Path:
     return folder / CASES / safe_name(case.id)
 
 
-def _ready_entry(folder: Path, case: Case, settings: CohortSettings) -> dict[str, Any] | None:
-    """Entry of a case that is prepared from these very files with these settings."""
-    path = _case_folder(folder, case) / ENTRY
-    if not path.exists():
-        return None
-    entry: dict[str, Any] = read_json(path)
-    return entry if entry["key"] == key_of(case, settings) else None
+def _put(staging: Path, final: Path) -> None:
+    """Let a case's files take the place of those of before; what else lies there stays, and the entry comes last."""
+    if not final.exists():
+        staging.rename(final)
+        return
+    try:
+        (final / ENTRY).unlink(missing_ok=True)
+        for name in (*ARRAYS, ENTRY):
+            if (staging / name).exists():
+                (staging / name).replace(final / name)
+            else:
+                (final / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise PedsegError(f"{error.filename2 or final}: is in the way ({error}); move it away") from error
+
+
+def _ready_entries(
+    folder: Path, cases: Sequence[Case], settings: CohortSettings, *, workers: int
+) -> dict[str, dict[str, Any]]:
+    """Entries of the cases that are prepared from these very files with these settings, and undamaged."""
+    begun = [case for case in cases if (_case_folder(folder, case) / ENTRY).exists()]
+    wanted = [(_case_folder(folder, case), key_of(case, settings)) for case in begun]
+    job = partial(ready_entry, labelled=settings.labelled)
+    found = list(run_parallel(job, wanted, workers=workers, description=f"verifying {settings.cohort}"))
+    damaged = [entry for entry in found if isinstance(entry, str)]
+    if damaged:
+        logger.warning("%d prepared cases are damaged and are made again: %s", len(damaged), "; ".join(damaged[:5]))
+    return {case.id: entry for case, entry in zip(begun, found, strict=True) if isinstance(entry, dict)}
 
 
 def _entry(folder: Path, case: Case, check: CaseCheck) -> dict[str, Any]:
-    """Entry of a prepared case; one of an older version gets what its images are known by now."""
-    path = _case_folder(folder, case) / ENTRY
-    entry: dict[str, Any] = read_json(path)
-    if DIGESTS not in entry:
-        entry = {key: value for key, value in entry.items() if key != BY_FILES} | _record_of(check)
-        write_json(path, entry)
-    return entry
+    """Entry of a prepared case; one of an older version gets the digests that it lacks."""
+    place = _case_folder(folder, case)
+    entry: dict[str, Any] = read_sealed(place / ENTRY)
+    if DIGESTS in entry and FILES in entry:
+        return entry
+    known = {} if DIGESTS in entry else _record_of(check)
+    return write_entry(place, {key: value for key, value in entry.items() if key != BY_FILES} | known)
 
 
 def _record_of(check: CaseCheck) -> dict[str, Any]:

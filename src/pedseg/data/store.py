@@ -2,10 +2,11 @@
 
 ``<store>/<cohort>/index.json`` names the folder of every case; it is written last, so a cohort without it is not
 complete. A case's folder holds ``image.b2nd`` and, in a labelled cohort only, ``label.b2nd`` and ``foreground.npy``.
+Each of them is compared with its digest in the index when it is first used (`pedseg.data.seals`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.data.encoding import OUTSIDE, open_array, read_box, unpack_image, unpack_regions
+from pedseg.data.records import Index, StoredConvention, StoredFile
+from pedseg.data.seals import MEND, check_file, check_presence, read_sealed
 from pedseg.errors import PedsegError
-from pedseg.files import read_json
 from pedseg.imaging.copies import Identity
 from pedseg.labels import MEANINGS, LabelConvention, Region
 
@@ -42,6 +44,8 @@ class StoredCase:
         mean: of each channel inside the brain.
         std: of each channel inside the brain.
         foreground_counts: stored voxels per region; empty without label.
+        files: what each of its files was when it was written; empty in stores of before digests.
+        compared: paths of the files that have been found to be so in this process.
     """
 
     id: str
@@ -53,6 +57,17 @@ class StoredCase:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     foreground_counts: tuple[int, ...]
+    files: Mapping[str, StoredFile] = field(default_factory=dict)
+    compared: set[Path] = field(default_factory=set, compare=False, repr=False)
+
+    def check_presence(self, *, label: bool) -> None:
+        """Whether the files of the image, and those of the label if it is wanted, are there in their sizes.
+
+        Raises:
+            PedsegError: one is not.
+        """
+        for name in (IMAGE, LABEL, FOREGROUND) if label else (IMAGE,):
+            check_presence(self.folder / name, self.files.get(name))
 
     def read_image(self, start: Sequence[int], size: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Read a box of the z-scored image (C, d, h, w) and its brain mask (1, d, h, w).
@@ -97,22 +112,38 @@ class StoredCase:
                 f"{self.folder}: the cohort was prepared without labels; prepare it with labelled=true to train on them"
             )
 
+    def _compared(self, name: str) -> Path:
+        """A file of the case that is as it was written; looked at once in each process."""
+        path = self.folder / name
+        if name in self.files and path not in self.compared:
+            check_file(path, self.files[name])
+            self.compared.add(path)
+        return path
+
     @cached_property
     def _image(self) -> Any:  # noqa: ANN401  (blosc2 is not typed)
-        return open_array(self.folder / IMAGE)
+        return self._of_shape(open_array(self._compared(IMAGE)), IMAGE)
 
     @cached_property
     def _label(self) -> Any:  # noqa: ANN401
-        return open_array(self.folder / LABEL)
+        return self._of_shape(open_array(self._compared(LABEL)), LABEL)
 
     @cached_property
     def _foreground(self) -> NDArray[np.int16]:
-        path = self.folder / FOREGROUND
+        path = self._compared(FOREGROUND)
         try:
-            voxels: NDArray[np.int16] = np.load(path)
-        except (OSError, ValueError) as error:
-            raise PedsegError(f"{path}: cannot be read ({error}); run `pedseg prepare` again") from error
+            voxels: NDArray[np.int16] = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise PedsegError(f"{path}: cannot be read ({error}); {MEND}") from error
+        if voxels.shape != (sum(self.foreground_counts), len(self.shape)):
+            raise PedsegError(f"{path}: holds {voxels.shape} numbers, which is another case's; {MEND}")
         return voxels
+
+    def _of_shape(self, array: Any, name: str) -> Any:  # noqa: ANN401
+        channels = {IMAGE: (len(self.mean) + (array.dtype != np.int16),), LABEL: ()}[name]
+        if array.shape != (*channels, *self.shape):
+            raise PedsegError(f"{self.folder / name}: is {array.shape}, and not {(*channels, *self.shape)}; {MEND}")
+        return array
 
 
 class CohortStore:
@@ -128,24 +159,23 @@ class CohortStore:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         index = self._read_index()
-        self.cohort: str = index["cohort"]
-        self.labelled: bool = index["labelled"]
-        self.convention = _convention(index["convention"])
-        self.input_folder = Path(index["input_folder"])
-        self._cases: dict[str, Mapping[str, Any]] = index["cases"]
+        self.cohort = index.cohort
+        self.labelled = index.labelled
+        self.convention = _convention(index.convention)
+        self.input_folder = Path(index.input_folder)
+        self._cases = index.cases
+        self._compared: set[Path] = set()
         self.case_ids: tuple[str, ...] = tuple(sorted(self._cases))
 
     @property
     def identities(self) -> list[Identity]:
         """What the cases are known by; those that an older version has prepared, by their patient alone."""
-        return [
-            Identity(case_id, case["patient"], tuple(case.get(DIGESTS, ()))) for case_id, case in self._cases.items()
-        ]
+        return [Identity(case_id, case.patient, case.digests or ()) for case_id, case in self._cases.items()]
 
     @property
     def knows_copies(self) -> bool:
         """Whether every case is known by its images."""
-        return all(DIGESTS in case for case in self._cases.values())
+        return all(case.digests is not None for case in self._cases.values())
 
     def open(self, case_id: str) -> StoredCase:
         """Return a case without touching its files.
@@ -159,35 +189,33 @@ class CohortStore:
                 f"{self.input_folder} and run `pedseg prepare` again"
             )
         case = self._cases[case_id]
-        d, h, w = case["shape"]
-        z, y, x = case["spacing_mm"]
         return StoredCase(
             id=case_id,
-            patient=case["patient"],
-            folder=self.folder / CASES / case["folder"],
-            shape=(d, h, w),
-            spacing_mm=(z, y, x),
+            patient=case.patient,
+            folder=self.folder / CASES / case.folder,
+            shape=case.shape,
+            spacing_mm=case.spacing_mm,
             labelled=self.labelled,
-            mean=tuple(case["mean"]),
-            std=tuple(case["std"]),
-            foreground_counts=tuple(case["foreground_counts"]),
+            mean=case.mean,
+            std=case.std,
+            foreground_counts=case.foreground_counts,
+            files=case.files,
+            compared=self._compared,
         )
 
-    def _read_index(self) -> dict[str, Any]:
+    def _read_index(self) -> Index:
         path = self.folder / INDEX
         if not path.is_file():
             state = "was prepared only in part" if (self.folder / CASES).is_dir() else "was not prepared"
             raise PedsegError(f"{self.folder}: this cohort {state}; run `pedseg prepare` (see its --help)")
-        index: dict[str, Any] = read_json(path)
-        if index.get("format") != FORMAT:
+        index = read_sealed(path)
+        found = index.get("format") if isinstance(index, dict) else None
+        if found != FORMAT:
             raise PedsegError(
-                f"{path}: has format {index.get('format')}, this version reads {FORMAT}; run "
-                "`pedseg prepare overwrite=true`"
+                f"{path}: has format {found}, this version reads {FORMAT}; run `pedseg prepare overwrite=true`"
             )
-        return index
+        return Index.of(index, where=path, fix=MEND)
 
 
-def _convention(entry: Mapping[str, Any] | None) -> LabelConvention | None:
-    if entry is None:
-        return None
-    return LabelConvention(entry["name"], **{key: tuple(entry[key]) for key in MEANINGS if key in entry})
+def _convention(said: StoredConvention | None) -> LabelConvention | None:
+    return None if said is None else LabelConvention(said.name, **{name: getattr(said, name) for name in MEANINGS})
