@@ -32,6 +32,9 @@ class Case:
         self.label = np.zeros((3, *SHAPE), dtype=np.uint8)
         self.label[:, 5:9, 5:9, 5:9] = 1
 
+    def check_presence(self, *, label: bool) -> None:
+        assert self.labelled or not label
+
     def read_image(
         self, start: tuple[int, ...], size: tuple[int, ...]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
