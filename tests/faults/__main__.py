@@ -15,10 +15,11 @@ from rich.progress import track
 
 from pedseg.hardware import describe_machine
 from tests.faults.stage import ROOT, Stage
-from tests.faults.trial import Outcome, Verdict
+from tests.faults.trial import ALLOWED, Outcome, Verdict
 from tests.faults.trials import Bench, sampled, worst_first
 from tests.faults.world import build
 
+TICK = str.maketrans("`", " ")
 HEADING = "# Faults\n\nDamaged, hostile and unlucky inputs, tried on the real commands (`python -m tests.faults`)."
 
 
@@ -64,7 +65,7 @@ def main() -> int:
             break
     if given.output:
         given.output.write_text(page(outcomes, seed=given.seed))
-    return int(any(outcome.verdict not in (Verdict.HARMLESS, Verdict.CLEAR, Verdict.NAMED) for outcome in outcomes))
+    return int(any(outcome.verdict not in ALLOWED for outcome in outcomes))
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -84,9 +85,14 @@ def page(outcomes: list[Outcome], *, seed: int) -> str:
     when = f"{datetime.now(UTC):%Y-%m-%d}, seed {seed}, {describe_machine()}"
     named = Counter((outcome.family, outcome.detail) for outcome in outcomes if outcome.verdict is Verdict.NAMED)
     reasons = "\n".join(f"- {family}, {count}: {why}" for (family, why), count in sorted(named.items()))
-    return (
-        f"{HEADING}\n\n{when}.\n\n{table(outcomes)}\n\n## Damage that nothing tells from a right input\n\n{reasons}\n"
-    )
+    parts = [
+        f"{HEADING}\n\n{when}.\n\n{table(outcomes)}",
+        f"## Damage that nothing tells from a right input\n\n{reasons}",
+    ]
+    if failed := [outcome for outcome in worst_first(outcomes) if outcome.verdict not in ALLOWED]:
+        lines = (f"- {one.verdict}: `{printable(one.key.translate(TICK))}`" for one in failed)
+        parts.append("## Failed\n\n" + "\n".join(lines))
+    return "\n\n".join(parts) + "\n"
 
 
 def state() -> str:

@@ -17,7 +17,7 @@ CHANGING = {
 }
 STARTING = {"os.system", "os.exec", "os.posix_spawn", "pty.spawn"}
 NO_FILES = ("/dev/", "/proc/")  # may be written to by whoever likes
-TOOLS = {"uname", "ldconfig", "lscpu", "gcc", "cc", "file", "git"}  # what libraries ask of the machine
+TOOLS = {"uname", "ldconfig", "lscpu", "gcc", "cc", "file", "git", "fc-list"}  # what libraries ask of the machine
 
 
 class Watch:
@@ -43,16 +43,17 @@ class Watch:
         if event in self.kinds:
             self.kinds[event](arguments)
         for place in CHANGING.get(event, ()):
-            if self._outside(arguments[place]):
+            if self._outside(arguments[place], follow=False):
                 self._note(event, arguments[place])
 
     def _note(self, *words: object) -> None:
         os.write(self.log, (" ".join(map(str, words)) + "\n").encode(errors="backslashreplace"))
 
-    def _outside(self, path: object) -> bool:
+    def _outside(self, path: object, *, follow: bool = True) -> bool:
         if not isinstance(path, str | bytes):
             return False
-        full = os.path.realpath(os.fsdecode(path))
+        folder, name = os.path.split(os.fsdecode(path))
+        full = os.path.realpath(os.fsdecode(path)) if follow else os.path.realpath(folder or ".") + f"/{name}"
         return not f"{full}/".startswith((self.root, *NO_FILES))
 
     def _opened(self, arguments: tuple[Any, ...]) -> None:
