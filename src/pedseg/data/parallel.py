@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from rich.progress import track
 
+from pedseg.errors import PedsegError
 from pedseg.hardware import cores
 
 MOST_WORKERS = 16  # each holds one case, about 300 MB
@@ -24,8 +25,15 @@ def default_workers() -> int:
 
 @contextmanager
 def shared_processes(workers: int) -> Iterator[None]:
-    """Let all `run_parallel` inside use the same processes, each of which starts when it is first needed."""
-    with ProcessPoolExecutor(max(workers, 1), mp_context=get_context("spawn")) as pool:
+    """Let all `run_parallel` inside use the same processes, each of which starts when it is first needed.
+
+    Raises:
+        PedsegError: processes cannot share anything on this machine.
+    """
+    if workers <= 1:
+        yield
+        return
+    with _pool(workers) as pool:
         token = _shared.set(pool)
         try:
             yield
@@ -56,5 +64,15 @@ def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
     if pool is not None:
         yield pool
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as own:
+    with _pool(workers) as own:
         yield own
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    try:
+        return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    except OSError as error:  # semaphores lie in /dev/shm
+        raise PedsegError(
+            f"processes beside this one cannot be started ({error.strerror}: is /dev/shm there, and may it be written "
+            "to?); use one: workers=1, or --workers 1"
+        ) from error
