@@ -11,13 +11,14 @@ Runs of before variants have the label maps of their one prediction in ``predict
 and label maps after rules in ``postprocessed/<rules>``. They are read as they are.
 """
 
-import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pedseg.errors import PedsegError
-from pedseg.files import read_json, write_json
+from pedseg.files import read_json, safe_name, write_json
+from pedseg.ownership import clear, is_recorded, name_left, note, refuse_foreign
 
 if TYPE_CHECKING:  # names of files are known without settings
     from pedseg.settings.stored import Stored
@@ -25,7 +26,14 @@ if TYPE_CHECKING:  # names of files are known without settings
 
 PLAIN = "plain"  # as pedseg.settings.variants has it
 POSTPROCESSED = "postprocessed"
+RECORD = "predictions.json"  # as pedseg.inference.settings has it
 MADE = ("variant.json", "scores.csv", "rules.json", "validators.json")  # one of these tells a variant
+OF_A_VARIANT = (
+    *MADE, "validators.npz", "thresholds.json", RECORD, "finished.json",
+)  # fmt: skip
+OF_A_RUN = ("checkpoints/last.ckpt", "config.json", "finished.json", "metrics.csv", "train.log", "wandb_id")
+BEFORE_VARIANTS = ("scores.csv", "validators.json", "validators.npz", f"predictions/{RECORD}")
+TRACKED = ("tensorboard/hparams.yaml", "wandb/latest-run", "wandb/debug.log", "wandb/debug-internal.log")
 BETWEEN = " · "  # of a run's name and a variant's
 
 
@@ -75,6 +83,24 @@ class VariantFolder:
         """Marker, written last."""
         return self.top / "finished.json"
 
+    def begin(self, settings: "Variant", label_maps: Iterable[str] = ()) -> None:
+        """Write the settings, and list what will be written beside them, with label maps of these cases."""
+        note(self.path, [*OF_A_VARIANT, *_label_maps(label_maps)])
+        write_json(self.settings, settings.as_json())
+
+    def check(self, label_maps: Iterable[str], *, anew: bool = False) -> None:
+        """Refuse to write over files that are not pedseg's.
+
+        Args:
+            label_maps: cases of which some will be written.
+            anew: whether nothing that is there is gone on with, not even from before files were listed.
+
+        Raises:
+            PedsegError: there is one.
+        """
+        if anew or is_recorded(self.path) or not (self.path / RECORD).exists():
+            refuse_foreign(self.path, [*OF_A_VARIANT, *_label_maps(label_maps)])
+
     def how(self) -> "Variant | None":
         """How it predicts, as it was told; None if nobody knows.
 
@@ -92,6 +118,10 @@ class VariantFolder:
         stored = read_stored(self.run) if RunFolder(self.run).config.exists() else None
         known = stored.variant if isinstance(stored, RunSettings) else {}
         return known.get(self.name) or (Variant() if self.name == PLAIN else None)
+
+
+def _label_maps(cases: Iterable[str]) -> list[str]:
+    return [f"{safe_name(case)}.nii.gz" for case in cases]
 
 
 def titled(name: str, variant: str) -> str:
@@ -144,7 +174,7 @@ class RunFolder:
         from pedseg.settings.history import only_variant
 
         at_the_top = (self.path / "scores.csv", self.path / "validators.json")
-        if not any(path.exists() for path in at_the_top) and not any(self.predictions.glob("[!.]*.nii.gz")):
+        if not any(path.exists() for path in (*at_the_top, self.predictions / RECORD)):
             return None
         config = read_json(self.config) if self.config.exists() else {}
         return PLAIN if "variant" in config else only_variant(config)[0]
@@ -191,6 +221,7 @@ class RunFolder:
         self.check(settings, overwrite=overwrite)
         if overwrite:
             self._clear()
+        note(self.path, OF_A_RUN)
         write_json(self.config, settings.as_json())
 
     def check(self, settings: "Stored", *, overwrite: bool) -> None:
@@ -200,19 +231,40 @@ class RunFolder:
             PedsegError: as `begin`.
         """
         if overwrite:
-            return
-        if self.config.exists():
+            self._check_own()
+        elif self.config.exists():
             self._refuse_other_settings(settings)
         elif self.checkpoint.exists() or self.metrics.exists():
-            raise PedsegError(f"{self.path} holds a run without config.json; move it away or give overwrite=true")
+            raise PedsegError(f"{self.path} holds a run without config.json; move it away, or give overwrite=true")
+
+    def _check_own(self) -> None:
+        """Refuse to replace what is no run.
+
+        Raises:
+            PedsegError: its config.json, or a checkpoint or curves without one, is not of a run.
+        """
+        from pedseg.settings.stored import read_stored
+
+        if self.config.exists():
+            read_stored(self.path)
+        else:
+            refuse_foreign(self.path, OF_A_RUN)
 
     def _clear(self) -> None:
-        for path in (self.config, self.finished, self.metrics):
-            path.unlink(missing_ok=True)
-        for name in ("wandb_id", "scores.csv", "validators.json", "validators.npz"):
-            (self.path / name).unlink(missing_ok=True)
-        for name in ("checkpoints", "predictions", POSTPROCESSED, "source_validation", "tensorboard"):
-            shutil.rmtree(self.path / name, ignore_errors=True)
+        """Remove what the run has written; what else there is stays, and is named."""
+        tracked = self.path / "wandb_id"
+        wandb = f"wandb/*-{tracked.read_text(encoding='utf-8').strip()}" if tracked.exists() else "wandb/none"
+        folders = [f"{path.relative_to(self.path).as_posix()}/" for path in self.path.glob(wandb)]
+        before = BEFORE_VARIANTS if self.before() else ()
+        for pattern in ("predictions/*/", "source_validation/*/", f"{POSTPROCESSED}/*/"):
+            for folder in self.path.glob(pattern):
+                if is_recorded(folder):
+                    clear(folder)
+        events = [
+            path.relative_to(self.path).as_posix() for path in self.path.glob("tensorboard/events.out.tfevents.*")
+        ]
+        clear(self.path, also=[*OF_A_RUN, *before, *TRACKED, *events, *folders])
+        name_left(self.path)
 
     def _refuse_other_settings(self, settings: "Stored") -> None:
         from pedseg.settings.names import deciding

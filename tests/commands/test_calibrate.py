@@ -11,6 +11,7 @@ import pytest
 from pedseg.commands.calibrate import main
 from pedseg.commands.predict import main as predict
 from pedseg.inference.calibration import read_thresholds
+from pedseg.ownership import note
 from pedseg.runs import RunFolder
 from tests.builders import write_case, write_checkpoint
 
@@ -78,13 +79,16 @@ def test_what_is_there_stays_unless_it_is_given_up(world: Path, capsys: pytest.C
     place = own(world).variant("calibrated")
     assert main(words(world, "--share", "tc=0.7")) == 0
     first = place.thresholds.read_bytes()
-    (place.path / "old.nii.gz").touch()
+    note(place.path, ["old.nii.gz"])
+    for name in ("old.nii.gz", "mine.nii.gz"):
+        (place.path / name).touch()
     assert main(words(world)) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert place.thresholds.read_bytes() == first
     assert main(words(world, "--overwrite")) == 0
     assert place.thresholds.read_bytes() != first
     assert not (place.path / "old.nii.gz").exists()
+    assert (place.path / "mine.nii.gz").exists()  # of somebody else
 
 
 def test_mistakes(world: Path, capsys: pytest.CaptureFixture[str]) -> None:

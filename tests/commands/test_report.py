@@ -22,7 +22,7 @@ from tests.reporting.worlds import write_children, write_run
 
 MODELS = ("UDA", "3_star")
 FIGURES = {
-    "scores.png", "sizes.png", "comparison.png", "adversary_UDA.png",
+    "scores.png", "sizes.png", "comparison.png", "adversary_UDA.png", "core_rule.png",
     *(f"slices_{model}.png" for model in MODELS), *(f"curves_{model}_fold_0.png" for model in MODELS),
 }  # fmt: skip
 TABLES = {f"table{number}.{ending}" for number in (2, 3) for ending in ("md", "csv", "tex")}
@@ -155,6 +155,7 @@ def test_report_of_a_trained_run(toy_world: Path, tmp_path: Path) -> None:
     assert main([str(tmp_path / "runs"), "--output", str(tmp_path / "out")]) == 0
     assert {path.name for path in (tmp_path / "out" / "figures").iterdir()} == {
         "scores.png",
+        "core_rule.png",
         "sizes.png",
         "slices_UDA.png",
         "curves_UDA_fold_0.png",

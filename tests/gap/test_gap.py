@@ -379,7 +379,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "SYNTHETIC" in shown.splitlines()[0]
     assert str(output / "gap.md") in shown
     assert {path.name for path in (output / "figures").iterdir()} == {"gap.png", "curves_uda_fold_0.png"}
-    assert {path.name for path in output.iterdir() if path.is_file()} == {*FILES, ".pedseg-report.json"}
+    assert {path.name for path in output.iterdir() if path.is_file()} == {*FILES, ".pedseg-files.json"}
     text = (output / "gap.md").read_text()
     assert "](figures/gap.png)" in text
     assert "features of both domains are not drawn: nowhere" in text

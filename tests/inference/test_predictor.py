@@ -237,7 +237,8 @@ def test_an_interrupted_run_finishes_the_label_map_it_writes(tmp_path: Path, mon
     with pytest.raises(KeyboardInterrupt):
         predict_cases(predictor, cases, tmp_path / "out", convention=BRATS)
     assert pool_threads() <= before
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{cases[0].id}.nii.gz", "predictions.json"]
+    made = sorted(path.name for path in (tmp_path / "out").glob("[!.]*"))
+    assert made == [f"{cases[0].id}.nii.gz", "predictions.json"]
     assert nib.load(tmp_path / "out" / f"{cases[0].id}.nii.gz").shape == (20, 18, 19)
 
 

@@ -73,7 +73,9 @@ class Trained:
     def _make(self, name: str) -> None:
         place, variant = self.folder.variant(name), self.settings.variant[name]
         if self.processes.first:
-            write_json(place.settings, variant.as_json())
+            cases = [case.id for case in self.cases]
+            place.check(cases)
+            place.begin(variant, cases)
         self.processes.wait(f"begun {name}")
         problems = self._clear_up(place, variant) if variant.rules else self._predict(place, variant)
         self.processes.wait(f"predicted {name}")

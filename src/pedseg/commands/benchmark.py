@@ -69,16 +69,16 @@ def compare(arguments: argparse.Namespace) -> None:
     """Write the table and the pictures, as `benchmark`."""
     import datetime
 
-    from pedseg.commands.ownership import check_folder, record
     from pedseg.gap.benchmark import load_benchmark
     from pedseg.gap.choice import choose
     from pedseg.gap.page import Report, goal_text, main_table, write_report
     from pedseg.gap.rows import gap_notes, make_rows
     from pedseg.gap.seeds import seed_costs
+    from pedseg.ownership import check_folder, record
 
     output: Path = arguments.output
     found = load_benchmark(arguments.runs)
-    check_folder(output, FILES, overwrite=arguments.overwrite)
+    check_folder(output, FILES, overwrite=arguments.overwrite, within="figures")
     settings = {"resamples": arguments.resamples, "seed": arguments.seed}
     rows = make_rows(found, **settings)
     choices = choose(found, rows)

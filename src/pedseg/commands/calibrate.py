@@ -1,7 +1,6 @@
 """Calibrate a run's network on a folder of images without labels: ``pedseg calibrate --run RUN --input DIR``."""
 
 import argparse
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from pedseg.commands.options import (
 )
 from pedseg.errors import PedsegError, Problem
 from pedseg.locks import writing
+from pedseg.ownership import clear, name_left
 from pedseg.runs import RunFolder, checkpoints_of
 from pedseg.settings.conf import groups
 
@@ -74,7 +74,6 @@ def calibrate_run(run: RunFolder, arguments: argparse.Namespace) -> int:
 
     found = find_cases(arguments.input, cohort="input", labelled=False)
 
-    from pedseg.files import write_json
     from pedseg.hardware import fast_precision
     from pedseg.inference import Predictor, Settings
     from pedseg.inference.calibration import PartThresholds, write_thresholds
@@ -90,8 +89,9 @@ def calibrate_run(run: RunFolder, arguments: argparse.Namespace) -> int:
     predictor = Predictor([run.checkpoint], device=device, settings=settings, thresholds=[None])
     problems = [*found.problems, *_count(predictor, parts, found.cases)]
     lines = parts.summary()
-    shutil.rmtree(place.path, ignore_errors=True)
-    write_json(place.settings, how.as_json())
+    clear(place.path)
+    name_left(place.path)
+    place.begin(how)
     write_thresholds(place.thresholds, parts, images=len(found.cases))
     for line in lines:
         print(line)

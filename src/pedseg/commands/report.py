@@ -88,7 +88,7 @@ def report(arguments: argparse.Namespace) -> None:
 
 def report_scores(arguments: argparse.Namespace) -> None:
     """Write the report on scores, as `report`."""
-    from pedseg.commands.ownership import check_folder, record
+    from pedseg.ownership import check_folder, record
     from pedseg.reporting.figures.heat_maps import draw_heat_maps
     from pedseg.reporting.figures.pictures import CaseFolders, draw_pictures
     from pedseg.reporting.rows import load_models
@@ -96,7 +96,7 @@ def report_scores(arguments: argparse.Namespace) -> None:
 
     output: Path = arguments.output
     models = load_models(arguments.sources)
-    check_folder(output, FILES, overwrite=arguments.overwrite)
+    check_folder(output, FILES, overwrite=arguments.overwrite, within="figures")
     contents = compute(models, arguments)
     pictures = draw_pictures(
         models,
@@ -122,7 +122,7 @@ def report_ranking(arguments: argparse.Namespace) -> None:
     Raises:
         PedsegError: fewer than two runs can be ranked, or a file in the way is not a report's.
     """
-    from pedseg.commands.ownership import check_folder, record
+    from pedseg.ownership import check_folder, record
     from pedseg.reporting.figures.heat_maps import draw_heat_maps
     from pedseg.reporting.ranking import find_members, rank_members
     from pedseg.reporting.ranking_table import ranking_page, write_ranking
@@ -131,7 +131,7 @@ def report_ranking(arguments: argparse.Namespace) -> None:
     if ranking is None:
         raise PedsegError("there are no scores of labelled cases and fewer than two validated models; train more")
     output: Path = arguments.output
-    check_folder(output, FILES, overwrite=arguments.overwrite)
+    check_folder(output, FILES, overwrite=arguments.overwrite, within="figures")
     captions = draw_heat_maps(ranking, output / "figures", validator=arguments.validator)
     write_text(output / "report.md", ranking_page(ranking, captions, folder=output))
     record(output, [*write_ranking(ranking, output), output / "report.md", *captions])

@@ -18,6 +18,7 @@ from pedseg.commands.hydra_entry import run_hydra
 from pedseg.errors import PedsegError
 from pedseg.hardware import cores
 from pedseg.locks import writing
+from pedseg.ownership import is_recorded
 from pedseg.runs import RunFolder
 from pedseg.signals import is_helper_process, stoppable
 
@@ -105,7 +106,7 @@ def _train(settings: "RunSettings", folder: RunFolder, plans: "list[Plan] | None
     torch.set_num_threads(machine.threads)
     module = build_module(settings, spacing_mm=data.spacing_mm)
     fit = Fit(settings, folder, module, data)
-    _check_folder(settings, folder)
+    _check_folder(settings, folder, cases)
     if plans is not None:
         from pedseg.planning import make_plan
 
@@ -123,7 +124,7 @@ def _train(settings: "RunSettings", folder: RunFolder, plans: "list[Plan] | None
         finish(settings, folder, cases, selection, trainer)
 
 
-def _check_folder(settings: "RunSettings", folder: RunFolder) -> None:
+def _check_folder(settings: "RunSettings", folder: RunFolder, cases: "Sequence[Case]") -> None:
     """Refuse, before anything is written, what the run's folder does not go with.
 
     Raises:
@@ -136,6 +137,9 @@ def _check_folder(settings: "RunSettings", folder: RunFolder) -> None:
     folder.check(settings, overwrite=settings.overwrite)
     if not settings.overwrite:
         missing_variants(settings, folder)
+    for name in settings.variant:
+        place = folder.variant(name)
+        place.check([case.id for case in cases], anew=settings.overwrite and not is_recorded(place.path))
     if KEEP_LARGEST in {one.rules for one in settings.variant.values()}:
         check_held_out(settings, folder)
 

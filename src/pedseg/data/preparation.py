@@ -35,8 +35,10 @@ from pedseg.labels import (
     detect_convention,
     gather_evidence,
 )
+from pedseg.ownership import clear, foreign, listing, name_left
 
 SETTINGS = "settings.json"
+OF_A_CASE = (IMAGE, LABEL, FOREGROUND, ENTRY)
 BY_FILES = "fingerprint"  # what older versions knew a case by: a hash of the bytes of its files
 BESIDE_SETTINGS = {SEAL, "cohort", "input_folder", "cases"}  # of the index
 logger = logging.getLogger(__name__)
@@ -184,7 +186,9 @@ def claim_store(folder: Path, settings: CohortSettings, *, overwrite: bool) -> b
                 f"{folder} was prepared with other settings: {before}, now {record}; "
                 "give overwrite=true to prepare it again, or another data.store"
             )
-        shutil.rmtree(folder)
+        _clear(folder)
+    elif before is None:
+        _refuse_foreign_folder(folder)
     write_json(note, sealed(record))
     return other
 
@@ -202,6 +206,26 @@ def _settings_before(folder: Path) -> dict[str, Any] | None:
         except (PedsegError, TypeError, ValueError) as error:
             logger.warning("%s is damaged (%s)", note, error)
     return {} if notes else None
+
+
+def _refuse_foreign_folder(folder: Path) -> None:
+    """Refuse a folder that has content and is no store.
+
+    Raises:
+        PedsegError: it is such a one.
+    """
+    if content := foreign(folder):
+        raise PedsegError(
+            f"{folder} is no store: it holds {listing(content)} and no {SETTINGS}; give another data.store, or move it "
+            "away"
+        )
+
+
+def _clear(folder: Path) -> None:
+    """Remove what preparation has written; what else there is stays, and is named."""
+    cases = [path.parent.relative_to(folder).as_posix() for path in folder.glob(f"{CASES}/*/{ENTRY}")]
+    clear(folder, also=[INDEX, SETTINGS, *(f"{case}/{name}" for case in cases for name in OF_A_CASE)])
+    name_left(folder)
 
 
 def prepare_cohort(

@@ -18,6 +18,8 @@ from pedseg.imaging import PreparedImage, restore_regions, write_label_map
 from pedseg.inference.predictor import Predictor
 from pedseg.inference.settings import RECORD
 from pedseg.labels import LabelConvention, labels_from_regions
+from pedseg.ownership import is_recorded, own, refuse_foreign
+from pedseg.ownership import note as list_files
 
 MISSING = "missing_sequences"  # key of the record: case → sequences
 log = logging.getLogger(__name__)
@@ -51,7 +53,8 @@ def predict_cases(
     paths = {case.id: output / f"{safe_name(case.id)}.nii.gz" for case in cases}
     _protect_images(cases, set(paths.values()))
     record = predictor.record(convention)
-    claim(output, record, replaced=set(paths.values()) if overwrite else _of_other_images(cases, paths, output, record))
+    wanted = set(paths.values())
+    claim(output, record, wanted, replaced=wanted if overwrite else _of_other_images(cases, paths, output, record))
     _note_missing(cases, output)
     waiting = [case for case in cases if not paths[case.id].exists()]
     before = len(predictor.adaptations_kept)
@@ -116,17 +119,20 @@ def _protect_images(cases: Sequence[Case], outputs: set[Path]) -> None:
                 raise PedsegError(f"{image.path} would be replaced by the label map of {case.id}; give another output")
 
 
-def claim(output: Path, record: dict[str, Any], *, replaced: Collection[Path] = ()) -> None:
+def claim(output: Path, record: dict[str, Any], wanted: Collection[Path], *, replaced: Collection[Path] = ()) -> None:
     """Note in `output` how its label maps are made, or check that they are made like that.
 
-    Label maps among `replaced` are removed, so that a run that is cut off leaves none of the old ones behind.
+    Label maps among `replaced` are removed, so that a run that is cut off leaves none of the old ones behind. Others
+    that pedseg did not write stay, and nothing is asked of them, unless they are in the place of one that is `wanted`.
 
     Raises:
         PedsegError: label maps that stay were made in another way, or nobody knows how. Nothing is removed then.
     """
     note = output / RECORD
     present = sorted(output.glob("*.nii.gz"))
-    staying = [path for path in present if path not in replaced]
+    known = own(output) if is_recorded(output) else {path.name for path in present}
+    refuse_foreign(output, [path.name for path in wanted if path.name not in known and path not in replaced])
+    staying = [path for path in present if path not in replaced and path.name in known]
     before = read_json(note) if note.exists() else {}
     missing = before.pop(MISSING, None)
     if staying and before != record:
@@ -137,6 +143,7 @@ def claim(output: Path, record: dict[str, Any], *, replaced: Collection[Path] = 
     for path in present:
         if path in replaced:
             path.unlink()
+    list_files(output, [RECORD, *known, *(path.name for path in wanted)])
     write_json(note, record | ({MISSING: missing} if missing and staying else {}))
 
 

@@ -140,7 +140,7 @@ def test_names_and_other_files(raw: Path, tmp_path: Path) -> None:
     for _ in range(2):
         applied = postprocess_folder(raw, tmp_path / "out", RULES, convention=CONVENTION, workers=1)
         assert list(applied.changes) == list(applied.inputs) == ["a", "b"]
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a-seg.nii.gz", "b.NII.GZ", "rules.json"}
+    assert {path.name for path in (tmp_path / "out").glob("[!.]*")} == {"a-seg.nii.gz", "b.NII.GZ", "rules.json"}
     assert (tmp_path / "out" / "b.NII.GZ").read_bytes()[:2] == b"\x1f\x8b"
 
 

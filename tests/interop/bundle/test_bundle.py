@@ -190,7 +190,7 @@ def test_monai_finds_what_it_asks_for(world: Path, monkeypatch: pytest.MonkeyPat
 
 def test_contents(world: Path) -> None:
     root = world / "two nets"
-    assert sorted(path.name for path in root.iterdir()) == ["LICENSE", "configs", "docs", "models", "scripts"]
+    assert sorted(path.name for path in root.glob("[!.]*")) == ["LICENSE", "configs", "docs", "models", "scripts"]
     assert sorted(path.name for path in (root / "models").iterdir()) == ["model.pt", "model_2.pt"]
     sources = {path.relative_to(root / "scripts").as_posix() for path in (root / "scripts").rglob("*.py")}
     networks = {f"pedseg/networks/{name}.py" for name in ("kinds", "unet", "residual", "foreign")}

@@ -18,6 +18,7 @@ from pedseg.imaging.label_values import Survey, check_values, survey
 from pedseg.inference.postprocessing import Rule, apply_rules, relabel
 from pedseg.labels import LabelConvention, Region, regions_from_labels
 from pedseg.metrics.overlap import bounding_box
+from pedseg.ownership import note
 
 CASES_WORTH_A_PROCESS = 20  # starting one takes as long as processing so many
 Change = Mapping[str, int]  # region → voxels that differ from the raw label map
@@ -108,6 +109,7 @@ def postprocess_folder(
     applied = Applied(tuple(map(str, rules)), str(labels), digests)
     kept = prepare_output(predictions, output, applied, overwrite=overwrite)
     waiting = [(path, output / path.name) for case, path in files.items() if case in digests and case not in kept]
+    note(output, [POSTPROCESSED, *(path.name for _, path in waiting)])
     job = partial(_postprocess, rules=tuple(rules), convention=labels)
     results = list(run_parallel(job, waiting, workers=worthwhile(workers, len(waiting)), description="post-processing"))
     made = zip(waiting, results, strict=True)

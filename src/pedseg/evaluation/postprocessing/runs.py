@@ -127,7 +127,7 @@ def postprocess_fold(
     settings = read_settings(fold.path)
     output = fold.variant(name)
     applied = postprocess_variant(settings, fold.variant(how.of), output, rules, workers=workers, overwrite=overwrite)
-    write_json(output.settings, how.as_json())
+    output.begin(how, applied.inputs)
     cohort = settings.data.cohorts[settings.data.evaluation]
     folder, labelled = cohort.folder, []
     if cohort.labelled and folder is not None and folder.is_dir():

@@ -17,6 +17,7 @@ from pedseg.interop.bundle.readme import RUN, readme
 from pedseg.interop.bundle.sources import copy_sources, licence, requirements
 from pedseg.interop.portable import load_portable
 from pedseg.labels import CONVENTIONS, Region
+from pedseg.ownership import foreign, listing, record
 
 CONVENTION = "brats2023"  # written unless told otherwise, as by pedseg predict
 METADATA = Path("configs", "metadata.json")
@@ -52,6 +53,7 @@ def export_bundle(
     members = _load_members(checkpoints, thresholds or [None] * len(checkpoints))
     with _atomic_folder(output) as folder:
         _write(folder, members)
+        record(folder, (path for path in folder.rglob("*") if path.is_file()))
     return f"cd {shlex.quote(str(output))} && {RUN.format(cases='CASES', output='LABEL_MAPS')}"
 
 
@@ -59,6 +61,10 @@ def _check_output(output: Path, *, overwrite: bool) -> None:
     check_free(output, overwrite=overwrite)
     if output.exists() and not (output / METADATA).is_file():
         raise PedsegError(f"{output} is no bundle (it lacks {METADATA}) and is not replaced; give another --output")
+    if left := foreign(output):
+        raise PedsegError(
+            f"{output}: {listing(left)} was not written by pedseg; move it away, or give another --output"
+        )
 
 
 def _load_members(checkpoints: Sequence[Path], thresholds: Sequence[Sequence[float] | None]) -> list[LoadedNetwork]:
