@@ -70,7 +70,12 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 TOO_MANY = (errno.EMFILE, errno.ENFILE)
 KEPT = "What was finished is kept, and the same command continues"
-UNLUCKY = ("can't allocate memory", "file write failed", "failed writing")  # what torch says of memory and disks
+UNLUCKY = (
+    "can't allocate memory",
+    "file write failed",
+    "failed writing",
+    "inline_container",
+)  # what torch says of memory and disks
 
 
 def is_of_the_machine(error: BaseException) -> bool:

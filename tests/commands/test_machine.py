@@ -19,6 +19,7 @@ from pedseg.commands.options import exit_code
         (PermissionError(errno.EACCES, "Permission denied", "out"), "out: Permission denied; give a place that may be"),
         (OSError(errno.EMFILE, "Too many open files", "out"), "ulimit -n"),
         (MemoryError("Unable to allocate 65 GiB"), "Unable to allocate 65 GiB"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"), "no disk left"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "free some"),
     ],
 )
