@@ -115,7 +115,7 @@ def open_regular(path: Path) -> BufferedReader:
         file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     except FileNotFoundError as error:
         raise PedsegError(f"{path}: no such file; restore it, or leave it out") from error
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: a zero byte in the name
         reason = error.strerror if isinstance(error, OSError) else error
         raise PedsegError(f"{path}: cannot be read ({reason}); check the disk and the permissions") from error
     _check_regular(path, os.fstat(file.fileno()).st_mode)
@@ -151,7 +151,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401  (whatever JSON holds)
     try:
         with open_regular(path) as file:
             return json.loads(file.read().decode("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PedsegError(f"{path}: not readable as JSON ({error}); restore or remove it") from error
 
 
