@@ -23,6 +23,9 @@ from tests.composed import composed, files, settings
         (["seed=2", "adaptation.dann.lambda_domain=0.1"], "uda/adaptation.dann.lambda_domain=0.1,seed=2"),
         (["trainer.max_epochs=5"], "uda/trainer.max_epochs=5"),
         (["folds=/data/splits.json"], "uda/folds=_data_splits.json"),
+        (["folds.by=published"], "uda/folds=published"),
+        (["~data.source.ped"], "uda/data.source.ped"),
+        (["folds.patients=who.csv"], "uda/folds.patients=who.csv"),
         (["+data.source.ped=all"], "uda/data.source.ped=all"),
     ],
 )

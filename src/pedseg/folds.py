@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pedseg.cases import patient_of
+from pedseg.cases.patients import patient_of, same_text
 from pedseg.errors import PedsegError
 from pedseg.files import read_json, write_json
 
@@ -23,7 +23,12 @@ class Fold:
 
 
 def make_folds(
-    case_ids: Sequence[str], *, n_folds: int = 5, seed: int = 12345, grouping: Grouping = "patient"
+    case_ids: Sequence[str],
+    *,
+    n_folds: int = 5,
+    seed: int = 12345,
+    grouping: Grouping = "patient",
+    patients: Mapping[str, str] | None = None,
 ) -> list[Fold]:
     """Split the cases of one cohort by scikit-learn's shuffled KFold.
 
@@ -38,6 +43,7 @@ def make_folds(
         n_folds: number of folds, at least 2.
         seed: of the shuffle.
         grouping: what is kept together.
+        patients: case → patient; None where the ids tell.
 
     Raises:
         PedsegError: an id occurs twice, or there are fewer cases (or patients) than folds.
@@ -49,7 +55,7 @@ def make_folds(
 
     groups: dict[str, list[str]] = {}
     for case in sorted(case_ids):
-        groups.setdefault(patient_of(case) if grouping == "patient" else case, []).append(case)
+        groups.setdefault(_person(case, patients) if grouping == "patient" else case, []).append(case)
     units = list(groups.values())
     if not 2 <= n_folds <= len(units):  # noqa: PLR2004  (two parts)
         unit = "patients" if grouping == "patient" else "cases"
@@ -61,10 +67,16 @@ def make_folds(
     return [Fold(_cases(units, train), _cases(units, validation)) for train, validation in splits]
 
 
-def patient_overlap(fold: Fold) -> tuple[str, ...]:
-    """Return the patients with cases in both parts of the fold, sorted."""
-    train, validation = ({patient_of(case) for case in part} for part in (fold.train, fold.validation))
-    return tuple(sorted(train & validation))
+def patient_overlap(fold: Fold, patients: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Return the patients with cases in both parts of the fold, sorted.
+
+    Args:
+        fold: the two parts.
+        patients: case → patient; None where the ids tell.
+    """
+    trained = {_person(case, patients) for case in fold.train}
+    both = [case for case in fold.validation if _person(case, patients) in trained]
+    return tuple(sorted({_patient(case, patients) for case in both}))
 
 
 def write_nnunet_splits(path: Path, folds: Iterable[Fold]) -> None:
@@ -95,6 +107,15 @@ def read_nnunet_splits(path: Path, case_ids: Iterable[str], *, other_ids: Iterab
         )
     known, others = set(case_ids), set(other_ids)
     return [_restricted(fold, known, others, where=f"{path}: fold {index}") for index, fold in enumerate(content)]
+
+
+def _patient(case: str, patients: Mapping[str, str] | None) -> str:
+    return patient_of(case) if patients is None else patients[case]
+
+
+def _person(case: str, patients: Mapping[str, str] | None) -> str:
+    """The patient in the one spelling that all of a name have in common."""
+    return same_text(_patient(case, patients))
 
 
 def _is_fold(entry: object) -> bool:

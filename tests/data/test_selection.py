@@ -74,6 +74,25 @@ def test_published_folds_leak_patients_and_say_so(caplog: pytest.LogCaptureFixtu
     assert f"{len(leaked)} patients" in caplog.text
 
 
+def test_patients_said_by_the_user_stay_on_one_side(caplog: pytest.LogCaptureFixture) -> None:
+    """Ids that name no patient, of ten people with two sessions each, whose names differ in their spelling."""
+    ids = [f"scan{number}" for number in range(20)]
+    said = {
+        "own": {
+            case: f"Pat {number // 2}".upper() if number % 2 else f"Pat {number // 2}"
+            for number, case in enumerate(ids)
+        }
+    }
+    for fold in range(5):
+        kept = select_cases({"own": ids}, fold=fold, source={"own": "fold"}, patients=said)
+        sides = [{int(case[4:]) // 2 for case in part["own"]} for part in (kept.source_train, kept.source_validation)]
+        assert not sides[0] & sides[1]
+        assert kept.overlap == {}
+    assert not caplog.records
+    torn = select_cases({"own": ids}, fold=0, source={"own": "fold"}, grouping="published", patients=said)
+    assert torn.overlap["own"]
+
+
 def test_split_files_replace_the_made_folds(tmp_path: Path) -> None:
     folds = make_folds(PED, seed=7)
     write_nnunet_splits(tmp_path / "splits.json", folds)

@@ -34,6 +34,22 @@ def test_written_folds_are_those_of_training(tmp_path: Path, grouping: str) -> N
     assert sorted(content[0]["train"] + content[0]["val"]) == sorted(ADULT + PED)
 
 
+@pytest.mark.parametrize("form", ["sub-{:02d}_ses-{:02d}", "CBTN{:04d}_tp{}", "PatientID_{:04d}_Timepoint_{}", "{}x{}"])
+def test_sessions_of_a_patient_stay_together(tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the namings of other collections, and in one that nobody knows with a table."""
+    whose = {form.format(patient, session): str(patient) for patient in range(10) for session in (1, 2)}
+    cohort = name_cases(tmp_path / "cohort", list(whose))
+    output = tmp_path / "splits.json"
+    table = tmp_path / "who.csv"
+    table.write_text("\n".join(["case,patient", *(f"{case},{patient}" for case, patient in whose.items())]))
+    said = ["--patients", str(table)] if form == "{}x{}" else []
+    assert main(["splits", str(cohort), "--output", str(output), *said]) == 0
+    for fold in json.loads(output.read_text()):
+        train, validation = ({whose[case] for case in fold[part]} for part in ("train", "val"))
+        assert (len(train), len(validation), train & validation) == (8, 2, set())
+    assert "name no patient" not in capsys.readouterr().err
+
+
 @pytest.mark.exact(
     "Split file written for both published cohorts: cases on another side than in the published file",
     section="Interoperation",

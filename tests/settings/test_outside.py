@@ -18,13 +18,14 @@ def test_places_are_left_out_and_cohorts_go_by_name() -> None:
     given = settings(
         "paths.adult=/home/ada/adults", "paths.store=/data/ada/store", "paths.runs=/data/ada/runs", "seed=7",
         "data.cohorts.ped.folder=/home/ada/children", "folds=/home/ada/my study/splits.json",
+        "folds.patients=/home/ada/who.csv",
         "init=from_run", "init.run=/data/ada/runs/m1/fold_0", "init.command='train paths.runs=/data/ada'",
         "data.cohorts.adult.population=/home/ada/adults.yaml", "optimizer._target_=torch.optim.SGD",
     )  # fmt: skip
     config = told(given)
     assert "ada" not in json.dumps(config).replace("adaptation", "").replace("adapt", "").replace("nadam", "")
     assert set(config["data"]["cohorts"]) >= {"adult", "ped"}
-    assert config["folds"] == "splits.json"
+    assert (config["folds"]["by"], config["folds"]["patients"]) == ("splits.json", "who.csv")
     assert config["init"]["run"] == "fold_0"
     assert config["seed"] == 7
     assert config["optimizer"] == given.as_json()["optimizer"]

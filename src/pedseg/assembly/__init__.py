@@ -4,7 +4,7 @@ from pedseg.assembly.cases import evaluation_cases, held_out_cases
 from pedseg.assembly.checks import check_parts
 from pedseg.assembly.leaks import check_leaks
 from pedseg.assembly.machine import on_this_machine
-from pedseg.assembly.objects import build_data, build_loggers, build_module, build_trainer, select
+from pedseg.assembly.objects import build_data, build_loggers, build_module, build_trainer, select, with_table_noted
 from pedseg.assembly.processes import Processes
 from pedseg.assembly.variants import Trained, add_variant, missing_variants
 
@@ -23,4 +23,5 @@ __all__ = [
     "missing_variants",
     "on_this_machine",
     "select",
+    "with_table_noted",
 ]

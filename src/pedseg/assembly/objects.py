@@ -12,8 +12,9 @@ from pedseg.assembly.methods import build_methods
 from pedseg.assembly.targets import build_optimizer, build_schedule
 from pedseg.callbacks import MetricsCsv
 from pedseg.callbacks.tracking import tensorboard_logger, wandb_logger
+from pedseg.cases import Patients
 from pedseg.data.datamodule import PatchDataModule
-from pedseg.data.selection import Grouping, Part, Selection, select_cases
+from pedseg.data.selection import Part, Selection, select_cases
 from pedseg.data.store import CohortStore
 from pedseg.errors import PedsegError
 from pedseg.inference import load_network
@@ -28,6 +29,16 @@ from pedseg.settings.training import Init
 
 # Settings of a network that its weights do not depend on, or through its plan alone.
 BESIDE_WEIGHTS = ("name", "patch_size", "spacing_mm", "base_features", "max_features")
+
+
+def with_table_noted(settings: RunSettings) -> RunSettings:
+    """The settings, with what tells whether the table of patients is still the one that the run began with.
+
+    Raises:
+        PedsegError: the table cannot be read.
+    """
+    digest = Patients.read(settings.folds.patients).digest
+    return settings.model_copy(update={"folds": settings.folds.model_copy(update={"table_digest": digest})})
 
 
 def select(
@@ -50,15 +61,25 @@ def select(
     for cohort in cohorts:
         if cohort not in data.cohorts:
             raise PedsegError(f"cohort {cohort!r} is not among data.cohorts; {near(cohort, data.cohorts)}")
-    grouping: Grouping = "published" if settings.folds == "published" else "patient"
+    stores = {cohort: CohortStore(data.store / cohort) for cohort in cohorts}
+    ids = {cohort: store.case_ids for cohort, store in stores.items()}
+    known = {cohort: store.patients for cohort, store in stores.items()}
+    folds = settings.folds
+    patients = Patients.read(folds.patients)
+    if folds.table_digest not in (None, patients.digest):
+        raise PedsegError(
+            f"folds.patients={folds.patients} says something else than when {settings.title} was begun, so its folds "
+            "would be others; restore the table, or train the run again with overwrite=true"
+        )
     return select_cases(
-        {cohort: CohortStore(data.store / cohort).case_ids for cohort in cohorts},
+        ids,
         fold=settings.fold,
         source=source,
         target=dict.fromkeys(unlabelled, "fold"),
         evaluation=[data.evaluation],
-        grouping=grouping,
-        split_files={} if settings.folds == grouping else dict.fromkeys(cohorts, Path(settings.folds)),
+        grouping=folds.grouping,
+        split_files=dict.fromkeys(cohorts, Path(folds.file)) if folds.file else {},
+        patients=patients.of(ids, known),
     )
 
 

@@ -1,6 +1,5 @@
 """A case and the patient it belongs to."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,21 +76,3 @@ class Discovery:
                 f", and networks here read {', '.join(Modality)}. Add the sequence; or train on cohorts that have all "
                 "of them with data.drop_modality=0.2, and predict these cases with `pedseg predict --allow-missing`"
             )
-
-
-_PATIENT = re.compile(  # everything before the number of the session, in the collections that have one
-    r"BraTS-[a-z]+-\d+(?=-\d+$)"  # BraTS 2023 and on
-    r"|BraTS1[5-9]_.+(?=_\d+$)"  # BraTS 2015-2019: Brats18_CBICA_AAB_1
-    r"|UPENN-GBM-\d+(?=_\d+$)"
-    r"|UCSF-PDGM-\d+(?=_FU\d+d$)",
-    re.IGNORECASE,
-)
-
-
-def patient_of(case_id: str) -> str:
-    """Return the patient of a case: the id without its session number, where the naming is known to have one.
-
-    ``BraTS-GLI-00009-001`` gives ``BraTS-GLI-00009``; an id of unknown form is its own patient.
-    """
-    match = _PATIENT.match(case_id)
-    return match.group() if match else case_id

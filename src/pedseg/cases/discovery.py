@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pedseg.cases import naming
-from pedseg.cases.case import Case, Discovery, ImageFile, patient_of
+from pedseg.cases.case import Case, Discovery, ImageFile
 from pedseg.cases.naming import LABEL, LABEL_FOLDERS
+from pedseg.cases.patients import patient_of
 from pedseg.errors import PedsegError, Problem
 from pedseg.files import safe_name
 from pedseg.labels import Modality

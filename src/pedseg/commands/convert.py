@@ -61,6 +61,10 @@ def _add_splits(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     add_output(p, "JSON", "file to write")
     p.add_argument("--folds", choices=("patient", "published"), default="patient", help="default: %(default)s")
+    p.add_argument(
+        "--patients", metavar="TABLE|REGEX", help="whose the cases are: columns case and patient, or a regular "
+        "expression whose group is the patient (default: ids tell); as folds.patients=",
+    )  # fmt: skip
     add_overwrite(p, "replace an existing file")
     p.set_defaults(task=splits)
 
@@ -133,7 +137,13 @@ def splits(arguments: argparse.Namespace) -> None:
     from pedseg.interop.splits import export_splits
 
     with writing_file(arguments.output):
-        export_splits(arguments.cohorts, arguments.output, grouping=arguments.folds, overwrite=arguments.overwrite)
+        export_splits(
+            arguments.cohorts,
+            arguments.output,
+            grouping=arguments.folds,
+            patients=arguments.patients,
+            overwrite=arguments.overwrite,
+        )
     print(arguments.output)
 
 

@@ -81,11 +81,10 @@ def compose(model: "type[Settings]", overrides: Sequence[str], *, config_name: s
     from hydra.types import RunMode
 
     job = Job(_nothing, model, swept=False)
+    overrides = with_new_names(overrides)
     with understandable_errors(), opened(config_name) as hydra:
         check(hydra, overrides, job, config_name=config_name)
-        cfg = hydra.compose_config(
-            config_name, with_new_names(overrides), run_mode=RunMode.RUN, with_log_configuration=False
-        )
+        cfg = hydra.compose_config(config_name, overrides, run_mode=RunMode.RUN, with_log_configuration=False)
         return job.settings_of_all(cfg)
 
 

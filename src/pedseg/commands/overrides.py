@@ -8,19 +8,27 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from pedseg.settings.faults import known_below, messages, near, unknown
 from pedseg.settings.history import advice_on
-from pedseg.settings.keys import Key, find, root, unwrapped
+from pedseg.settings.keys import Key, find, root, shorts, unwrapped
+from pedseg.settings.run import RunSettings
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 Options = Callable[[str], Collection[str]]  # group → options that it has
 NAMING = re.compile(r"(paths\.[^.=]+|data\.source(\.[^.=]+)?)=")  # keys that take the name of any cohort
+KEYS = shorts(RunSettings)
+SHORT = re.compile(rf"^({'|'.join(KEYS)})=(?![{{$])")
 OUTSIDE = ("hydra", "machine")  # Hydra's own; and what a run writes itself
 
 
 def with_new_names(overrides: Sequence[str]) -> list[str]:
-    """Overrides, in which keys that take the name of any cohort are also added where no file of conf/ has them."""
-    return [f"++{override}" if NAMING.match(override) else override for override in overrides]
+    """Overrides as Hydra takes them.
+
+    Keys that take the name of any cohort are also added where no file of conf/ has them, and one value for a group is
+    for the key that it is short for.
+    """
+    named = [f"++{override}" if NAMING.match(override) else override for override in overrides]
+    return [SHORT.sub(lambda group: f"{KEYS[group[1]]}=", override) for override in named]
 
 
 def faults_of(

@@ -87,11 +87,13 @@ def _train(settings: "RunSettings", folder: RunFolder, plans: "list[Plan] | None
         evaluation_cases,
         on_this_machine,
         select,
+        with_table_noted,
     )
     from pedseg.commands.fitting import Fit
     from pedseg.settings.stored import read_settings
 
     check_parts(settings)
+    settings = with_table_noted(settings)
     kept = read_settings(folder.path) if folder.config.exists() and not settings.overwrite else None
     settings, machine = on_this_machine(settings, kept, jobs=_jobs_side_by_side())
     if folder.finished.exists() and not settings.overwrite:

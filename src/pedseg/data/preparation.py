@@ -244,7 +244,7 @@ def prepare_cohort(
     items = [(case, check.checks[case.id]) for case in waiting]
     for _ in run_parallel(job, items, workers=workers, description=f"preparing {settings.cohort}"):
         pass
-    cases = {case.id: _entry(folder, case, check.checks[case.id]) for case in check.usable}
+    cases = {c.id: _entry(folder, c, check.checks[c.id]) | {"patient": c.patient} for c in check.usable}
     index = {**settings.record(), "cohort": settings.cohort, "input_folder": str(input_folder), "cases": cases}
     write_json(folder / INDEX, sealed(index))
     return len(waiting)

@@ -46,6 +46,7 @@ def select_cases(
     split_files: Mapping[str, Path] | None = None,
     n_folds: int = 5,
     seed: int = 12345,
+    patients: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Selection:
     """Divide the cases of each cohort by its own folds.
 
@@ -61,6 +62,7 @@ def select_cases(
         split_files: cohort → nnU-Net split file to use instead of made folds.
         n_folds: number of folds to make.
         seed: of the made folds.
+        patients: cohort → case → patient; None where the ids tell.
 
     Returns:
         The selection. A cohort whose every case trains still gives the validation part of the fold (of fold 0 with
@@ -73,7 +75,8 @@ def select_cases(
     """
     target = target or {}
     _check_cohorts(case_ids, source, target, evaluation)
-    divider = _Divider(case_ids, fold, grouping, split_files or {}, n_folds, seed)
+    patients = patients or {}
+    divider = _Divider(case_ids, fold, grouping, split_files or {}, n_folds, seed, patients)
     source_train = {cohort: divider.training(cohort, part) for cohort, part in source.items()}
     target_train = {cohort: divider.training(cohort, part) for cohort, part in target.items()}
     source_validation = {cohort: divider.monitored(cohort, part) for cohort, part in source.items()}
@@ -87,7 +90,7 @@ def select_cases(
             )
     held_out = {c: source_validation[c] for c, part in source.items() if part == "fold" and fold != "all"} | evaluated
     transductive = {cohort for cohort, part in target.items() if part == "all"}
-    overlap = _find_overlap(source_train | target_train, held_out, transductive=transductive)
+    overlap = _find_overlap(source_train | target_train, held_out, transductive=transductive, patients=patients)
     return Selection(source_train, source_validation, target_train, evaluated, overlap)
 
 
@@ -118,6 +121,7 @@ class _Divider:
     split_files: Mapping[str, Path]
     n_folds: int
     seed: int
+    patients: Mapping[str, Mapping[str, str]]
 
     def training(self, cohort: str, part: Part) -> tuple[str, ...]:
         if part == "all" or self.fold == "all":
@@ -144,27 +148,30 @@ class _Divider:
             folds, origin = read_nnunet_splits(self.split_files[cohort], ids), str(self.split_files[cohort])
         else:
             grouping = self.grouping if isinstance(self.grouping, str) else self.grouping.get(cohort, "patient")
-            folds = make_folds(ids, n_folds=self.n_folds, seed=self.seed, grouping=grouping)
+            patients = self.patients.get(cohort)
+            folds = make_folds(ids, n_folds=self.n_folds, seed=self.seed, grouping=grouping, patients=patients)
             origin = f"the {grouping} folds of cohort {cohort!r}"
         if not 0 <= index < len(folds):
             raise PedsegError(f"fold {index} is not in {origin} (0-{len(folds) - 1}, or all)")
         return folds[index]
 
 
-def _find_overlap(trained: CaseIds, held_out: CaseIds, *, transductive: set[str]) -> CaseIds:
+def _find_overlap(
+    trained: CaseIds, held_out: CaseIds, *, transductive: set[str], patients: Mapping[str, Mapping[str, str]]
+) -> CaseIds:
     """Patients of each cohort that are trained on and held out; whole target cohorts are meant to be both."""
     overlap = {}
     for cohort, ids in held_out.items():
         if cohort in transductive or cohort not in trained:
             continue
-        patients = patient_overlap(Fold(train=trained[cohort], validation=ids))
-        if patients:
-            overlap[cohort] = patients
+        both = patient_overlap(Fold(train=trained[cohort], validation=ids), patients.get(cohort))
+        if both:
+            overlap[cohort] = both
             logger.warning(
                 "cohort %s: %d patients have sessions in training and in validation (%s …); "
                 "grouping by patient keeps them apart",
                 cohort,
-                len(patients),
-                ", ".join(patients[:3]),
+                len(both),
+                ", ".join(both[:3]),
             )
     return overlap

@@ -177,6 +177,11 @@ class CohortStore:
         """Whether every case is known by its images."""
         return all(case.digests is not None for case in self._cases.values())
 
+    @property
+    def patients(self) -> dict[str, str]:
+        """Patient of each case, as preparation knew it."""
+        return {case_id: case["patient"] for case_id, case in self._cases.items()}
+
     def open(self, case_id: str) -> StoredCase:
         """Return a case without touching its files.
 

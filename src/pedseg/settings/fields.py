@@ -38,9 +38,11 @@ class Group(BaseModel):
 
     Attributes:
         OTHERS: what keys of other names are, in a group that takes any.
+        SHORT: the key that a value stands for which the group itself is given; empty where it takes none.
     """
 
     OTHERS: ClassVar[str] = ""
+    SHORT: ClassVar[str] = ""
 
     def as_json(self) -> dict[str, Any]:
         """The same in plain values by the names that they have in conf/."""

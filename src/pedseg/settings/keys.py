@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, RootModel
 from pydantic.fields import FieldInfo
 
-from pedseg.settings.fields import RESULT, Mark
+from pedseg.settings.fields import RESULT, Group, Mark
 
 Settings = type[BaseModel]
 
@@ -86,6 +86,12 @@ def find(model: Settings, path: Sequence[str]) -> Key | None:
 def fields(model: Settings) -> dict[str, FieldInfo]:
     """Fields of a group by the name that they have in conf/."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def shorts(model: Settings) -> dict[str, str]:
+    """Groups that may be given one value, and the key of theirs that it is for."""
+    groups = {key.name: key.group for key in root(model).children() if key.group}
+    return {n: f"{n}.{group.SHORT}" for n, group in groups.items() if issubclass(group, Group) and group.SHORT}
 
 
 def unit(field: FieldInfo | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pedseg.settings.keys import Key, root
+from pedseg.settings.keys import Key, root, shorts
 from pedseg.settings.run import RunSettings
 
 LONGEST_NAME = 150
@@ -24,7 +24,7 @@ def run_name(experiment: str | None, overrides: Sequence[str]) -> str:
     `overrides` are Hydra's (``trainer.max_epochs=5``). The experiment alone for a plain run, else
     ``experiment/key=value,key=value`` in the order of the keys; what would be too long for a file name ends in a hash.
     """
-    kept = sorted(o.lstrip(SIGNS) for o in overrides if _names(o.lstrip(SIGNS).split("=")[0]))
+    kept = sorted(_shortened(o.lstrip(SIGNS)) for o in overrides if _names(o.lstrip(SIGNS).split("=")[0]))
     name = experiment or "custom"
     if not kept:
         return name
@@ -37,6 +37,13 @@ def run_name(experiment: str | None, overrides: Sequence[str]) -> str:
 def as_name(text: str) -> str:
     """`text` with an underscore for whatever may not be in a folder's name."""
     return re.sub(r"[^\w.,=+-]", "_", text)
+
+
+def _shortened(override: str) -> str:
+    """An override of what a group is short for, by the group's own name."""
+    key, equals, value = override.partition("=")
+    names = {full: short for short, full in shorts(RunSettings).items()}
+    return f"{names.get(key, key)}{equals}{value}"
 
 
 def _names(key: str) -> bool:

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, ValidationError, model_validator
+from pydantic import ConfigDict, ValidationError, model_validator
 
 from pedseg.errors import PedsegError
 from pedseg.settings.cohorts import Data, Paths
 from pedseg.settings.faults import messages
 from pedseg.settings.fields import FOLD, INDIRECT, NAMED, PLACE, RESULT, VARIANT, Group, refuse, setting
+from pedseg.settings.folds import FoldsOrShort
 from pedseg.settings.following import Callbacks, Cluster, Logger, Machine, Prediction
 from pedseg.settings.pair import how_to_declare, with_folders, with_pair, with_variants_of_pair
 from pedseg.settings.population import Population
@@ -26,15 +27,7 @@ from pedseg.settings.training import (
 from pedseg.settings.values import Count, Flag, Folder, Index, Means, Name, OrNone, Text, Whole
 from pedseg.settings.variants import Variant, faults_of
 
-GROUPINGS = ("patient", "published")
-
 Fold = Annotated[Index | Literal["all"], Means("the number of a fold, from 0, or all")]
-
-
-def _known_grouping(value: str) -> str:
-    if value not in GROUPINGS and not value.endswith(".json"):
-        raise ValueError(f"give {', '.join(GROUPINGS)} or a .json file of nnU-Net's splits")
-    return value
 
 
 class Checked(Group):
@@ -103,11 +96,7 @@ class RunSettings(WithCohorts):
     """Settings of a run (conf/train.yaml)."""
 
     fold: Annotated[Fold, setting("Fold that is held out, from 0; all: none is.", FOLD)]
-    folds: Annotated[
-        Annotated[Text, AfterValidator(_known_grouping)],
-        setting("How folds are made: patient: no patient on both sides; published: the authors'; or a file of them.",
-                RESULT),
-    ]  # fmt: skip
+    folds: Annotated[FoldsOrShort, setting("How cohorts are divided, and whose cases are whose.", RESULT)]
     seed: Annotated[Whole, setting("Of every random number.", RESULT, ge=0)]
     trained_parts: Annotated[tuple[NetworkPart, ...], setting("Parts of the network that train.", RESULT, min_length=1)]
     channels_last: Annotated[Flag, setting("Whether images lie in memory channels last, which is faster.", RESULT)]
