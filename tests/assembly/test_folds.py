@@ -18,7 +18,11 @@ CASES = [f"scan{number:02d}" for number in range(20)]
 def prepare(store: Path, **patients: str) -> None:
     """Indices of two prepared cohorts of cases whose ids name no patient."""
     for cohort in ("adult", "ped"):
-        cases = {f"{cohort}{case}": {"patient": patients.get(case, f"{cohort}{case}")} for case in CASES}
+        entry = {"shape": [8, 8, 8], "spacing_mm": [1, 1, 1], "mean": [0], "std": [1], "foreground_counts": []}
+        cases = {
+            f"{cohort}{case}": {**entry, "folder": case, "patient": patients.get(case, f"{cohort}{case}")}
+            for case in CASES
+        }
         index = {"format": FORMAT, "cohort": cohort, "labelled": True, "convention": None, "cases": cases}
         write_json(store / cohort / "index.json", {**index, "input_folder": "/data"})
 

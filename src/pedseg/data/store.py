@@ -180,7 +180,7 @@ class CohortStore:
     @property
     def patients(self) -> dict[str, str]:
         """Patient of each case, as preparation knew it."""
-        return {case_id: case["patient"] for case_id, case in self._cases.items()}
+        return {case_id: case.patient for case_id, case in self._cases.items()}
 
     def open(self, case_id: str) -> StoredCase:
         """Return a case without touching its files.
