@@ -34,6 +34,7 @@ NAME = ".pedseg-lock"
 BEAT_S = 15.0
 LOST_S = 60.0
 TRIES = 20  # to take a lock that others take and give back
+PAUSE_S = 0.01  # while another process removes the lock of one that is gone
 WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)  # what a file system says that has none
 log = logging.getLogger(__name__)
 
@@ -187,14 +188,22 @@ def _created(lock: Path, text: str) -> bool:
 
 
 def _remove(lock: Path, other: Holder) -> None:
-    """Remove the lock of a holder that is gone, unless somebody was faster and it is another's by now."""
-    aside = temporary_of(lock)
-    with suppress(FileNotFoundError):
-        lock.rename(aside)
-        if _read(aside).key != other.key:
-            with suppress(FileExistsError):
-                os.link(aside, lock)
-        aside.unlink()
+    """Remove the lock of a holder that is gone, unless somebody was faster and it is another's by now.
+
+    One process at a time does so: between a look at the lock and its removal nobody else can put another one there.
+    """
+    guard = lock.with_name(f"{lock.name}~")
+    if not _created(guard, ""):
+        time.sleep(PAUSE_S)
+        began = _touched(guard)
+        if began is not None and time.time_ns() - began > LOST_S * 1e9:  # of one that was killed in between
+            guard.unlink(missing_ok=True)
+        return
+    try:
+        if _read(lock).key == other.key:
+            lock.unlink(missing_ok=True)
+    finally:
+        guard.unlink(missing_ok=True)
 
 
 def _read(lock: Path) -> Holder:
