@@ -4,11 +4,13 @@ import io
 import random
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from pedseg.commands.options import exit_code
 from pedseg.errors import PedsegError
-from pedseg.sinks import Visible, terminal
+from pedseg.sinks import UNSEEN, Visible, cell, csv_text, from_cell, latex, markdown, terminal
 
 HOSTILE = [
     "\x1b[2J",
@@ -59,3 +61,35 @@ def test_a_stream_of_few_letters_takes_all_names() -> None:
     assert Visible(stream).write("→ é") == 3
     stream.flush()
     assert stream.buffer.getvalue() == b"\\u2192 \\xe9"
+
+
+ALPHABET = "=+-@\t\r\n'\"\\`*_|[]<>{}$%&#~^\x1b\u202e\u200bab1 ü³"
+
+
+def hostile(seed: int) -> list[str]:
+    rng = np.random.default_rng(seed)
+    return ["".join(rng.choice(list(ALPHABET), rng.integers(1, 9))) for _ in range(300)]
+
+
+def test_no_cell_is_a_formula_and_every_text_comes_back() -> None:
+    for text in [*hostile(0), "=1+cmd|' /C calc'!A0", "'=1", "''=1", "'quoted'", "BraTS-PED-00001"]:
+        assert cell(text)[0] not in "=+-@\t\r\n"
+        assert from_cell(cell(text)) == text
+    assert cell("BraTS-PED-00001") == "BraTS-PED-00001"
+    assert cell("'quoted'") == "'quoted'"
+
+
+def test_a_table_keeps_its_numbers_and_hides_its_formulas() -> None:
+    table = pd.DataFrame({"case": ["=1+1", "plain"], "dice": [-0.5, np.nan], "n": [-1, 2]}, index=["@a", "b"])
+    assert csv_text(table, index_label="model") == "model,case,dice,n\n'@a,'=1+1,-0.5,-1\nb,plain,,2\n"
+
+
+def test_markup_is_text() -> None:
+    assert markdown("a|b\n<script>[x](y)") == "a\\|b \\<script\\>\\[x\\](y)"
+    assert latex(r"\input{x}~50%_^#&$") == (
+        r"\textbackslash{}input\{x\}\textasciitilde{}50\%\_\textasciicircum{}\#\&\$"
+    )
+    for text in hostile(1):
+        for shown in (markdown(text), latex(text)):
+            assert "\n" not in shown
+            assert not UNSEEN.search(shown)

@@ -4,7 +4,10 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # What a terminal obeys or does not show: C0 but tab and newline, DEL, C1, bidi controls and marks, zero-width
 # characters, line separators, and lone surrogates, which stand for bytes of names that are not UTF-8 (PEP 383).
@@ -12,6 +15,14 @@ UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 BYTES = range(0xDC80, 0xDD00)  # surrogates of bytes
+# What spreadsheets take for a formula (OWASP, "CSV injection"), also behind apostrophes, which may be those of `cell`.
+FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+MARKDOWN = "\\`*_|[]<>"
+LATEX = {
+    **{character: f"\\{character}" for character in "_%&#${}"},
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "³": "$^3$", "<": "$<$", ">": "$>$",
+}  # fmt: skip
 
 
 def terminal(text: str) -> str:
@@ -62,3 +73,37 @@ def visible_streams() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+def markdown(text: object) -> str:
+    """Text in a line of Markdown, such as a cell of a table, where it is nothing but text."""
+    line = " ".join(terminal(str(text)).splitlines())
+    return "".join(f"\\{character}" if character in MARKDOWN else character for character in line)
+
+
+def latex(text: object) -> str:
+    """Text in LaTeX."""
+    line = " ".join(terminal(str(text)).splitlines())
+    return "".join(LATEX.get(character, character) for character in line)
+
+
+def cell(text: str) -> str:
+    """Text in a cell of a CSV file that no spreadsheet takes for a formula: one apostrophe goes before it."""
+    return f"'{text}" if FORMULA.match(text) else text
+
+
+def from_cell(text: str) -> str:
+    """What `cell` was given."""
+    return text[1:] if text.startswith("'") and FORMULA.match(text[1:]) else text
+
+
+def csv_text(table: "pd.DataFrame", *, index_label: str | None = None) -> str:
+    """A table as CSV, its texts as `cell` writes them; with the index as first column if that has a name."""
+    whole = table if index_label is None else table.reset_index(names=index_label)
+    texts = {name: column.map(_text_cell) for name, column in whole.items() if column.dtype.kind not in "biufc"}
+    written: str = whole.assign(**{str(name): column for name, column in texts.items()}).to_csv(index=False)
+    return written
+
+
+def _text_cell(value: object) -> object:
+    return cell(value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""A seeded sample of every family of faults, and that the verdicts tell what they are to tell."""
+"""The verdicts on faults tell what they are to tell; ``make faults`` tries the families."""
 
 from collections.abc import Iterator
 from dataclasses import replace

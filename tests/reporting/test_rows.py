@@ -92,6 +92,7 @@ def test_csv_files(tmp_path: Path) -> None:
         ("case,dice\na,1\n", "no column region"),
         ("", "cannot be read as a table"),
         ("case,region,dice,hd95_mm\na,et,1,0\na.nii.gz,ET,1,0\n", "lists case a twice"),
+        ("case,region,dice,hd95_mm\na,et,../../x,0\nb,et,1,0\n", "dice '../../x' is no number"),
     ],
 )
 def test_unusable_csv(tmp_path: Path, text: str, message: str) -> None:

@@ -15,6 +15,7 @@ from pedseg.commands.options import (
 from pedseg.errors import PedsegError
 from pedseg.files import write_json, write_text
 from pedseg.locks import writing
+from pedseg.sinks import csv_text
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     import pandas as pd
@@ -224,10 +225,10 @@ def write(contents: "Contents", pictures: "Pictures", output: Path) -> list[Path
         written.append(output / POSTPROCESSING)
     if len(contents.core_rule):
         caption = marked(contents.models, CAPTION)
-        write_text(output / CORE_RULE, contents.core_rule.assign(caption=caption).to_csv(index=False))
+        write_text(output / CORE_RULE, csv_text(contents.core_rule.assign(caption=caption)))
         written.append(output / CORE_RULE)
     if len(contents.strata):
-        write_text(output / STRATA, contents.strata.to_csv(index=False))
+        write_text(output / STRATA, csv_text(contents.strata))
         written.append(output / STRATA)
     if contents.ranking:
         written += write_ranking(contents.ranking, output)

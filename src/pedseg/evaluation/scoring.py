@@ -17,12 +17,13 @@ from rich.progress import track
 from pedseg.cases import Case
 from pedseg.errors import PedsegError, Problem, ProblemsError
 from pedseg.evaluation.pairing import Pair, pair_cases, pair_folder
-from pedseg.files import atomic_path
+from pedseg.files import write_text
 from pedseg.hardware import cores
 from pedseg.imaging.nifti import Volume, integer_label, read_volume
 from pedseg.labels import LabelConvention, Region, regions_from_labels
 from pedseg.metrics import check_rules, score_case
 from pedseg.metrics.overlap import bounding_box
+from pedseg.sinks import csv_text
 
 if TYPE_CHECKING:  # the processes that score have no table
     import pandas as pd
@@ -125,8 +126,7 @@ def score_pairs(
 
 def write_scores(table: "pd.DataFrame", output: Path) -> None:
     """Write rows of scores as CSV, atomically."""
-    with atomic_path(output) as temporary:
-        table.to_csv(temporary, index=False)
+    write_text(output, csv_text(table))
 
 
 def _write_whole(table: "pd.DataFrame", problems: Sequence[Problem], output: Path) -> "pd.DataFrame":

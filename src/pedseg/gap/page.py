@@ -22,6 +22,7 @@ from pedseg.reporting.paper import REGIONS
 from pedseg.reporting.rows import SYNTHETIC
 from pedseg.reporting.strata import MOSTLY_CORE, WITH, WITHOUT
 from pedseg.reporting.tables import escape
+from pedseg.sinks import csv_text
 
 FILES = ("gap.md", "gap.csv", "gap.json")
 NAMES = {**{region: region.upper() for region in REGIONS}, MEAN: "mean", WITH: f"TC {WITH}", WITHOUT: f"TC {WITHOUT}"}
@@ -183,7 +184,7 @@ def _signed(dice: float) -> str:
 
 def to_csv(report: Report) -> str:
     """A row per model with all digits; the caption in the last column."""
-    return pd.DataFrame([{**_record(row), "caption": report.caption} for row in report.rows]).to_csv(index=False)
+    return csv_text(pd.DataFrame([{**_record(row), "caption": report.caption} for row in report.rows]))
 
 
 def to_json(report: Report) -> dict[str, Any]:

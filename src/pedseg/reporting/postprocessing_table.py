@@ -13,6 +13,7 @@ from pedseg.reporting.rows import Model, pick, read_scores
 from pedseg.reporting.tables import DIGITS, TITLES, escape
 from pedseg.runs import RunFolder
 from pedseg.settings.variants import CORE
+from pedseg.sinks import csv_text
 
 RAW = "raw"
 METRICS = ("dice", "hd95_mm")
@@ -100,7 +101,7 @@ def postprocessing_markdown(table: pd.DataFrame, *, caption: str) -> str:
 
 def postprocessing_csv(table: pd.DataFrame, *, caption: str) -> str:
     """Write the table with all digits; the caption in its last column."""
-    return table.assign(caption=caption).to_csv(index=False)
+    return csv_text(table.assign(caption=caption))
 
 
 def _row(model: Model, name: str, scores: pd.DataFrame, *, changed: int) -> dict[str, object]:

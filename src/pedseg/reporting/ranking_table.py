@@ -12,6 +12,7 @@ from pedseg.files import write_text
 from pedseg.reporting.ranking import Ranking
 from pedseg.reporting.rows import SYNTHETIC
 from pedseg.reporting.tables import escape
+from pedseg.sinks import csv_text
 
 DIGITS = 4
 MOST_NAMED = 2  # of the members that a validator chooses by the same score
@@ -62,7 +63,7 @@ def ranking_csv(ranking: Ranking) -> str:
         for validator in ranking.scores.columns
         for member in ranking.scores.index
     ]
-    return pd.DataFrame(rows).to_csv(index=False)
+    return csv_text(pd.DataFrame(rows))
 
 
 def write_ranking(ranking: Ranking, folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from pedseg.runs import BETWEEN, PLAIN, RunFolder, VariantFolder, titled
 from pedseg.settings.run import RunSettings
 from pedseg.settings.stored import Stored, read_stored
 from pedseg.settings.variants import CORE, Variant
+from pedseg.sinks import from_cell
 
 SYNTHETIC = "SYNTHETIC data"
 N_FOLDS = 5
@@ -210,7 +211,7 @@ def read_scores(path: Path) -> pd.DataFrame:
     """Read scores, long or one column per metric and region (``Dice-ET``, …, ``ID``).
 
     Raises:
-        PedsegError: the file is no table, has other columns, or lists a case twice.
+        PedsegError: the file is no table, has other columns, holds something else than a number, or lists a case twice.
     """
     try:
         table = pd.read_csv(path)
@@ -221,12 +222,21 @@ def read_scores(path: Path) -> pd.DataFrame:
     missing = [column for column in NEEDED if column not in table]
     if missing:
         raise PedsegError(f"{path}: has no column {missing[0]}; give a scores.csv of pedseg, or Dice-ET … HD95-WT, ID")
-    table["case"] = table["case"].astype(str).str.replace(r"\.nii(\.gz)?$", "", regex=True)
+    _check_numbers(table, path)
+    table["case"] = table["case"].astype(str).map(from_cell).str.replace(r"\.nii(\.gz)?$", "", regex=True)
     table["region"] = table["region"].astype(str).str.lower()
     repeated = table[table.duplicated(["case", "region"])]
     if len(repeated):
         raise PedsegError(f"{path}: lists case {repeated['case'].iloc[0]} twice; remove one of the rows")
     return table
+
+
+def _check_numbers(table: pd.DataFrame, path: Path) -> None:
+    for name in (*WIDE, "label_volume_mm3"):
+        if name in table:
+            wrong = table[name][table[name].notna() & pd.to_numeric(table[name], errors="coerce").isna()]
+            if len(wrong):
+                raise PedsegError(f"{path}: {name} {wrong.iloc[0]!r} is no number; restore the file or remove it")
 
 
 def _long(table: pd.DataFrame) -> Iterator[pd.DataFrame]:

@@ -10,11 +10,11 @@ import pandas as pd
 from pedseg.files import write_text
 from pedseg.reporting.paper import COLUMNS, METRICS, TABLES, group_of
 from pedseg.reporting.rows import Model, pick
+from pedseg.sinks import csv_text, latex, markdown
 
 DIGITS = {"dice": 3, "hd95_mm": 2}  # as printed in the paper
 TITLES = {"dice": "DSC", "hd95_mm": "HD95 (mm)"}
 BEST, SECOND = 1, 2
-LATEX_ESCAPES = {character: f"\\{character}" for character in "_%&#$"}
 
 
 def summarise(models: Sequence[Model], *, without: frozenset[str] = frozenset()) -> pd.DataFrame:
@@ -79,7 +79,7 @@ def to_latex(table: pd.DataFrame, *, caption: str = "", second: bool = False) ->
     values, marks = printed(table), ranks(table)
     styles = {BEST: r"\textbf{%s}", **({SECOND: r"\underline{%s}"} if second else {})}
     spans = " & ".join(rf"\multicolumn{{3}}{{c}}{{{_title(c)}}}" for c in METRICS)
-    lines = [r"\begin{table}", rf"\caption{{{_latex(caption)}}}"] if caption else []
+    lines = [r"\begin{table}", rf"\caption{{{latex(caption)}}}"] if caption else []
     lines += [
         rf"\begin{{tabular}}{{l{'r' * len(COLUMNS)}}}",
         r"\toprule",
@@ -89,7 +89,7 @@ def to_latex(table: pd.DataFrame, *, caption: str = "", second: bool = False) ->
     ]
     for name in table.index:
         cells = [styles.get(m, "%s") % v for v, m in zip(values.loc[name], marks.loc[name], strict=True)]
-        lines.append(rf"{_latex(str(name))} & {' & '.join(cells)} \\")
+        lines.append(rf"{latex(str(name))} & {' & '.join(cells)} \\")
     lines += [r"\bottomrule", r"\end{tabular}"] + ([r"\end{table}"] if caption else [])
     return "\n".join(lines) + "\n"
 
@@ -130,7 +130,7 @@ def write_table(table: pd.DataFrame, folder: Path, *, name: str, caption: str, s
     texts = {
         "md": to_markdown(table, caption=caption, second=second),
         "tex": to_latex(table, caption=caption, second=second),
-        "csv": flat.to_csv(index_label="model"),
+        "csv": csv_text(flat, index_label="model"),
     }
     paths = [folder / f"{name}.{ending}" for ending in texts]
     for path, text in zip(paths, texts.values(), strict=True):
@@ -140,7 +140,7 @@ def write_table(table: pd.DataFrame, folder: Path, *, name: str, caption: str, s
 
 def escape(name: object) -> str:
     """Keep a model's name from being read as Markdown."""
-    return "".join(f"\\{c}" if c in "*_|" else c for c in str(name))
+    return markdown(name)
 
 
 def _heads() -> list[str]:
@@ -166,7 +166,3 @@ def _difference(ours: str, theirs: str) -> str:
     if ours in (theirs, "–"):
         return ""
     return f"{float(ours) - float(theirs):+.{len(theirs.partition('.')[2])}f}"
-
-
-def _latex(text: str) -> str:
-    return "".join(LATEX_ESCAPES.get(c, c) for c in text).replace("³", "$^3$").replace("<", "$<$")
