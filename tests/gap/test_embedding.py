@@ -153,9 +153,10 @@ def test_the_figure(tmp_path: Path) -> None:
 def test_the_command_draws_trained_runs(tmp_path: Path) -> None:
     """Three toy runs that are scored on children of their own cohort; the labels of the test children are gone."""
     world = tmp_path / "the world"
-    assert make(["--output", str(world), "--adults", "10", "--children", "6", "--spacing", "8", "--workers", "1"]) == 0
+    toy = ["--output", str(world), "--children", "6", "--spacing", "8", "--workers", "1"]
+    assert make([*toy, "--adults", "0", "--first", "6"]) == 0
     (world / "ped").rename(world / "test")
-    assert make(["--output", str(world), "--adults", "10", "--children", "6", "--spacing", "8", "--workers", "1"]) == 0
+    assert make([*toy, "--adults", "10"]) == 0
     paths = [f"paths.{name}='{world / name}'" for name in ("adult", "ped", "store")]
     paths.append(f"+data.cohorts.ped_test={{folder:'{world / 'test'}',labelled:true,convention:brats2023}}")
     assert prepare(["scale=toy", *paths, "workers=1"]) == 0
