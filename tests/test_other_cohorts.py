@@ -10,6 +10,7 @@ from pedseg.commands.prepare import main as prepare
 from pedseg.commands.train import main as train
 from pedseg.commands.validate import main as validate
 from pedseg.files import read_json
+from pedseg.phantom.__main__ import main as make
 from pedseg.runs import PLAIN, RunFolder
 from pedseg.settings.stored import read_settings
 
@@ -41,7 +42,7 @@ prediction:
   mirror: false
 paths:
   hospital_b: {world}/ped
-  hospital_test: {world}/ped
+  hospital_test: {here}/others/ped
   store: {here}/store
   runs: {here}/runs/seed_0
 """
@@ -50,7 +51,9 @@ EXPERIMENTS = "m1_adult_fold,m3_mixed_nods,uda_class_ratio"
 
 @pytest.fixture
 def conf(toy_world: Path, tmp_path: Path) -> Path:
-    """A folder of files like those of conf/."""
+    """A folder of files like those of conf/; the children to test are others than those that networks adapt to."""
+    others = ["--output", str(tmp_path / "others"), "--adults", "0", "--children", "6", "--first", "6"]
+    assert make([*others, "--spacing", "8", "--workers", "1"]) == 0
     files = {f"cohort/{name}": COHORT.format(name=name, labelled="true") for name in ("Clinic-A", "hospital_test")}
     files |= {
         "cohort/hospital_b": COHORT.format(name="hospital_b", labelled="true"),

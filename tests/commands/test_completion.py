@@ -49,7 +49,7 @@ def typed(script: Path, keys: str, *, cwd: Path) -> list[str]:
         (f"pedseg prep{TAB}", ["prepare"]),
         (f"pedseg phan{TAB}--adul{TAB}3", ["phantom", "--adults", "3"]),
         (f"pedseg predict --dev{TAB}cu{TAB}", ["predict", "--device", "cuda"]),
-        (f"pedseg predict --var{TAB}tent_{TAB}", ["predict", "--variant", "tent_calibrated"]),
+        (f"pedseg predict --var{TAB}tent_ca{TAB}", ["predict", "--variant", "tent_calibrated"]),
         (f"pedseg predict --ru{TAB}a\\ r{TAB}", ["predict", "--run", "a run/"]),
         (f"pedseg convert to-o{TAB}a\\ r{TAB} --outp{TAB}x", ["convert", "to-onnx", "a run/", "--output", "x"]),
         (f"pedseg train experiment=uda_al{TAB}_b{TAB}", ["train", "experiment=uda_alpha0_batchnorm"]),
