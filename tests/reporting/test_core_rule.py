@@ -8,7 +8,16 @@ import pytest
 from numpy.typing import NDArray
 
 from pedseg.commands.report import main as report
-from pedseg.reporting.core_rule import CAPTION, Bounds, Counts, counts_of, rule_bounds, rule_markdown, rule_table
+from pedseg.reporting.core_rule import (
+    CAPTION,
+    Bounds,
+    Counts,
+    cases_of,
+    counts_of,
+    rule_bounds,
+    rule_markdown,
+    rule_table,
+)
 from pedseg.reporting.rows import Model, load_models
 from pedseg.reporting.sizes import read_sizes
 from pedseg.reporting.tables import escape
@@ -97,7 +106,11 @@ def test_children_are_parted_by_their_oedema() -> None:
     sizes = pd.DataFrame(
         {"et": [0.0, 10, 0], "nc": [100, 40, np.nan], "ed": [0, 50, 8]}, index=["none", "much", "only"]
     )
-    rows = rows_of(rule_table([model({"none": (1.0, 0.5), "much": (1.0, 0.8)})], sizes))
+    table = rule_table([model({"none": (1.0, 0.5), "much": (1.0, 0.8)})], sizes)
+    rows = rows_of(table)
+    fewer = rule_table([model({"none": (1.0, 0.5)})], sizes)
+    assert cases_of(pd.concat([table, fewer]), "all") == "n = 1 … 2"
+    assert cases_of(table, "all") == "n = 2"
     every, none, much = (rows["some", stratum] for stratum in ("all", "no ED", "TC/WT < 0.9"))
     assert [row["n"] for row in rows.values()] == [2, 1, 1, 1]
     assert [none[name] for name in ("tc", "lower", "upper")] == [0.5, 1.0, 1.0]

@@ -150,12 +150,17 @@ def rule_table(models: Sequence[Model], sizes: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def cases_of(table: pd.DataFrame, stratum: str) -> str:
+    """How many cases of a stratum the models of `rule_table` are scored on: ``n = 99``, ``n = 6 … 30``."""
+    numbers = sorted({int(n) for n in table.loc[table["cases"] == stratum, "n"]})
+    return f"n = {numbers[0]}" if len(numbers) == 1 else f"n = {numbers[0]} … {numbers[-1]}"
+
+
 def rule_markdown(table: pd.DataFrame, *, caption: str) -> str:
     """Write the table of `rule_table` for people: a row per model, and its Dice and the rule's in each stratum."""
     strata = [stratum for stratum in STRATA if (table["cases"] == stratum).any()]
     rows = {(row["model"], row["cases"]): row for row in table.to_dict("records")}
-    sizes = {stratum: int(table.loc[table["cases"] == stratum, "n"].max()) for stratum in strata}
-    heads = [f"{stratum} (n = {sizes[stratum]}): TC → rule" for stratum in strata]
+    heads = [f"{stratum} ({cases_of(table, stratum)}): TC → rule" for stratum in strata]
     lines = [
         caption,
         "",

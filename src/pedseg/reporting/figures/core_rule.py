@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pedseg.reporting.core_rule import STRATA
+from pedseg.reporting.core_rule import STRATA, cases_of
 from pedseg.reporting.figures.style import BLUE, GREY, ORANGE
 
 PANELS = STRATA[1:3]
@@ -25,8 +25,10 @@ def core_rule_figure(table: pd.DataFrame, *, title: str = "") -> Figure:
     figure.suptitle(title)
     axes = figure.subplots(1, len(panels) + 1, sharey=True, squeeze=False)[0]
     for axis, stratum in zip(axes, panels, strict=False):
-        _dice(axis, _rows(table, stratum, names), stratum)
+        _dice(axis, _rows(table, stratum, names))
+        axis.set_title(f"{stratum} ({cases_of(table, stratum)})")
     _shares(axes[-1], _rows(table, STRATA[0], names))
+    axes[-1].set_title(f"{STRATA[0]} ({cases_of(table, STRATA[0])})")
     axes[0].set_yticks(range(len(names)), names)
     axes[0].set_ylim(len(names) - 0.5, -0.5)
     handles = [
@@ -42,20 +44,19 @@ def _rows(table: pd.DataFrame, stratum: str, names: list[str]) -> pd.DataFrame:
     return table[table["cases"] == stratum].set_index("model").reindex(names)
 
 
-def _dice(axis: Axes, rows: pd.DataFrame, stratum: str) -> None:
+def _dice(axis: Axes, rows: pd.DataFrame) -> None:
     places = np.arange(len(rows))
     axis.hlines(places, rows["lower"], rows["upper"], color=ORANGE, linewidth=2.2, zorder=2)
     axis.plot(rows["independent"], places, "|", color=ORANGE, markersize=9, zorder=3)
     axis.plot(rows["tc"], places, "o", color=BLUE, markersize=5, zorder=4)
-    axis.set_title(f"{stratum} (n = {int(rows['n'].max())})")
     axis.set_xlabel("Dice of TC, mean over cases")
     _clean(axis)
 
 
 def _shares(axis: Axes, rows: pd.DataFrame) -> None:
-    axis.axvline(float(rows["true_share"].mean()), color=GREY, linestyle="--", linewidth=1.2)
-    axis.plot(rows["predicted_share"], np.arange(len(rows)), "o", color=BLUE, markersize=5)
-    axis.set_title(f"all (n = {int(rows['n'].max())})")
+    places = np.arange(len(rows))
+    axis.vlines(rows["true_share"], places - 0.5, places + 0.5, color=GREY, linestyle="--", linewidth=1.2)
+    axis.plot(rows["predicted_share"], places, "o", color=BLUE, markersize=5)
     axis.set_xlabel("TC / WT, mean over cases")
     _clean(axis)
 
