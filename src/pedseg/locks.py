@@ -168,7 +168,9 @@ def _placed(lock: Path, own: Holder) -> bool:
         temporary.write_text(text, encoding="utf-8")
         os.link(temporary, lock)
     except FileExistsError:
-        return temporary.stat().st_nlink > 1  # NFS may have made it and lost the answer
+        return _links(temporary) > 1  # NFS may have made it and lost the answer
+    except FileNotFoundError:  # whoever holds the lock has tidied it away
+        return False
     except OSError as error:
         if error.errno not in WITHOUT_LINKS:
             raise
@@ -176,6 +178,14 @@ def _placed(lock: Path, own: Holder) -> bool:
     finally:
         temporary.unlink(missing_ok=True)
     return True
+
+
+def _links(path: Path) -> int:
+    """Names of a file; 0 where it is gone."""
+    try:
+        return path.stat().st_nlink
+    except FileNotFoundError:
+        return 0
 
 
 def _created(lock: Path, text: str) -> bool:
