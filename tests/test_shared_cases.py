@@ -144,3 +144,19 @@ def test_a_store_of_an_older_version_is_not_compared_by_another_kind_of_hash(
     prepare_each(raw, world / "store")
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert {path: json.loads(path.read_text()) for path in entries} == whole
+
+
+def test_a_target_stored_in_other_axes_than_the_source_is_said(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (raw / "ped").rglob("*.nii.gz"):
+        turn(path, "RAS")
+    assert prepare(raw, tmp_path / "store") == 0
+    adult, ped = (CohortStore(tmp_path / "store" / cohort).axes for cohort in ("adult", "ped"))
+    assert ped == {"RAS"} != adult
+    world = _world(raw, tmp_path / "store")
+    assert train(world, tmp_path / "runs", "experiment=uda", "fold=0", "trainer.fast_dev_run=1") == 3
+    said = capsys.readouterr()
+    assert f"ped has cases stored along RAS, and labelled training cases are stored along {''.join(adult)}" in (
+        said.out + said.err
+    )

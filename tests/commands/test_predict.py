@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from pedseg.cases import find_cases
 from pedseg.commands.predict import main
@@ -15,11 +16,13 @@ from pedseg.errors import PedsegError
 from pedseg.files import read_json, write_json
 from pedseg.hardware import fast_precision
 from pedseg.imaging import prepare_image, read_images
+from pedseg.imaging.brain import find_brain
 from pedseg.inference import Predictor, Settings
 from pedseg.labels import get_convention, labels_from_regions
 from pedseg.runs import RunFolder, checkpoints_of
 from tests.builders import write_case, write_checkpoint
 from tests.composed import write_config
+from tests.imaging.turned import turn
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -166,3 +169,44 @@ def test_a_case_without_a_sequence(
     path.write_bytes(original)
     assert label_map("missing") == whole
     assert "missing_sequences" not in read_json(record)
+
+
+def predicted(folder: Path, checkpoint: Path, *options: str) -> NDArray[np.uint8]:
+    """Label map of the case in a folder."""
+    output = folder.parent / f"{folder.name} predicted"
+    arguments = ["--checkpoint", str(checkpoint), "--no-mirror", "--input", str(folder), "--output", str(output)]
+    assert main([*arguments, *options]) == 0
+    (path,) = output.glob("*.nii.gz")
+    return np.asarray(nib.load(path).dataobj)
+
+
+@pytest.mark.parametrize("code", ["RAS", "PIR"])
+def test_a_sequence_stored_in_other_axes_changes_nothing(tmp_path: Path, code: str) -> None:
+    checkpoint = write_checkpoint(tmp_path / "last.ckpt")
+    write_case(tmp_path / "plain", "BraTS-PED-90001-000")
+    turned = write_case(tmp_path / "turned", "BraTS-PED-90001-000")
+    turn(turned / f"{turned.name}-t1c.nii.gz", code)
+    expected = predicted(tmp_path / "plain", checkpoint)
+    assert expected.any()
+    assert np.array_equal(predicted(tmp_path / "turned", checkpoint), expected)
+
+
+def test_a_background_that_is_not_0(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The whole volume counts as brain, which is said; told what the background is, the label map is the right one."""
+    checkpoint = write_checkpoint(tmp_path / "last.ckpt")
+    case = write_case(tmp_path / "plain", "BraTS-PED-90001-000")
+    (read,) = find_cases(case, cohort="input", labelled=False).cases
+    images = read_images(read.images)
+    box, brain = find_brain([image.data for image in images])
+    outside = np.ones(images[0].data.shape, dtype=bool)
+    outside[box] = ~brain
+    for file, image in zip(read.images, images, strict=True):
+        path = tmp_path / "other" / case.name / file.path.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(np.where(outside, -1, image.data).astype(np.int16).T, image.affine), path)
+    expected = predicted(tmp_path / "plain", checkpoint)
+    assert np.array_equal(predicted(tmp_path / "other", checkpoint, "--background", "-1"), expected)
+    assert read_json(tmp_path / "other predicted" / "predictions.json")["background"] == -1
+    (tmp_path / "other").rename(tmp_path / "untold")
+    predicted(tmp_path / "untold", checkpoint)
+    assert "values up to -1 are (data.cohorts.<name>.background, or --background)" in caplog.text

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 
 from pedseg.commands import prepare as entry
 from pedseg.data.store import CohortStore
+from pedseg.files import read_json
+from pedseg.imaging.brain import find_brain
 from pedseg.labels import Region
 
 Harm = Callable[[Path], None]
@@ -225,3 +228,24 @@ def test_commands_and_spawned_workers(toy_world: Path, tmp_path: Path) -> None:
 def test_missing_path_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert entry.main(["paths.adult=null", f"paths.store={tmp_path}"]) == 2
     assert "PEDSEG_ADULT" in capsys.readouterr().err
+
+
+def _filled(data: np.ndarray[Any, Any], *, where: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.where(where, np.int16(-1), data)
+
+
+def test_a_background_that_is_not_0_prepares_the_same_arrays(raw: Path, tmp_path: Path) -> None:
+    plain, other = tmp_path / "plain", tmp_path / "other"
+    assert prepare(raw, plain) == 0
+    for case in (raw / "ped").glob("BraTS-*"):
+        paths = sorted(path for path in case.iterdir() if "seg" not in path.name)
+        box, brain = find_brain([np.asarray(nib.load(path).dataobj).T for path in paths])
+        outside = np.ones(nib.load(paths[0]).shape, dtype=bool)
+        outside.T[box] = ~brain
+        for path in paths:
+            rewrite(path, partial(_filled, where=outside))
+    assert prepare(raw, other, "data.cohorts.ped.background=-1") == 0
+    arrays = sorted(path.relative_to(plain) for path in (plain / "ped").rglob("image.b2nd"))
+    assert arrays
+    assert all((plain / path).read_bytes() == (other / path).read_bytes() for path in arrays)
+    assert read_json(other / "ped" / "settings.json")["background"] == -1

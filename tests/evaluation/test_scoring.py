@@ -100,7 +100,7 @@ def test_problems_are_listed_and_nothing_is_written(folders: tuple[Path, Path], 
         score_folder(*folders, output=tmp_path / "scores.csv", convention=BRATS)
     assert [problem.case for problem in raised.value.problems] == ["a", "b"]
     assert "another affine" in str(raised.value)
-    assert "by up to 0.5" in str(raised.value)
+    assert "corners lie up to" in str(raised.value)
     assert "label 7" in str(raised.value)
     assert not (tmp_path / "scores.csv").exists()
 

@@ -1,6 +1,7 @@
 """Whether a run would train on labels of cases that it adapts to or is scored on."""
 
 import logging
+from collections.abc import Iterable, Mapping
 
 from pedseg.data.sharing import leaks
 from pedseg.data.store import CohortStore
@@ -29,6 +30,7 @@ def check_leaks(settings: RunSettings) -> None:
                     "%s was prepared by an older version, so copies of its cases in other cohorts cannot be told; run "
                     "`pedseg prepare` again, which reads the images and prepares nothing anew", cohort,
                 )  # fmt: skip
+    _say_axes(stores, data.labelled_source, judged)
     known = {cohort: store.identities for cohort, store in stores.items()}
     found = [problem for _, problem in leaks(known, sources=list(data.labelled_source), targets=judged)]
     if found:
@@ -36,3 +38,15 @@ def check_leaks(settings: RunSettings) -> None:
         raise ProblemsError(
             f"{cases} cases that would train with their labels are in another cohort of the run:", found
         )
+
+
+def _say_axes(stores: Mapping[str, CohortStore], sources: Iterable[str], judged: Iterable[str]) -> None:
+    """Say which cohorts are stored in other axes than all that train with labels: networks do not turn images."""
+    trained = frozenset().union(*(stores[cohort].axes for cohort in sources))
+    for cohort in judged:
+        other = stores[cohort].axes - trained
+        if other and trained:
+            log.warning(
+                "%s has cases stored along %s, and labelled training cases are stored along %s: the network meets them "
+                "turned; store them alike", cohort, ", ".join(sorted(other)), ", ".join(sorted(trained)),
+            )  # fmt: skip

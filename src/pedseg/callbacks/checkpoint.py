@@ -82,7 +82,7 @@ class LastCheckpoint(Checkpoint):
 
     def _write(self) -> None:
         if self.unwritten is not None:
-            with atomic_path(self.path) as temporary:
+            with atomic_path(self.path, durable=True) as temporary:
                 temporary.write_bytes(self.unwritten)
         self.unwritten, self.due = None, False
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pedseg.commands.options import (
+    add_background,
     add_device,
     add_overwrite,
     add_variant,
@@ -51,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
         help="mean part of WT that tc or et has (default: that of 99 children of BraTS-PEDs 2023)",
     )
     p.add_argument("--no-mirror", action="store_true", help="do not average over mirrored windows (8 times faster)")
+    add_background(p)
     add_device(p)
     add_overwrite(p, "replace a variant of that name, its label maps too")
     return p
@@ -85,6 +87,7 @@ def calibrate_run(run: RunFolder, arguments: argparse.Namespace) -> int:
         precision=fast_precision(device).precision,
         adapt_steps=how.adapt_steps,
         adapt_rate=how.adapt_rate,
+        background=arguments.background,
     )
     predictor = Predictor([run.checkpoint], device=device, settings=settings, thresholds=[None])
     problems = [*found.problems, *_count(predictor, parts, found.cases)]

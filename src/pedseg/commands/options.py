@@ -50,6 +50,12 @@ def add_workers(p: argparse.ArgumentParser) -> None:
     p.add_argument("--workers", type=positive, metavar="N", help="processes (default: one per core)")
 
 
+def add_background(p: argparse.ArgumentParser) -> None:
+    """Add ``--background``: which voxels of the input's images are none of the brain."""
+    what = "voxels at or below V are background (default: those that are 0)"
+    p.add_argument("--background", type=float, metavar="V", help=what)
+
+
 def add_device(p: argparse.ArgumentParser) -> None:
     """Add ``--device``, which `device_of` reads."""
     what = "where networks run (default: the GPU if there is one)"

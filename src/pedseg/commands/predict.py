@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pedseg.commands.options import (
+    add_background,
     add_device,
     add_output,
     add_overwrite,
@@ -54,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--convention", default="brats2023", help="voxel labels to write (default: %(default)s)")
     p.add_argument("--step", type=float, default=0.5, help="distance of windows in patches (default: %(default)s)")
     p.add_argument("--no-mirror", action="store_true", help="do not average over mirrored windows (8 times faster)")
+    add_background(p)
     p.add_argument(
         "--allow-missing",
         action="store_true",
@@ -164,6 +166,7 @@ def check_settings(arguments: argparse.Namespace, how: "Variant", device: "torch
         window_batch=arguments.window_batch,
         adapt_steps=how.adapt_steps,
         adapt_rate=how.adapt_rate,
+        background=arguments.background,
     )
 
 

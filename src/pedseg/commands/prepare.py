@@ -125,6 +125,7 @@ def _settings(name: str, cohort: "Cohort", spacing_mm: tuple[float, float, float
         labelled=cohort.labelled,
         convention=None if told else get_convention(cohort.convention),
         spacing_mm=spacing_mm,
+        background=cohort.background,
     )
 
 

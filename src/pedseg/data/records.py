@@ -45,6 +45,7 @@ class Entry(Record):
     foreground_counts: Annotated[tuple[Label, ...], Sequenced]
     files: dict[FileName, StoredFile] = Field(default_factory=dict)
     digests: Annotated[tuple[Line, ...], Sequenced] | None = None
+    axes: Line = ""
 
     @model_validator(mode="after")
     def _is_of_its_channels(self) -> Self:
@@ -69,4 +70,3 @@ class PreparedEntry(Entry):
     key: Line
     evidence: dict[Literal["voxels", "enhancement"], dict[Numeral, Evidence]] | None
     remarks: Annotated[tuple[Remark, ...], Sequenced] = ()
-    axes: Line = ""

@@ -178,6 +178,11 @@ class CohortStore:
         return all(case.digests is not None for case in self._cases.values())
 
     @property
+    def axes(self) -> frozenset[str]:
+        """Directions in which voxels of its images are stored, such as LPS; those that an older version has told."""
+        return frozenset(case.axes for case in self._cases.values()) - {""}
+
+    @property
     def patients(self) -> dict[str, str]:
         """Patient of each case, as preparation knew it."""
         return {case_id: case.patient for case_id, case in self._cases.items()}

@@ -19,6 +19,7 @@ from pedseg.errors import PedsegError, Problem, ProblemsError
 from pedseg.evaluation.pairing import Pair, pair_cases, pair_folder
 from pedseg.files import write_text
 from pedseg.hardware import cores
+from pedseg.imaging.geometry import onto, shift_mm
 from pedseg.imaging.nifti import Volume, integer_label, read_volume
 from pedseg.labels import LabelConvention, Region, regions_from_labels
 from pedseg.metrics import check_rules, score_case
@@ -28,7 +29,6 @@ from pedseg.sinks import csv_text
 if TYPE_CHECKING:  # the processes that score have no table
     import pandas as pd
 
-AFFINE_TOLERANCE_MM = 1e-2
 CASES_WORTH_A_PROCESS = 4  # starting one takes as long as scoring a few cases
 MOST_PROCESSES = 16  # each holds a case, about 200 MB
 
@@ -176,24 +176,25 @@ def problem_of(pair: Pair, error: Exception) -> Problem:
 
 
 def read_pair(pair: Pair) -> tuple[Volume, Volume]:
-    """Read prediction and label of a case.
+    """Read prediction and label of a case; a prediction whose voxels are stored in other axes is turned.
 
     Raises:
         PedsegError: one cannot be read, or they do not share a grid.
     """
     label, prediction = read_volume(pair.label), read_volume(pair.prediction)
-    _check_grid(prediction, label, pair)
-    return prediction, label
+    turned = onto(prediction, label)
+    if turned is None:
+        raise PedsegError(
+            f"{pair.prediction}: {_difference(prediction, label)} than {pair.label}; bring the label map to the grid "
+            "of the label (nearest neighbour)"
+        )
+    return turned, label
 
 
-def _check_grid(prediction: Volume, label: Volume, pair: Pair) -> None:
-    advice = "bring the label map to the grid of the label (nearest neighbour)"
+def _difference(prediction: Volume, label: Volume) -> str:
     if prediction.data.shape != label.data.shape:
-        shapes = f"{prediction.data.shape[::-1]} against {label.data.shape[::-1]}"
-        raise PedsegError(f"{pair.prediction}: has another shape than {pair.label}, {shapes}; {advice}")
-    off = np.abs(prediction.affine - label.affine).max()
-    if not off <= AFFINE_TOLERANCE_MM:  # also if it is NaN
-        raise PedsegError(f"{pair.prediction}: has another affine than {pair.label}, by up to {off:g}; {advice}")
+        return f"has another shape ({prediction.data.shape[::-1]} against {label.data.shape[::-1]})"
+    return f"has another affine (corners lie up to {shift_mm(prediction, label):.3g} mm apart)"
 
 
 def _regions(volume: Volume, path: Path, convention: LabelConvention) -> NDArray[np.bool_]:

@@ -143,6 +143,7 @@ def _gather(findings: _Findings, background: float | None) -> tuple[Mapping[Moda
     read = dict(_read(findings, files))
     for modality, file in files.items():
         _check_voxels(findings, file, modality, read[modality], background)
+    _check_placed(findings, files, read)
     grid = _common_grid(read)
     aligned = dict(_align(findings, files, read, grid))
     if findings.problems() == 0:
@@ -248,6 +249,16 @@ def _check_twins(
             findings.add(name, f"{first} and {second} have the same voxels", fix)
 
 
+def _check_placed(
+    findings: _Findings, files: Mapping[Modality, ImageFile], read: Mapping[Modality, Volume | None]
+) -> None:
+    """Say which files do not tell where they lie: readers make up different places then."""
+    for modality, volume in read.items():
+        if volume is not None and not volume.placed:
+            what = "says nothing of its place (qform and sform codes are 0), so the usual one is assumed"
+            findings.add(files[modality].path.name, what, "export it with its transform", Severity.NOTE)
+
+
 def _check_background(findings: _Findings, volumes: Sequence[Volume], background: float | None) -> None:
     """Say where nearly all of the volume counts as brain."""
     images = [volume.data for volume in volumes]
@@ -257,7 +268,7 @@ def _check_background(findings: _Findings, volumes: Sequence[Volume], background
     around = value_around(images)
     fix = "skull-strip the images, and set to 0 what is background"
     if around is not None and (background is None or around > background):
-        fix += f" (their corners hold values up to {around:g})"
+        fix += f"; or say that values up to {around:g} are (data.cohorts.<name>.background, or --background)"
     findings.add("", f"{share:.0%} of the volume counts as brain", fix, Severity.WARNING)
 
 

@@ -81,7 +81,9 @@ def best_device() -> "torch.device":
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def settings_of_run(run: "RunSettings", how: "Variant", device: "torch.device", *, as_begun: bool = False) -> Settings:
+def settings_of_run(
+    run: "RunSettings", how: "Variant", device: "torch.device", *, as_begun: bool = False, cohort: str | None = None
+) -> Settings:
     """How a variant of a run predicts on a device.
 
     Args:
@@ -89,6 +91,7 @@ def settings_of_run(run: "RunSettings", how: "Variant", device: "torch.device", 
         how: those of the variant.
         device: where it predicts now.
         as_begun: in the precision that was decided when the run began, for what belongs to the run itself.
+        cohort: whose images it predicts; None: the one that the run evaluates.
     """
     given = run.prediction
     precision = given.precision
@@ -101,4 +104,5 @@ def settings_of_run(run: "RunSettings", how: "Variant", device: "torch.device", 
         window_batch=given.window_batch,
         adapt_steps=how.adapt_steps,
         adapt_rate=how.adapt_rate,
+        background=run.data.cohorts[cohort or run.data.evaluation].background,
     )

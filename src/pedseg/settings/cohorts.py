@@ -59,6 +59,10 @@ class Cohort(Group):
     convention: Annotated[
         Convention, setting("Which voxel label stands for which tissue; auto: told from the labels.")
     ] = AUTO
+    background: Annotated[
+        OrNone[Number],
+        setting("Value at or below which voxels of its images are background; null: those that are 0."),
+    ] = None
     population: Annotated[
         OrNone[Text],
         setting("Statistics published of such patients: an option of population, a .yaml file; null: none.", INDIRECT),

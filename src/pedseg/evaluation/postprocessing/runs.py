@@ -164,24 +164,23 @@ def _predict_held_out(
 
     settings = read_settings(place.run)
     data = settings.data
-    predictor: Predictor | None = None
     for cohort, some in cases.items():
         convention = convention_of(data.store, cohort, setting=data.cohorts[cohort].convention)
         output = RunFolder(place.run).source_validation / titled(cohort, place.name)
         if not all((output / f"{case.id}.nii.gz").exists() for case in some):
-            predictor = predictor or _predictor(place, settings, device)
+            predictor = _predictor(place, settings, device, cohort)
             problems = predict_cases(predictor, some, output, convention=convention)
             if problems:
                 raise ProblemsError(f"{len(problems)} source cases could not be predicted:", problems)
         yield HeldOut(cohort, pair_cases(output, some), convention)
 
 
-def _predictor(place: VariantFolder, settings: RunSettings, device: "torch.device") -> "Predictor":
-    """The network of a run, used as a variant does."""
+def _predictor(place: VariantFolder, settings: RunSettings, device: "torch.device", cohort: str) -> "Predictor":
+    """The network of a run, used as a variant does, on images of a cohort."""
     from pedseg.inference import settings_of_run  # noqa: PLC0415
     from pedseg.inference.variants import variant_predictor  # noqa: PLC0415
 
-    how = settings_of_run(settings, how_it_predicts(place), device)
+    how = settings_of_run(settings, how_it_predicts(place), device, cohort=cohort)
     return variant_predictor([place], device=device, settings=how)
 
 
