@@ -26,3 +26,4 @@ _DECLARED = (  # name, title, and what `pedseg validate --help` says of it; in t
 VALIDATORS: Mapping[str, str] = {name: title for name, title, _ in _DECLARED}
 HELP = "; ".join(f"{title}: {text}" for _, title, text in _DECLARED)
 DEFAULT = "sizes"
+CASES = 20  # most cases of each domain that are measured

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pedseg.choosing.validators import HELP
+from pedseg.choosing.validators import CASES, HELP
 from pedseg.commands.options import (
     add_device,
     add_population,
@@ -22,10 +22,7 @@ from pedseg.locks import writing_all
 from pedseg.runs import RunFolder
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
-    import torch
-
     from pedseg.choosing.plan import Plan
-    from pedseg.runs import VariantFolder
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="COHORT",
         help="for runs that have no target (default: the target of the other runs, else the cohort that is evaluated)",
     )
-    p.add_argument("--cases", type=positive, default=20, metavar="N", help="most of each domain (default: %(default)s)")
+    p.add_argument("--cases", type=positive, default=CASES, metavar="N", help="most of each domain (default: %(default)s)")
     p.add_argument("--seed", type=natural, default=0, help="of the choice of cases and patches (default: %(default)s)")
     add_population(p, "what predicted sizes are compared with (default: what each run says of its target's patients)")
     add_device(p)
@@ -56,6 +53,7 @@ def validate(arguments: argparse.Namespace) -> None:
     Raises:
         PedsegError: there is no finished run, or a run has no images of the target.
     """
+    from pedseg.assembly.validation import targets_of, validation_plan
     from pedseg.choosing.plan import find_runs
     from pedseg.choosing.runs import compare_runs, validate_run
     from pedseg.reporting.ranking import find_members, printed_scores
@@ -67,7 +65,8 @@ def validate(arguments: argparse.Namespace) -> None:
     if not runs:
         raise PedsegError("there is no finished run; train one, or finish it")
     common = [arguments.target] if arguments.target else targets_of(runs)
-    plans = [plan_of(run, arguments, common=common, device=device) for run in runs]
+    how = {"cases": arguments.cases, "seed": arguments.seed, "population": population_of(arguments)}
+    plans = [validation_plan(run, common=common, device=device, **how) for run in runs]
     with writing_all((run.run for run in runs), within=RunFolder(runs[0].run).written):
         for number, plan in enumerate(plans, start=1):
             done = plan.is_current()
@@ -77,56 +76,6 @@ def validate(arguments: argparse.Namespace) -> None:
                 validate_run(plan, device=device)
         compare_runs(plans)
     print(printed_scores(find_members(arguments.runs)))
-
-
-def targets_of(runs: "Sequence[VariantFolder]") -> list[str]:
-    """Cohorts that any of the runs adapts to or is calibrated on."""
-    from pedseg.settings.stored import read_settings
-
-    cohorts: set[str] = set()
-    for variant in runs:
-        how, target = variant.how(), read_settings(variant.run).data.target
-        cohorts |= {*target, *(how.calibration_target(target) if how else ())}
-    return sorted(cohorts)
-
-
-def plan_of(
-    run: "VariantFolder", arguments: argparse.Namespace, *, common: Sequence[str], device: "torch.device"
-) -> "Plan":
-    """Find the cases of a run as it found them itself, and choose among them.
-
-    Args:
-        run: a variant of a finished run.
-        arguments: number of cases and seed.
-        common: target of a run that has none itself; empty for the cohort that it evaluates.
-        device: where the network runs.
-
-    Raises:
-        PedsegError: cohorts are not prepared, or there is no image of the target.
-    """
-    from pedseg.assembly import select
-    from pedseg.choosing.plan import make_plan
-    from pedseg.inference import settings_of_run
-    from pedseg.runs import how_it_predicts
-    from pedseg.settings.stored import read_settings
-
-    settings, how = read_settings(run.run), how_it_predicts(run)
-    data, fold = settings.data, settings.fold
-    target = list(data.target or common or [data.evaluation])
-    source = {cohort: part for cohort, part in data.labelled_source.items() if cohort not in target}
-    # The training part of the target's fold, also for a run that was not trained on the target, or on its labels.
-    selection = select(settings, source=source, target=target)
-    held_out = {c: selection.source_validation[c] for c, part in source.items() if part == "fold" and fold != "all"}
-    return make_plan(
-        run,
-        how,
-        held_out=held_out,
-        target=selection.target_train,
-        prediction=settings_of_run(settings, how, device),
-        cases=arguments.cases,
-        seed=arguments.seed,
-        population=population_of(arguments),
-    )
 
 
 def _sizes(plan: "Plan") -> str:
