@@ -40,7 +40,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="COHORT",
         help="for runs that have no target (default: the target of the other runs, else the cohort that is evaluated)",
     )
-    p.add_argument("--cases", type=positive, default=CASES, metavar="N", help="most of each domain (default: %(default)s)")
+    p.add_argument(
+        "--cases", type=positive, default=CASES, metavar="N", help="most of each domain (default: %(default)s)"
+    )
     p.add_argument("--seed", type=natural, default=0, help="of the choice of cases and patches (default: %(default)s)")
     add_population(p, "what predicted sizes are compared with (default: what each run says of its target's patients)")
     add_device(p)
