@@ -99,8 +99,8 @@ endif
 	"$(BIN)/pedseg" benchmark "$(RUNS)" --output "$(RUNS)/../report" --overwrite
 
 confirmation: $(STAMP)  ## Bounds, the paper's method and the chosen one on shift B, synthetic cohorts held for this alone
-	"$(BIN)/pedseg" phantom --output benchmark/shift_b/data --adults 75 --children 50 --spacing 4 --seed 1 --shift 1.25
-	"$(BIN)/pedseg" phantom --output benchmark/shift_b/test --adults 0 --children 40 --first 50 --spacing 4 --seed 1 --shift 1.25
+	"$(BIN)/pedseg" phantom --output benchmark/shift_b/data --adults 75 --children 50 --spacing 4 --shift B
+	"$(BIN)/pedseg" phantom --output benchmark/shift_b/test --adults 0 --children 40 --first 50 --spacing 4 --shift B
 	"$(BIN)/pedseg" prepare scale=benchmark_b
 	"$(BIN)/pedseg" train -m scale=benchmark_b sweep=confirmation seed=$(SEEDS) \
 		cluster=local cluster.parallel=$(JOBS)

@@ -101,10 +101,10 @@ def test_conversion_of_contrasts_is_that_of_the_adult_tissues() -> None:
         assert unit == pytest.approx((x * y).sum() / (x * x).sum(), abs=0.006)
 
 
-def test_shift_moves_children_from_adults_to_children_and_beyond() -> None:
+def test_appearance_moves_tumours_from_adults_to_children_and_beyond() -> None:
     for modality in Modality:
-        adult = tumour_looks("adult", modality, shift=1.0)
-        none, half, full = (tumour_looks("ped", modality, shift=shift) for shift in (0.0, 0.5, 1.0))
+        adult = {name: looks[modality] for name, looks in ADULT.items()}
+        none, half, full = (tumour_looks(modality, appearance=far) for far in (0.0, 0.5, 1.0))
         assert none == adult
         for name, look in full.items():
             middle, unit = _CONTRAST_UNIT[modality]

@@ -11,10 +11,11 @@ from pedseg.labels import Region
 from pedseg.phantom.sizes import Quantiles, draw_sizes, kolmogorov_smirnov, size_model, uniform_draws
 
 LEVELS = [5, 25, 50, 75, 95]
+POPULATIONS = {"adult": "brats_adults", "ped": "brats_peds2023"}
 
 
 def draw(cohort: str, *, cases: int, seed: int = 0) -> pd.DataFrame:
-    model = size_model(cohort)
+    model = size_model(POPULATIONS[cohort])
     sizes = [draw_sizes(model, uniform_draws(cohort=cohort, seed=seed, index=i)) for i in range(cases)]
     return pd.DataFrame([{"wt": s.wt, "tc": s.tc, "et": s.et} for s in sizes])
 
@@ -60,7 +61,7 @@ def test_children_agree_with_the_99_published_cases(shared: Path) -> None:
 @pytest.mark.parametrize("cohort", ["adult", "ped"])
 def test_twenty_cases_already_spread_over_the_distribution(cohort: str, seed: int) -> None:
     table = draw(cohort, cases=20, seed=seed)
-    assert kolmogorov_smirnov(table.wt.to_numpy(), size_model(cohort).published[Region.WT]) < 0.13
+    assert kolmogorov_smirnov(table.wt.to_numpy(), size_model(POPULATIONS[cohort]).published[Region.WT]) < 0.13
 
 
 def test_distance_by_hand() -> None:

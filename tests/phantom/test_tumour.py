@@ -19,7 +19,7 @@ def grow(cohort: str, sizes: Sizes, centre: tuple[float, float, float]) -> tuple
     at = np.array(centre)
     bulge = mass_effect(at, sizes, rng)
     brain = make_anatomy(load_atlas(SPACING), brats_grid(SPACING), rng, bulge=bulge)
-    label = grow_tumour(brain, sizes, rng, cohort=cohort, centre=at)
+    label = grow_tumour(brain, sizes, rng, rim=cohort == "adult", centre=at)
     return brain, regions_from_labels(label, CONVENTIONS["brats2023"])
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pedseg.errors import PedsegError
 from pedseg.hardware import cores
 from pedseg.locks import writing_all
+from pedseg.phantom.shifts import SHIFTS
 from pedseg.signals import stoppable
 
 if TYPE_CHECKING:
@@ -37,17 +38,19 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--adults", type=_count, default=20, metavar="N", help="adult cases (default 20)")
     p.add_argument("--children", type=_count, default=20, metavar="N", help="paediatric cases (default 20)")
     p.add_argument("--spacing", type=float, choices=(1, 2, 3, 4, 6, 8), default=1.0, help="voxel size, mm (1)")
-    p.add_argument("--seed", type=_count, default=0, help="other seeds give other cases (default 0)")
+    p.add_argument("--seed", type=_count, help="other seeds give other cases (default: the shift's, A 0 to E 4)")
     p.add_argument(
         "--first", type=_count, default=0, metavar="K", help="leave out the first K of each cohort, as a test set (0)"
     )
-    p.add_argument(
-        "--shift", type=float, default=1.0, metavar="S", help="how unlike adults' the children's tumours look (1)"
-    )
+    p.add_argument("--shift", choices=tuple(SHIFTS), default="A", help=f"what children are like: {_shifts()} (A)")
     p.add_argument("--workers", type=_count, default=cores(), metavar="N", help="processes (default: cores)")
     p.add_argument("--unlabelled-children", action="store_true", help="write no labels for the children")
     p.add_argument("--picture", action="store_true", help="also draw some cases into DIR/preview.png")
     return p
+
+
+def _shifts() -> str:
+    return ", ".join(f"{name} {shift.about}" for name, shift in SHIFTS.items())
 
 
 def _count(text: str) -> int:
@@ -79,9 +82,10 @@ def _make(options: argparse.Namespace) -> None:
 def _cohorts(options: argparse.Namespace) -> list[tuple["CohortSettings", int]]:
     from pedseg.phantom.cohort import CohortSettings
 
-    common = {"spacing": float(options.spacing), "seed": options.seed}
-    adult = CohortSettings("adult", **common)
-    ped = CohortSettings("ped", labelled=not options.unlabelled_children, shift=options.shift, **common)
+    seed = SHIFTS[options.shift].seed if options.seed is None else options.seed
+    spacing, labelled = float(options.spacing), not options.unlabelled_children
+    adult = CohortSettings("adult", spacing, seed)
+    ped = CohortSettings("ped", spacing, seed, labelled, options.shift)
     return [(s, n) for s, n in ((adult, options.adults), (ped, options.children)) if n]
 
 

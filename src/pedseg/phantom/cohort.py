@@ -20,6 +20,7 @@ from pedseg.labels import CONVENTIONS, Modality, Region, regions_from_labels
 from pedseg.locks import is_lock
 from pedseg.phantom import anatomy, contrast, sizes, tumour
 from pedseg.phantom.noise import case_generator
+from pedseg.phantom.shifts import ADULTS, SHIFTS, Traits
 
 NOTE = "SYNTHETIC.json"
 GENERATOR = 4  # raise it whenever the same settings give other images
@@ -38,14 +39,19 @@ class CohortSettings:
         spacing: voxel size in mm.
         seed: of everything random.
         labelled: whether label files are written.
-        shift: how far the tumours of children look other than those of adults, 1 as measured.
+        shift: one of `SHIFTS`; it tells what children are like and leaves adults alone.
     """
 
     cohort: str
     spacing: float
     seed: int
     labelled: bool = True
-    shift: float = 1.0
+    shift: str = "A"
+
+    @property
+    def traits(self) -> Traits:
+        """What the tumours are like."""
+        return ADULTS if self.cohort == "adult" else SHIFTS[self.shift].children
 
     def case_id(self, index: int) -> str:
         """Id of case `index`, counted from 0."""
@@ -71,19 +77,19 @@ class PhantomCase:
 
 def build_case(atlas: anatomy.Atlas, settings: CohortSettings, index: int) -> PhantomCase:
     """Make case `index` (from 0) of a cohort; it depends on nothing but the settings and its index."""
-    cohort = settings.cohort
+    cohort, traits = settings.cohort, settings.traits
     shape_rng, tumour_rng, contrast_rng = (
         case_generator(seed=settings.seed, cohort=cohort, index=index, purpose=purpose)
         for purpose in ("shape", "tumour", "contrast")
     )
     draws = sizes.uniform_draws(cohort=cohort, seed=settings.seed, index=index)
-    drawn = sizes.draw_sizes(sizes.size_model(cohort), draws)
-    name, site = tumour.choose_site(cohort, float(draws[3]))
+    drawn = sizes.draw_sizes(sizes.size_model(traits.population), draws)
+    name, site = tumour.choose_site(traits.anatomy, float(draws[3]))
     centre = tumour.choose_centre(site, atlas, tumour_rng)
     grid = anatomy.brats_grid(settings.spacing)
     brain = anatomy.make_anatomy(atlas, grid, shape_rng, bulge=tumour.mass_effect(centre, drawn, tumour_rng))
-    label = tumour.grow_tumour(brain, drawn, tumour_rng, cohort=cohort, centre=centre)
-    images = contrast.render(brain, label, contrast_rng, cohort=cohort, shift=settings.shift)
+    label = tumour.grow_tumour(brain, drawn, tumour_rng, rim=traits.anatomy == "adult", centre=centre)
+    images = contrast.render(brain, label, contrast_rng, appearance=traits.appearance)
     full = {modality: _into_field(image, brain, grid) for modality, image in images.items()}
     return PhantomCase(full, _into_field(label, brain, grid), name, grid)
 

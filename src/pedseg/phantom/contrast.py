@@ -65,7 +65,7 @@ _CONTRAST_UNIT = {
     Modality.T2W: (-0.125, 0.59),
     Modality.T2F: (-0.095, 0.82),
 }
-_SHARED = {"adult": 0.5, "ped": 0.8}  # correlation of a case's three tumour tissues, in each sequence
+_SHARED = (0.5, 0.8)  # correlation of a case's three tumour tissues in each sequence, of adults and of children
 _OFFSET = {Modality.T1N: 4.0, Modality.T1C: 3.4, Modality.T2W: 2.2, Modality.T2F: 2.6}  # mean / s.d. of raw intensities
 _UNIT = {Modality.T1N: 200.0, Modality.T1C: 350.0, Modality.T2W: 250.0, Modality.T2F: 200.0}  # median raw s.d.
 _UNIT_SPREAD = 0.6  # s.d. of its logarithm between scanners
@@ -76,7 +76,7 @@ _EDGE_MM = {"ed": 1.2, "nc": 0.7, "et": 0.6}  # softness of the tissues' borders
 
 
 def render(
-    anatomy: Anatomy, label: NDArray[np.uint8], rng: np.random.Generator, *, cohort: str, shift: float = 1.0
+    anatomy: Anatomy, label: NDArray[np.uint8], rng: np.random.Generator, *, appearance: float
 ) -> dict[Modality, NDArray[np.int16]]:
     """Raw images (X, Y, Z) of the four sequences: positive inside the brain, 0 outside.
 
@@ -84,13 +84,13 @@ def render(
         anatomy: the brain.
         label: voxel labels of the same shape, in the brats2023 convention.
         rng: of the case.
-        cohort: "adult" or "ped".
-        shift: how far the tumours of children look other than those of adults: 0 not at all, 1 as measured.
+        appearance: how far tumours look other than those of adults: 0 not at all, 1 as measured of children.
     """
     tumour = _fractions(label, anatomy.spacing)
     remains = 1 - sum(tumour.values(), start=np.zeros(label.shape, dtype=np.float32))
     tissues = {"white": anatomy.white, "grey": anatomy.grey, "csf": anatomy.csf}
     factors = {name: rng.standard_normal(4) for name in ("case", "white", "grey", "csf", "ed", "nc", "et")}
+    shared = _SHARED[0] + min(appearance, 1.0) * (_SHARED[1] - _SHARED[0])
     vessels = _vessels(anatomy, rng)
     healthy = anatomy.brain & (label == 0)
     images = {}
@@ -99,8 +99,8 @@ def render(
         normal, spread = _mix(tissues, {n: NORMAL[n][modality] for n in tissues}, factors, channel=channel, shared=0.0)
         normal += spread * texture + (vessels if modality == Modality.T1C else 0)
         normal = _standardise(normal, healthy, modality)
-        looks = tumour_looks(cohort, modality, shift=shift)
-        lesion, spread = _mix(tumour, looks, factors, channel=channel, shared=_SHARED[cohort])
+        looks = tumour_looks(modality, appearance=appearance)
+        lesion, spread = _mix(tumour, looks, factors, channel=channel, shared=shared)
         image = normal * remains + lesion + spread * texture
         images[modality] = _to_raw(image, anatomy, rng, modality=modality)
     return images
@@ -136,20 +136,17 @@ def _blur(mask: Array, sigma: float) -> Array:
     return result
 
 
-def tumour_looks(cohort: str, modality: Modality, *, shift: float) -> dict[str, Look]:
-    """Looks of the tumour tissues: the adults', or for children the adults' moved by `shift` towards the children's."""
-    adult = {name: looks[modality] for name, looks in ADULT.items()}
-    if cohort == "adult":
-        return adult
+def tumour_looks(modality: Modality, *, appearance: float) -> dict[str, Look]:
+    """Looks of the tumour tissues: the adults', moved by `appearance` towards the children's."""
     middle, unit = _CONTRAST_UNIT[modality]
     return {
         name: Look(
-            before.mean + shift * (middle + after.mean * unit - before.mean),
-            max(before.between + shift * (after.between * unit - before.between), 0.0),
-            max(before.within + shift * (after.within - before.within), 0.0),
+            before.mean + appearance * (middle + after.mean * unit - before.mean),
+            max(before.between + appearance * (after.between * unit - before.between), 0.0),
+            max(before.within + appearance * (after.within - before.within), 0.0),
         )
-        for name, before in adult.items()
-        for after in [PAEDIATRIC[name][modality]]
+        for name in ADULT
+        for before, after in [(ADULT[name][modality], PAEDIATRIC[name][modality])]
     }
 
 

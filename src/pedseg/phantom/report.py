@@ -26,28 +26,28 @@ Cohorts = Sequence[tuple[CohortSettings, int]]  # settings and number of cases
 
 
 def print_sizes(output: Path, cohorts: Cohorts, *, first: int = 0) -> None:
-    """Print quantiles of the region sizes above the published ones, and their Kolmogorov-Smirnov distance."""
-    table = Table(title="Region sizes in cm³, made and published")
+    """Print quantiles of the region sizes above those of the population, and their Kolmogorov-Smirnov distance."""
+    table = Table(title="Region sizes in cm³, made and wanted")
     for heading in ("cohort", "region", "absent", *(f"{p} %" for p in _PERCENTILES), "KS"):
         table.add_column(heading, justify="left" if heading in ("cohort", "region") else "right", no_wrap=True)
     for settings, cases in cohorts:
         if settings.labelled:
             measured = measure_cohort(output / settings.cohort, settings, cases=cases, first=first)
             for region, volumes in measured.items():
-                _add_sizes(table, settings.cohort, region, volumes)
+                _add_sizes(table, settings, region, volumes)
         else:
             table.add_row(settings.cohort, "no labels")
         table.add_section()
     Console().print(table)
 
 
-def _add_sizes(table: Table, cohort: str, region: Region, volumes: NDArray[np.float64]) -> None:
-    published = size_model(cohort).published[region]
+def _add_sizes(table: Table, settings: CohortSettings, region: Region, volumes: NDArray[np.float64]) -> None:
+    published = size_model(settings.traits.population).published[region]
     made = [f"{np.percentile(volumes, p) / 1000:.1f}" for p in _PERCENTILES]
     wanted = [f"{published.at(p / 100) / 1000:.1f}" for p in _PERCENTILES]
     distance = f"{kolmogorov_smirnov(volumes, published):.2f}"
-    table.add_row(cohort, region.upper(), f"{(volumes == 0).mean():.0%}", *made, distance)
-    table.add_row("", "published", f"{published.probabilities[0]:.0%}", *wanted, style="dim")
+    table.add_row(settings.cohort, region.upper(), f"{(volumes == 0).mean():.0%}", *made, distance)
+    table.add_row("", "wanted", f"{published.probabilities[0]:.0%}", *wanted, style="dim")
 
 
 def draw_preview(output: Path, cohorts: Cohorts, *, first: int = 0) -> Path:

@@ -72,16 +72,12 @@ class SizeModel:
     published: Mapping[Region, Quantiles]
 
 
-# Whose sizes the cases of a cohort have: conf/population.
-POPULATIONS: Mapping[str, str] = {"adult": "brats_adults", "ped": "brats_peds2023"}
-
-
 @cache
-def size_model(cohort: str) -> SizeModel:
-    """Sizes of a cohort, by the statistics published of its population."""
-    population = load_population(POPULATIONS[cohort])
+def size_model(name: str) -> SizeModel:
+    """Sizes by the statistics of a population in conf/population."""
+    population = load_population(name)
     parts, correlation = population.share_of_wt, population.correlation
-    assert correlation is not None  # noqa: S101  (both files say it)
+    assert correlation is not None  # noqa: S101  (the files of all shifts say it)
     return SizeModel(
         whole=_quantiles(population.volume_mm3.wt),
         core=_quantiles(parts.ed or parts.tc),

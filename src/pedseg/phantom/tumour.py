@@ -51,10 +51,10 @@ SITES: Mapping[str, Mapping[str, Site]] = {
 }
 
 
-def choose_site(cohort: str, draw: float) -> tuple[str, Site]:
-    """Turn a uniform number into a site of the cohort, by its share."""
-    upto = np.cumsum([site.share for site in SITES[cohort].values()])
-    return list(SITES[cohort].items())[min(int(np.searchsorted(upto, draw * upto[-1])), len(upto) - 1)]
+def choose_site(anatomy: str, draw: float) -> tuple[str, Site]:
+    """Turn a uniform number into a site of "adult" or "ped", by its share."""
+    upto = np.cumsum([site.share for site in SITES[anatomy].values()])
+    return list(SITES[anatomy].items())[min(int(np.searchsorted(upto, draw * upto[-1])), len(upto) - 1)]
 
 
 def choose_centre(site: Site, atlas: Atlas, rng: np.random.Generator) -> Point:
@@ -80,16 +80,19 @@ def mass_effect(centre: Point, sizes: Sizes, rng: np.random.Generator) -> Bulge:
 
 
 def grow_tumour(
-    anatomy: Anatomy, sizes: Sizes, rng: np.random.Generator, *, cohort: str, centre: Point
+    anatomy: Anatomy, sizes: Sizes, rng: np.random.Generator, *, rim: bool, centre: Point
 ) -> NDArray[np.uint8]:
-    """Voxel labels (X, Y, Z) in the brats2023 convention of a tumour with the given region sizes."""
+    """Voxel labels (X, Y, Z) in the brats2023 convention of a tumour with the given region sizes.
+
+    The core enhances in a rim, as in adults, or in patches.
+    """
     volume = anatomy.spacing**3
     wt, tc, et = (round(mm3 / volume) for mm3 in (sizes.wt, sizes.tc, sizes.et))
     wt, tc = max(wt, 1), min(max(tc, 1), max(wt, 1))
     growth = _growth(anatomy, centre, rng, size=sizes.tc)
     core = _first(growth, anatomy.brain, tc)
     whole = _first(_spread(anatomy, core, centre, rng), anatomy.brain & ~core, wt - tc) | core
-    enhancing = _first((_rim if cohort == "adult" else _islands)(core, anatomy.spacing, rng), core, et)
+    enhancing = _first((_rim if rim else _islands)(core, anatomy.spacing, rng), core, et)
     return labels_from_regions(np.stack([whole, core, enhancing]), CONVENTIONS["brats2023"])
 
 
