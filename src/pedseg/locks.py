@@ -16,19 +16,17 @@ import errno
 import json
 import logging
 import os
-import socket
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict
 from pathlib import Path
 
 from pedseg.errors import PedsegError
 from pedseg.files import temporary_of, tidy
+from pedseg.holders import Holder, myself, runs
 
 NAME = ".pedseg-lock"
 BEAT_S = 15.0
@@ -37,37 +35,6 @@ TRIES = 20  # to take a lock that others take and give back
 PAUSE_S = 0.01  # while another process removes the lock of one that is gone
 WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)  # what a file system says that has none
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds a lock.
-
-    Attributes:
-        host: name of the machine.
-        numbers: what the number of a process is unique in: the machine since it was started, and the container.
-        pid: number of the process.
-        began: when the process began, in clock ticks of the machine; empty where that is not known.
-        command: what it does.
-        since: when it took the lock, UTC.
-        job: of SLURM; empty outside.
-        restarts: how often that job has been begun again.
-        key: of this lock alone.
-    """
-
-    host: str = "?"
-    numbers: str = ""
-    pid: int = 0
-    began: str = ""
-    command: str = "?"
-    since: str = "?"
-    job: str = ""
-    restarts: int = 0
-    key: str = ""
-
-    def __str__(self) -> str:
-        """Return who it is, for messages."""
-        return f"{self.command} (process {self.pid} on {self.host} since {self.since})"
 
 
 def is_lock(path: Path) -> bool:
@@ -115,7 +82,7 @@ def writing_file(path: Path) -> Iterator[None]:
 @contextmanager
 def _held(lock: Path, *, what: Path) -> Iterator[Path]:
     made = _make_folder(lock.parent)
-    own = _myself()
+    own = myself()
     try:
         _take(lock, own, what)
         try:
@@ -225,61 +192,12 @@ def _read(lock: Path) -> Holder:
         return Holder()
 
 
-def _myself() -> Holder:
-    return Holder(
-        host=socket.gethostname(),
-        numbers=_numbers(),
-        pid=os.getpid(),
-        began=_began(os.getpid()),
-        command=_command(),
-        since=datetime.now(tz=UTC).isoformat(timespec="seconds"),
-        job=os.environ.get("SLURM_JOB_ID", ""),
-        restarts=int(os.environ.get("SLURM_RESTART_COUNT", "0")),
-        key=uuid.uuid4().hex,
-    )
-
-
-def _command() -> str:
-    """The verb alone: arguments may hold names of patients."""
-    module = getattr(getattr(sys.modules.get("__main__"), "__spec__", None), "name", None) or Path(sys.argv[0]).name
-    return str(module).removesuffix(".__main__").replace(".", " ") or "python"
-
-
-def _numbers() -> str:
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
-
-
-def _began(pid: int) -> str:
-    """When a process began; empty where that is not known, "ended" for one that waits for its parent to notice."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    state, *fields = text.rpartition(")")[2].split()
-    return "ended" if state in "ZX" else fields[18]  # the 22nd of all
-
-
 def _is_gone(lock: Path, other: Holder, own: Holder) -> bool:
     if other.key and (other.host, other.numbers) == (own.host, own.numbers):
-        return not _runs(other)
+        return not runs(other)
     if own.job and own.job == other.job and own.restarts > other.restarts:
         return True
     return not _beats(lock, other)
-
-
-def _runs(other: Holder) -> bool:
-    try:
-        os.kill(other.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    now = _began(other.pid)
-    return not (now and other.began and now != other.began)
 
 
 def _beats(lock: Path, other: Holder) -> bool:

@@ -1,0 +1,76 @@
+"""What is looked for in the voxels of images."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pedseg.cases import ImageFile
+from pedseg.errors import Severity
+from pedseg.imaging.brain import inside, inside_any, value_around
+from pedseg.imaging.integrity.findings import Findings
+from pedseg.imaging.integrity.grids import Files, Volumes
+from pedseg.imaging.nifti import Volume
+from pedseg.labels import Modality
+
+WHOLE = 0.95  # of the volume; a brain in a box that fits it closely takes 0.6
+SAMPLE = (slice(None, None, 4),) * 3  # of voxels, where a share is guessed before it is counted
+
+
+def check_voxels(
+    findings: Findings, file: ImageFile, modality: Modality, volume: Volume | None, background: float | None
+) -> None:
+    """An image has numbers everywhere, and more than one in the brain."""
+    if volume is None or file.absent:
+        return
+    name, data = file.path.name, volume.data
+    if data.dtype.kind == "f" and (count := int(data.size - np.isfinite(data).sum())):
+        findings.add(name, f"{count} voxels are NaN or infinite", "export the image again, or set them to 0")
+        return
+    fix = "export the image again; or, for a sequence that was not taken, remove the file (predict --allow-missing)"
+    least, most = data.min(), data.max()
+    if least == most:
+        findings.add(name, f"every voxel of {modality} is {least:g}", fix)
+    elif background is not None and most <= background:
+        findings.add(name, f"no voxel of {modality} is above the background {background:g}", "lower the background")
+    elif _constant_inside(data[SAMPLE], background) and _constant_inside(data, background):
+        findings.add(name, f"{modality} has one value wherever it is not background: a mask, no image", fix)
+
+
+def _constant_inside(data: NDArray[Any], background: float | None) -> bool:
+    values = data[inside(data, background)]
+    return not len(values) or bool(values.min() == values.max())
+
+
+def check_twins(findings: Findings, files: Files, volumes: Volumes) -> None:
+    """Two modalities with the same voxels are one image under two names."""
+    there = [(modality, volume) for modality, volume in volumes.items() if volume and not files[modality].absent]
+    for (first, one), (second, other) in combinations(there, 2):
+        middle = len(one.data) // 2
+        if np.array_equal(one.data[middle], other.data[middle]) and np.array_equal(one.data, other.data):
+            name = f"{files[first].path.name}, {files[second].path.name}"
+            fix = "put the right image in the place of one, or remove the one that was not taken"
+            findings.add(name, f"{first} and {second} have the same voxels", fix)
+
+
+def check_placed(findings: Findings, files: Files, read: Volumes) -> None:
+    """Say which files do not tell where they lie: readers make up different places then."""
+    for modality, volume in read.items():
+        if volume is not None and not volume.placed:
+            what = "says nothing of its place (qform and sform codes are 0), so the usual one is assumed"
+            findings.add(files[modality].path.name, what, "export it with its transform", Severity.NOTE)
+
+
+def check_background(findings: Findings, volumes: Sequence[Volume], background: float | None) -> None:
+    """Say where nearly all of the volume counts as brain."""
+    images = [volume.data for volume in volumes]
+    if inside_any([image[SAMPLE] for image in images], background).mean() <= WHOLE:
+        return
+    share = float(inside_any(images, background).mean())
+    around = value_around(images)
+    fix = "skull-strip the images, and set to 0 what is background"
+    if around is not None and (background is None or around > background):
+        fix += f"; or say that values up to {around:g} are (data.cohorts.<name>.background, or --background)"
+    findings.add("", f"{share:.0%} of the volume counts as brain", fix, Severity.WARNING)
