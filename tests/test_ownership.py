@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pedseg.data.preparation import CohortSettings, claim_store
+from pedseg.data.claiming import claim_store
+from pedseg.data.cohort_settings import CohortSettings
 from pedseg.errors import PedsegError
 from pedseg.files import write_json
 from pedseg.ownership import clear, foreign, note, own, refuse_foreign

@@ -11,8 +11,9 @@ import pytest
 
 from pedseg.commands import prepare as entry
 from pedseg.data import store as layout
+from pedseg.data.checking import settle_convention
+from pedseg.data.cohort_settings import CohortSettings
 from pedseg.data.parallel import default_workers, run_parallel, shared_processes
-from pedseg.data.preparation import CohortSettings, settle_convention
 from pedseg.data.store import CohortStore
 from pedseg.errors import PedsegError
 from pedseg.labels import CONVENTIONS, CaseEvidence

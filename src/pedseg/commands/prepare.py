@@ -12,7 +12,8 @@ from pedseg.errors import PedsegError
 from pedseg.locks import writing_all
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
-    from pedseg.data.preparation import CohortCheck, CohortSettings
+    from pedseg.data.checking import CohortCheck
+    from pedseg.data.cohort_settings import CohortSettings
     from pedseg.settings.cohorts import Cohort
     from pedseg.settings.run import PrepareSettings
 
@@ -44,7 +45,7 @@ def prepare(settings: "PrepareSettings") -> None:
 def _prepare_all(settings: "PrepareSettings", *, workers: int) -> None:
     """Check all cohorts, then prepare them, as `prepare`."""
     from pedseg.cases import Discovery, find_cases
-    from pedseg.data.preparation import check_cohort
+    from pedseg.data.checking import check_cohort
 
     plans: list[tuple[Path, Path, CohortSettings, CohortCheck]] = []
     for name, cohort in settings.data.cohorts.items():
@@ -89,7 +90,9 @@ def _finish(
     """Settle the label convention of a checked cohort and, unless only a check was asked for, prepare it."""
     from dataclasses import replace
 
-    from pedseg.data.preparation import claim_store, prepare_cohort, settle_convention
+    from pedseg.data.checking import settle_convention
+    from pedseg.data.claiming import claim_store
+    from pedseg.data.preparation import prepare_cohort
 
     if not check.usable:
         raise PedsegError(f"cohort {settings.cohort!r} in {source} has no case that can be used")
@@ -116,7 +119,7 @@ def _folder(name: str, cohort: "Cohort") -> Path:
 
 
 def _settings(name: str, cohort: "Cohort", spacing_mm: tuple[float, float, float] | None) -> "CohortSettings":
-    from pedseg.data.preparation import CohortSettings
+    from pedseg.data.cohort_settings import CohortSettings
     from pedseg.labels import get_convention
 
     told = cohort.convention == "auto" or not cohort.labelled

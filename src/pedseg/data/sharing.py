@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from pedseg.data.preparation import CohortCheck
+from pedseg.data.checking import CohortCheck
 from pedseg.errors import Problem, Severity
 from pedseg.imaging.copies import Identity, find_shared
 

@@ -1,0 +1,110 @@
+"""What the check of a cohort shows: its cases by themselves, as copies of each other, and their labels together."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from pedseg.cases import Case, Discovery
+from pedseg.data.check_record import check_of
+from pedseg.data.cohort_settings import CohortSettings
+from pedseg.data.parallel import run_parallel
+from pedseg.data.ready import ready_entries
+from pedseg.errors import Problem, Severity
+from pedseg.imaging.copies import Identity, find_copies
+from pedseg.imaging.integrity import CaseCheck, check_case
+from pedseg.labels import (
+    EXPECTED,
+    CaseEvidence,
+    LabelConvention,
+    check_convention,
+    detect_convention,
+    gather_evidence,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CohortCheck:
+    """What the check of a cohort has shown.
+
+    Attributes:
+        findings: everything that is worth saying.
+        usable: cases without problems.
+        ready: ids of those that are prepared already.
+        checks: what reading each usable case has shown, by case id.
+    """
+
+    findings: tuple[Problem, ...]
+    usable: tuple[Case, ...]
+    ready: frozenset[str]
+    checks: Mapping[str, CaseCheck]
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What keeps cases from being used."""
+        return tuple(finding for finding in self.findings if finding.severity is Severity.PROBLEM)
+
+    @property
+    def identities(self) -> list[Identity]:
+        """What the usable cases are known by."""
+        return [check.identity for check in self.checks.values()]
+
+    def with_findings(self, findings: Sequence[Problem]) -> "CohortCheck":
+        """The same with more findings; cases that have a problem by them are not usable any more."""
+        bad = {finding.case for finding in findings if finding.severity is Severity.PROBLEM}
+        return CohortCheck(
+            (*self.findings, *findings),
+            tuple(case for case in self.usable if case.id not in bad),
+            self.ready - bad,
+            {case_id: check for case_id, check in self.checks.items() if case_id not in bad},
+        )
+
+    @property
+    def evidence(self) -> list[CaseEvidence]:
+        """What the labels of the usable cases tell."""
+        return [check.evidence for check in self.checks.values() if check.evidence]
+
+
+def check_cohort(folder: Path, discovery: Discovery, settings: CohortSettings, *, workers: int) -> CohortCheck:
+    """Check every case that is not prepared yet; prepared ones were checked when they were.
+
+    Cases that an older version has prepared, which knew copies by their files alone, are checked again.
+    """
+    ready = ready_entries(folder, discovery.cases, settings, workers=workers)
+    known = {case.id: check for case in discovery.cases if (check := check_of(case, ready.get(case.id)))}
+    waiting = [case for case in discovery.cases if case.id not in known]
+    job = partial(check_case, convention=settings.convention, background=settings.background)
+    for case, check in zip(
+        waiting, run_parallel(job, waiting, workers=workers, description=f"checking {settings.cohort}"), strict=True
+    ):
+        known[case.id] = check
+    checks = {case.id: known[case.id] for case in discovery.cases}
+    found = [finding for check in checks.values() for finding in check.findings]
+    begun = CohortCheck((), discovery.cases, frozenset(ready), checks).with_findings([*discovery.problems, *found])
+    copies = [
+        Problem(case_id, "", f"has the images of {original}: one patient would count twice", "remove one of the two")
+        for case_id, original in find_copies(begun.identities).items()
+    ]
+    return begun.with_findings(copies)
+
+
+def settle_convention(settings: CohortSettings, evidence: Sequence[CaseEvidence]) -> LabelConvention | None:
+    """Detect the cohort's label convention, or check the one that is set, against the labels of all its cases.
+
+    Raises:
+        PedsegError: the labels speak for none, for several, or against the one that is set.
+    """
+    if not settings.labelled or not evidence:
+        return settings.convention
+    gathered = gather_evidence(settings.cohort, evidence)
+    convention = settings.convention or detect_convention(gathered)
+    check_convention(gathered, convention)
+    if len(evidence) > 1 and len(gathered.values) == 1:
+        logger.warning(
+            "cohort %s: no other label than %d occurs in %d cases; it is read as in %s, not as the whole tumour. %s",
+            settings.cohort, *gathered.values, len(evidence), convention, EXPECTED,
+        )  # fmt: skip
+    return convention
