@@ -9,7 +9,7 @@ JOBS ?= 2
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format bench peers exactness memory faults tables gpu benchmark confirmation clean
+.PHONY: help setup demo test test-all lint format bench peers exactness memory faults tables gpu benchmark clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,32 +82,24 @@ gpu: $(STAMP)  ## Measure on a GPU against nnU-Net (make peers first), and run t
 		"$(BIN)/python" -m pytest -m gpu tests && exit $$measured
 
 SEEDS ?= 0
-SCALE ?= benchmark
-RUNS ?= benchmark/runs
+# Shift A is what methods are developed on; on B to E nothing is chosen, and only what is put forward is compared
+SHIFT ?= a
+AT := benchmark$(if $(filter-out a,$(SHIFT)),/shift_$(SHIFT))
+SCALE ?= benchmark$(if $(filter-out a,$(SHIFT)),_$(SHIFT))
+SWEEPS ?= $(if $(filter-out a,$(SHIFT)),confirmation confirmation_variants,benchmark benchmark_variants benchmark_calibrated)
+RUNS ?= $(AT)/runs
 CONF ?=
 OWN = $(if $(CONF),--config-dir "$(CONF)") scale=$(SCALE)
-benchmark: $(STAMP)  ## Bounds, controls and methods on synthetic cohorts; SEEDS=0,1,2 for the README's table; SCALE= for others
-ifeq ($(SCALE),benchmark)
-	"$(BIN)/pedseg" phantom --output benchmark/data --adults 75 --children 50 --spacing 4 --seed 0
-	"$(BIN)/pedseg" phantom --output benchmark/test --adults 0 --children 40 --first 50 --spacing 4 --seed 0
+benchmark: $(STAMP)  ## Bounds, controls and methods on synthetic cohorts; SEEDS=0,1,2; SHIFT=b to e; SCALE= for others
+ifneq ($(filter benchmark benchmark_%,$(SCALE)),)
+	"$(BIN)/pedseg" phantom --output $(AT)/data --adults 75 --children 50 --spacing 4 --shift $(SHIFT)
+	"$(BIN)/pedseg" phantom --output $(AT)/test --adults 0 --children 40 --first 50 --spacing 4 --shift $(SHIFT)
 endif
 	"$(BIN)/pedseg" prepare $(OWN)
-	"$(BIN)/pedseg" train $(OWN) -m sweep=benchmark seed=$(SEEDS) cluster=local cluster.parallel=$(JOBS)
-	"$(BIN)/pedseg" train $(OWN) -m sweep=benchmark_variants seed=$(SEEDS) cluster=local cluster.parallel=$(JOBS)
-	"$(BIN)/pedseg" train $(OWN) -m sweep=benchmark_calibrated seed=$(SEEDS) cluster=local cluster.parallel=$(JOBS)
+	@for sweep in $(SWEEPS); do \
+		"$(BIN)/pedseg" train $(OWN) -m sweep=$$sweep seed=$(SEEDS) cluster=local cluster.parallel=$(JOBS) || exit; done
 	"$(BIN)/pedseg" validate "$(RUNS)" --cases 40
 	"$(BIN)/pedseg" benchmark "$(RUNS)" --output "$(RUNS)/../report" --overwrite
-
-confirmation: $(STAMP)  ## Bounds, the paper's method and the chosen one on shift B, synthetic cohorts held for this alone
-	"$(BIN)/pedseg" phantom --output benchmark/shift_b/data --adults 75 --children 50 --spacing 4 --shift B
-	"$(BIN)/pedseg" phantom --output benchmark/shift_b/test --adults 0 --children 40 --first 50 --spacing 4 --shift B
-	"$(BIN)/pedseg" prepare scale=benchmark_b
-	"$(BIN)/pedseg" train -m scale=benchmark_b sweep=confirmation seed=$(SEEDS) \
-		cluster=local cluster.parallel=$(JOBS)
-	"$(BIN)/pedseg" train -m scale=benchmark_b sweep=confirmation_variants seed=$(SEEDS) \
-		cluster=local cluster.parallel=$(JOBS)
-	"$(BIN)/pedseg" validate benchmark/shift_b/runs --cases 40
-	"$(BIN)/pedseg" benchmark benchmark/shift_b/runs --output benchmark/shift_b/report --overwrite
 
 clean:  ## Remove the environment, caches and the demo
 	rm -rf "$(VENV)" "$(PEERS)" .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo benchmark

@@ -471,3 +471,24 @@ def test_the_rule_stands_beside_its_network_and_is_no_candidate(tmp_path: Path) 
     assert "| m1\\_adult\\_fold · core | control |" in main_table(report.rows)
     assert "peds2023" not in main_table(report.rows)
     assert not any("core" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("A", "Shift A, children: as measured. Methods, weights and validators were developed on it."),
+        ("C", "Shift C, children: most with oedema. No method, weight or validator was chosen on it."),
+        (1.25, ""),  # of before shifts had names
+    ],
+)
+def test_the_page_says_what_was_chosen_on_a_shift(tmp_path: Path, name: object, said: str) -> None:
+    write_bounds(tmp_path / "runs")
+    cohort = tmp_path / "test" / "ped"
+    for config in (tmp_path / "runs").rglob("config.json"):
+        settings = json.loads(config.read_text())
+        settings["data"]["cohorts"]["ped_test"]["folder"] = str(cohort)
+        write_json(config, settings)
+    assert "Shift" not in report_of(tmp_path / "runs").caption
+    write_json(cohort / "SYNTHETIC.json", {"settings": {"shift": name}})
+    assert f"{said} Made on" in report_of(tmp_path / "runs").caption
+    assert ("Shift" in report_of(tmp_path / "runs").caption) == bool(said)

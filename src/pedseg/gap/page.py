@@ -18,6 +18,7 @@ from pedseg.gap.roles import Role
 from pedseg.gap.rows import GAP_OF, MEAN, MOST_LOST, NEEDED_GAP, Row, best_row
 from pedseg.gap.seeds import READING as SEEDS_READING
 from pedseg.gap.seeds import SAME_STATISTICS, SeedCosts, seed_table
+from pedseg.gap.shift import shift_text
 from pedseg.reporting.paper import REGIONS
 from pedseg.reporting.rows import SYNTHETIC
 from pedseg.reporting.strata import MOSTLY_CORE, WITH, WITHOUT
@@ -82,11 +83,12 @@ class Report:
     def caption(self) -> str:
         """Caption of the table."""
         seeds = self.benchmark.seeds
+        shift = f" {text}" if (text := shift_text(self.benchmark)) else ""
         drawn = f"cases and {len(seeds)} seeds" if len(seeds) > 1 else "cases alone, as there is one seed"
         return (
             f"Mean Dice and HD95 ({self.benchmark.definition}) on {len(self.benchmark.cases)} test cases of the "
             f"target{self._strata}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}; in brackets 95 % "
-            f"bootstrap intervals over {drawn} ({self.resamples} resamples). Made on {self.machine}, {self.date}."
+            f"bootstrap intervals over {drawn} ({self.resamples} resamples).{shift} Made on {self.machine}, {self.date}."
             f"{self.mark}"
         )
 
