@@ -88,8 +88,8 @@ class Report:
         return (
             f"Mean Dice and HD95 ({self.benchmark.definition}) on {len(self.benchmark.cases)} test cases of the "
             f"target{self._strata}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}; in brackets 95 % "
-            f"bootstrap intervals over {drawn} ({self.resamples} resamples).{shift} Made on {self.machine}, {self.date}."
-            f"{self.mark}"
+            f"bootstrap intervals over {drawn} ({self.resamples} resamples).{shift} "
+            f"Made on {self.machine}, {self.date}.{self.mark}"
         )
 
 

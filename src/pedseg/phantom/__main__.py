@@ -42,9 +42,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--first", type=_count, default=0, metavar="K", help="leave out the first K of each cohort, as a test set (0)"
     )
-    p.add_argument(
-        "--shift", type=str.upper, choices=tuple(SHIFTS), default="A", help=f"what children are like: {_shifts()} (A)"
-    )
+    known = f"what children are like: {_shifts()} (A)"
+    p.add_argument("--shift", type=str.upper, choices=tuple(SHIFTS), default="A", help=known)
     p.add_argument("--workers", type=_count, default=cores(), metavar="N", help="processes (default: cores)")
     p.add_argument("--unlabelled-children", action="store_true", help="write no labels for the children")
     p.add_argument("--picture", action="store_true", help="also draw some cases into DIR/preview.png")

@@ -1,7 +1,7 @@
 """In what the children of a pair of synthetic cohorts differ from its adults.
 
-A pair has a shift, A to E. Its values stand here before any method is compared on it, and stay: another value is another
-shift. On A methods are developed; nothing is chosen on the others.
+A pair has a shift, A to E. Its values stand here before any method is compared on it, and stay; for other values there
+are other names. On A methods are developed; nothing is chosen on the others.
 """
 
 from collections.abc import Mapping
