@@ -37,7 +37,12 @@ class Holder:
 
     def __str__(self) -> str:
         """Return who it is, for messages."""
-        return f"{self.command} (process {self.pid} on {self.host} since {self.since})"
+        return f"{self.command} ({self.process})"
+
+    @property
+    def process(self) -> str:
+        """Its process alone."""
+        return f"process {self.pid} on {self.host} since {self.since}"
 
 
 def myself() -> Holder:

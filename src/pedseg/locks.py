@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pedseg.errors import PedsegError
@@ -35,6 +35,33 @@ TRIES = 20  # to take a lock that others take and give back
 PAUSE_S = 0.01  # while another process removes the lock of one that is gone
 WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)  # what a file system says that has none
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Whose lock lies in a folder.
+
+    Attributes:
+        who: that holds it.
+        writes: whether it still does, as far as that can be told at once.
+    """
+
+    who: Holder
+    writes: bool
+
+
+def writer_of(folder: Path) -> Writer | None:
+    """Who writes a folder, or did until it was killed; None if nobody does. Nothing is waited for or changed.
+
+    Of a process on another machine the lock's age tells, by this machine's clock.
+    """
+    lock = folder / NAME
+    who, own = _read(lock), myself()
+    touched = _touched(lock)
+    if touched is None:
+        return None
+    here = bool(who.key) and (who.host, who.numbers) == (own.host, own.numbers)
+    return Writer(who, writes=runs(who) if here else time.time_ns() - touched < LOST_S * 1e9)
 
 
 def is_lock(path: Path) -> bool:

@@ -31,7 +31,8 @@ MADE = ("variant.json", "scores.csv", "rules.json", "validators.json")  # one of
 OF_A_VARIANT = (
     *MADE, "validators.npz", "thresholds.json", RECORD, "finished.json",
 )  # fmt: skip
-OF_A_RUN = ("checkpoints/last.ckpt", "config.json", "finished.json", "metrics.csv", "train.log", "wandb_id")
+ENDED = "ended.json"
+OF_A_RUN = ("checkpoints/last.ckpt", "config.json", ENDED, "finished.json", "metrics.csv", "train.log", "wandb_id")
 BEFORE_VARIANTS = ("scores.csv", "validators.json", "validators.npz", f"predictions/{RECORD}")
 TRACKED = ("tensorboard/hparams.yaml", "wandb/latest-run", "wandb/debug.log", "wandb/debug-internal.log")
 BETWEEN = " · "  # of a run's name and a variant's
@@ -209,6 +210,11 @@ class RunFolder:
     def finished(self) -> Path:
         """Marker, written last."""
         return self.path / "finished.json"
+
+    @property
+    def ended(self) -> Path:
+        """How the last command that trained the run has ended, if not well."""
+        return self.path / ENDED
 
     def begin(self, settings: "Stored", *, overwrite: bool) -> None:
         """Claim the folder for a run with these settings.

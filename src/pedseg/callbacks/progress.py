@@ -8,6 +8,7 @@ import lightning.pytorch as pl
 from torch import Tensor
 
 from pedseg.callbacks.stopping import is_cut_short
+from pedseg.standing import duration
 
 log = logging.getLogger(__name__)
 
@@ -126,17 +127,8 @@ class EpochLine(pl.Callback):
         left = seconds * (total - done)
         self.written = time.perf_counter()
         shown = " · ".join([self.name, f"epoch {done}/{total}", *values])
-        log.info("%s · %.1f s an epoch, %s left", shown, seconds, _duration(left))
+        log.info("%s · %.1f s an epoch, %s left", shown, seconds, duration(left))
 
 
 def _number(value: Tensor | float) -> float:
     return float(value)
-
-
-def _duration(seconds: float) -> str:
-    """Write seconds as the largest two units that fit."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

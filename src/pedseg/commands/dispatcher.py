@@ -11,6 +11,7 @@ VERBS = {
     "phantom": "make synthetic cohorts of adults and children",
     "prepare": "check cohorts and prepare them for training",
     "train": "train a model, predict the held-out cases and score them",
+    "status": "say which runs are finished, running, stopped, failed or left",
     "calibrate": "set a network's thresholds on images without labels",
     "predict": "segment a folder of cases",
     "postprocess": "clear up label maps by rules",

@@ -1,8 +1,10 @@
 """What the Hydra entry points share: where conf/ lies, how a run is named, and how a user's mistake ends a command."""
 
+import logging
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,9 @@ if TYPE_CHECKING:  # Hydra and the settings wait until --help is answered
 MULTIRUN = "hydra.mode=MULTIRUN"
 # Flags with which Hydra shows something and runs nothing, or reads other files.
 SHOWING = ("help", "hydra_help", "cfg", "info", "shell_completion", "experimental_rerun", "config_path", "config_name")
+
+# Overrides that say who runs the jobs of a sweep.
+LAUNCHING = re.compile(r"^\+{0,2}(hydra/launcher|hydra\.launcher|cluster)([.@=]|$)")
 
 
 def help_text(config_name: str) -> str:
@@ -103,6 +108,21 @@ def run_hydra(
         return run(job, overrides, config_name=config_name, table=table)
 
     return exit_code(command)
+
+
+def run_here(
+    task: "Callable[[Settings], None]", model: "Callable[[], type[Settings]]", overrides: Sequence[str], *, config_name: str
+) -> int:
+    """As `run_hydra`, with the jobs of a sweep one after the other in this process, whoever they were meant for.
+
+    What Hydra writes of a sweep goes to a folder that is thrown away.
+    """
+    logging.getLogger("hydra").setLevel(logging.WARNING)  # it names each job before it begins
+    with tempfile.TemporaryDirectory() as folder:
+        place = folder.replace("\\", "\\\\").replace("'", "\\'")
+        here = [override for override in overrides if not LAUNCHING.match(override)]
+        given = [*here, f"hydra.sweep.dir='{place}'"]
+        return run_hydra(task, model, config_name=config_name, arguments=given, table=False)
 
 
 def _searched(folder: str | None, overrides: Sequence[str]) -> list[str]:

@@ -5,16 +5,14 @@
 
 import logging
 import os
-import re
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pedseg.commands.hydra_entry import run_hydra
+from pedseg.commands.hydra_entry import run_here, run_hydra
 from pedseg.errors import PedsegError
 from pedseg.hardware import cores
 from pedseg.locks import writing
@@ -30,9 +28,6 @@ if TYPE_CHECKING:  # heavy imports wait until --help is answered
     from pedseg.planning import Plan
     from pedseg.settings.following import Machine
     from pedseg.settings.run import RunSettings
-
-# Overrides that say who runs the jobs of a sweep: a dry run measures one after the other, here.
-LAUNCHING = re.compile(r"^\+{0,2}(hydra/launcher|hydra\.launcher|cluster)([.@=]|$)")
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +86,7 @@ def _train(settings: "RunSettings", folder: RunFolder, plans: "list[Plan] | None
     )
     from pedseg.commands.fitting import Fit
     from pedseg.settings.stored import read_settings
+    from pedseg.standing import told_its_end
 
     check_parts(settings)
     settings = with_table_noted(settings)
@@ -119,7 +115,7 @@ def _train(settings: "RunSettings", folder: RunFolder, plans: "list[Plan] | None
     first = _is_first_process()
     if first:
         folder.begin(settings, overwrite=settings.overwrite)
-    with kept_log(folder.log if first else None):
+    with kept_log(folder.log if first else None), told_its_end(folder) if first else nullcontext():
         for text in (_describe(settings, selection), _describe_machine(settings, machine)) if first else ():
             log.info("%s: %s", folder.path, text)
         trainer = fit.train()
@@ -265,10 +261,7 @@ def _is_first_process() -> bool:
 
 
 def dry_run(overrides: Sequence[str]) -> int:
-    """Show the plans of what `overrides` stand for, and return the exit code.
-
-    What Hydra writes of a sweep goes to a folder that is thrown away.
-    """
+    """Show the plans of what `overrides` stand for, and return the exit code."""
     from pedseg.planning import show
 
     plans: list[Plan] = []
@@ -276,11 +269,7 @@ def dry_run(overrides: Sequence[str]) -> int:
     def plan(settings: "RunSettings") -> None:
         train(settings, plans=plans)
 
-    with tempfile.TemporaryDirectory() as folder:
-        place = folder.replace("\\", "\\\\").replace("'", "\\'")
-        here = [override for override in overrides if not LAUNCHING.match(override)]
-        given = [*here, f"hydra.sweep.dir='{place}'"]
-        code = run_hydra(plan, settings_model, config_name="train", arguments=given, table=False)
+    code = run_here(plan, settings_model, overrides, config_name="train")
     if plans:
         show(plans)
     return code
