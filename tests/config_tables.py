@@ -15,25 +15,12 @@ from omegaconf import OmegaConf
 from pedseg.adaptation import methods_of
 from pedseg.networks import KINDS
 from pedseg.reporting.paper import EXPERIMENTS as OF_THE_PAPER
-from pedseg.settings.conf import conf_dir
+from pedseg.settings.conf import conf_dir, first_comment
 from tests.composed import experiments, files, plain
 from tests.methods import EVERY, settings_of
 
 ROOT = Path(__file__).parents[1]
 MARKED = re.compile(r"(<!-- table of (\w+), by make tables -->\n).*?(<!-- end of the table -->)", re.DOTALL)
-PACKAGE = "# @package"
-
-
-def first_comment(group: str, name: str) -> str:
-    """The first paragraph of comment in a file of conf/, in one line."""
-    lines = (conf_dir() / group / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
-    paragraph = []
-    for line in (line for line in lines if not line.startswith(PACKAGE)):
-        text = line.removeprefix("#").strip()
-        if not line.startswith("#") or not text:
-            break
-        paragraph.append(text)
-    return " ".join(paragraph)
 
 
 def chosen(experiment: str, group: str) -> list[str]:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from pedseg.settings.conf import first_comment
 from tests.composed import experiments, files
-from tests.config_tables import MARKED, TABLES, chosen, first_comment, pages, rewritten
+from tests.config_tables import MARKED, TABLES, chosen, pages, rewritten
 from tests.methods import settings_of
 
 

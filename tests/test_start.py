@@ -154,14 +154,24 @@ def test_predict_loads_monai_and_no_trainer(tmp_path: Path) -> None:
     assert modules.isdisjoint({"lightning", "wandb", "hydra"})
 
 
-def test_help_shows_groups_and_settings_and_hydra_still_composes() -> None:
-    plain = loaded(["-m", "pedseg.train", "--help"])[1].stdout
-    assert "== Configuration groups ==" in plain
-    assert "scale: " in plain
-    assert "alpha_lambda" in plain  # an option of a group
-    assert "# average over eight mirrored windows" in plain  # a comment of conf/train.yaml
-    assert "== optimizer=sgd ==" in plain  # an option that is the default
+def test_help_fits_a_screen_and_hydra_still_composes() -> None:
+    for verb in ("train", "prepare"):
+        plain = loaded(["-m", f"pedseg.{verb}", "--help"])[1].stdout
+        assert len(plain.splitlines()) <= 24
+        assert max(map(len, plain.splitlines())) <= 80
+        assert plain.count(f"\n  pedseg {verb} ") == 3  # examples
+        assert "\nGroups:\n" in plain
     for flag in (["--help"], ["--cfg", "job"], ["--info", "defaults"]):
         modules, done = loaded(["-m", "pedseg.train", "experiment=uda", "fold=3", *flag])
         assert "hydra" in modules
         assert "uda" in done.stdout if flag[0] == "--info" else "fold: 3" in done.stdout
+
+
+def test_help_of_a_group_and_of_keys_loads_no_hydra() -> None:
+    modules, done = loaded(["-m", "pedseg.train", "--help", "scale", "optimizer.lr", "loss"])
+    assert modules.isdisjoint({"hydra", "omegaconf", "torch", "lightning"})
+    assert "scale=paper  (default)\n    The paper's sizes" in done.stdout
+    assert "optimizer.lr=  a number > 0\n    Learning rate at the start." in done.stdout
+    assert "loss.bce_weight=" in done.stdout
+    done = loaded(["-m", "pedseg.train", "--help", "optimiser.lr"], code=2)[1]
+    assert "did you mean optimizer.lr?" in done.stderr

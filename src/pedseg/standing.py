@@ -62,7 +62,9 @@ def told_its_end(folder: RunFolder) -> Iterator[None]:
         _tell(folder, State.STOPPED, signal)
         raise
     except Exception as error:
-        _tell(folder, State.FAILED, str(error) if isinstance(error, PedsegError) else f"{type(error).__name__}: {error}")
+        _tell(
+            folder, State.FAILED, str(error) if isinstance(error, PedsegError) else f"{type(error).__name__}: {error}"
+        )
         raise
 
 
@@ -82,7 +84,9 @@ def runs_below(folders: Sequence[Path]) -> list[Path]:
     for folder in folders:
         own = sorted({path.parent for path in (*folder.glob("config.json"), *folder.rglob("fold_*/config.json"))})
         if not own:
-            raise PedsegError(f"{folder}: no fold_*/config.json in it; give the folder of runs, such as runs or runs/uda")
+            raise PedsegError(
+                f"{folder}: no fold_*/config.json in it; give the folder of runs, such as runs or runs/uda"
+            )
         found += own
     return list(dict.fromkeys(found))
 
@@ -136,6 +140,7 @@ def _progress(curves: Path) -> tuple[int, float | None]:
     if not rows:
         return 0, None
     return done[-1], seconds[-1] * steps[-1] / done[-1]
+
 
 def duration(seconds: float) -> str:
     """Write seconds as the largest two units that fit."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pedseg.commands.options import exit_code
+from pedseg.commands.setting_help import about, screen
 from pedseg.errors import PedsegError
 from pedseg.settings.conf import conf_dir
 
@@ -22,34 +23,6 @@ SHOWING = ("help", "hydra_help", "cfg", "info", "shell_completion", "experimenta
 
 # Overrides that say who runs the jobs of a sweep.
 LAUNCHING = re.compile(r"^\+{0,2}(hydra/launcher|hydra\.launcher|cluster)([.@=]|$)")
-
-
-def help_text(config_name: str) -> str:
-    """What ``--help`` alone shows: the groups of conf/ with their options, and the settings with their comments.
-
-    It reads the names and the texts of files and loads no Hydra, whose help takes twenty times as long. With overrides
-    beside it, ``--help`` is Hydra's and shows the configuration that they give; ``--cfg job`` shows it by itself.
-    """
-    conf = conf_dir()
-    settings = (conf / f"{config_name}.yaml").read_text(encoding="utf-8")
-    chosen = re.findall(r"^  - (\w+): \[?(\w+)", settings.partition("defaults:")[2], re.MULTILINE)
-    files = [(f"{group}={name}", conf / group / f"{name}.yaml") for group, name in chosen if name != "null"]
-    groups = [
-        f"{folder.name}: {', '.join(sorted(path.stem for path in folder.glob('*.yaml')))}"
-        for folder in sorted(path for path in conf.iterdir() if path.is_dir())
-    ]
-    return "\n".join(
-        [
-            f"pedseg {config_name} [group=option | setting=value]...\n",
-            "--cfg job shows the configuration that overrides give, --help beside them also the groups;",
-            "-m runs one job for each of several values; --hydra-help has the rest.\n",
-            "== Configuration groups ==",
-            *groups,
-            "\n== Settings ==",
-            settings,
-            *(f"== {name} ==\n{path.read_text(encoding='utf-8')}" for name, path in files),
-        ]
-    )
 
 
 def overrides_last(arguments: Sequence[str]) -> list[str]:
@@ -87,9 +60,8 @@ def run_hydra(
         it was told to. Of a sweep, that of a failed job before that of a stopped one.
     """
     sys.argv[1:] = overrides_last(sys.argv[1:] if arguments is None else arguments)
-    if sys.argv[1:] in (["--help"], ["-h"]):
-        print(help_text(config_name))
-        return 0
+    if sys.argv[1:2] in (["--help"], ["-h"]) and not any("=" in word for word in sys.argv[2:]):
+        return exit_code(lambda: print(_help(sys.argv[2:], model, config_name)))
 
     from hydra._internal.utils import get_args_parser
 
@@ -111,7 +83,11 @@ def run_hydra(
 
 
 def run_here(
-    task: "Callable[[Settings], None]", model: "Callable[[], type[Settings]]", overrides: Sequence[str], *, config_name: str
+    task: "Callable[[Settings], None]",
+    model: "Callable[[], type[Settings]]",
+    overrides: Sequence[str],
+    *,
+    config_name: str,
 ) -> int:
     """As `run_hydra`, with the jobs of a sweep one after the other in this process, whoever they were meant for.
 
@@ -123,6 +99,11 @@ def run_here(
         here = [override for override in overrides if not LAUNCHING.match(override)]
         given = [*here, f"hydra.sweep.dir='{place}'"]
         return run_hydra(task, model, config_name=config_name, arguments=given, table=False)
+
+
+def _help(words: Sequence[str], model: "Callable[[], type[Settings]]", config_name: str) -> str:
+    """A screen, or what was asked for; with overrides beside it, help is Hydra's and shows what they give."""
+    return "\n".join(about(config_name, word, model()) for word in words) if words else screen(config_name)
 
 
 def _searched(folder: str | None, overrides: Sequence[str]) -> list[str]:

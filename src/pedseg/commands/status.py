@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def is_override(argument: str) -> bool:
-    """Whether an argument is one of `pedseg train`: a flag for several jobs, or a setting and no folder of that name."""
+    """Whether an argument is one of `pedseg train`: a flag for several jobs, or a setting, and no folder."""
     return argument in ("-m", "--multirun") or ("=" in argument and not Path(argument).exists())
 
 

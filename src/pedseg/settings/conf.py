@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 Values = dict[str, Any]
+PACKAGE = "# @package"
 
 
 def conf_dir() -> Path:
@@ -44,3 +45,15 @@ def defaults(name: str) -> Values:
         if options
     }
     return {**own, **chosen}
+
+
+def first_comment(group: str, option: str) -> str:
+    """What an option of a group is: the first paragraph of comment in its file, in one line."""
+    lines = (conf_dir() / group / f"{option}.yaml").read_text(encoding="utf-8").splitlines()
+    paragraph = []
+    for line in (line for line in lines if not line.startswith(PACKAGE)):
+        text = line.removeprefix("#").strip()
+        if not line.startswith("#") or not text:
+            break
+        paragraph.append(text)
+    return " ".join(paragraph)
