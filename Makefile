@@ -9,7 +9,7 @@ JOBS ?= 2
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format bench peers exactness memory faults tables gpu benchmark clean
+.PHONY: help setup demo test test-all lint format bench peers exactness memory faults docs tables gpu benchmark clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,15 +67,19 @@ $(PEERS)/.installed: constraints.txt
 exactness: $(STAMP)  ## Compare with every peer and write docs/exactness.md (make peers first)
 	"$(BIN)/python" -m tests.exactness_page --jobs $(JOBS)
 
+docs: $(STAMP)  ## Build the site into site/, with every link checked
+	"$(BIN)/mkdocs" build --strict --quiet
+
 faults: $(STAMP)  ## Try 1,500 damaged, hostile and unlucky inputs on the commands, and write docs/faults.md
 	"$(BIN)/python" -m tests.faults --trials 1500 --seed 0 --output docs/faults.md
 
 memory: $(STAMP)  ## Write docs/memory.md: memory of a step and a prediction, computed and measured
 	"$(BIN)/python" -m tests.memory_page
 
-tables: $(STAMP)  ## Write the tables of experiments, methods and models in README.md and docs/, and docs/configuration.md, from conf/
+tables: $(STAMP)  ## Write the tables of pages, docs/configuration.md and docs/errors.md, from conf/ and the source
 	"$(BIN)/python" -m tests.config_tables
 	"$(BIN)/python" -m pedseg.settings > docs/configuration.md
+	"$(BIN)/python" -m tests.errors_page
 
 gpu: $(STAMP)  ## Measure on a GPU against nnU-Net (make peers first), and run the tests that need one
 	@"$(BIN)/python" -m tests.benchmarks.gpu --output gpu.md; measured=$$?; [ $$measured -ne 2 ] || exit 2; \

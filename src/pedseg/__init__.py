@@ -1,3 +1,3 @@
 """Unsupervised domain adaptation for 3-D brain tumour segmentation, from adult to paediatric glioma."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -85,9 +85,10 @@ def test_other_regions_and_other_weights(tmp_path: Path) -> None:
 def test_other_versions_and_missing_descriptions(tmp_path: Path) -> None:
     path = write_checkpoint(tmp_path / "last.ckpt")
     content = torch.load(path, weights_only=True)
-    content["pedseg"]["version"] = f"{__version__}.post1"
-    torch.save(content, path)
-    assert load_network(path)  # the same series
+    for version in (f"{__version__}.post1", "0.1.0", "0.1.7"):  # the same series, and one that is read, too
+        content["pedseg"]["version"] = version
+        torch.save(content, path)
+        assert load_network(path)
     content["pedseg"]["version"] = "99.0.0"
     torch.save(content, path)
     with pytest.raises(PedsegError, match=r"written by pedseg 99\.0\.0"):

@@ -21,6 +21,7 @@ from pedseg.settings.record import MirrorAxes, PatchSize, Record, Sequenced, Spa
 
 PREFIX = "network."  # of the segmentation network's weights in a checkpoint
 DESCRIPTION = "pedseg"  # key of what rebuilds the network
+READ_TOO = (["0", "1"],)  # series whose checkpoints this one reads, too
 ANEW = "give the checkpoints/last.ckpt of a run, or export it anew"
 
 
@@ -169,14 +170,14 @@ def _check_version(where: Path, description: Mapping[str, Any]) -> None:
     """Before all else: what another version says may have another form."""
     if not isinstance(version := description.get("version"), str):
         raise PedsegError(f"{where}: does not say its version; {ANEW}")
-    if _series(version) != _series(__version__):
+    if _series(version) not in (_series(__version__), *READ_TOO):
         raise PedsegError(
             f"{where}: was written by pedseg {version}, this is {__version__}; predict with that version or train again"
         )
 
 
 def _series(version: str) -> list[str]:
-    """What versions that read each other's files share: the major number, and before 1.0 the minor one too."""
+    """What versions that read each other's files share: the major number, and before 1.0 the minor one, too."""
     numbers = version.split(".")
     return numbers[:2] if numbers[0] == "0" else numbers[:1]
 
