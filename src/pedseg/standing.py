@@ -37,6 +37,7 @@ class Standing:
         state: what has become of it.
         epochs: that are done.
         of: epochs that it has; None for an imported run.
+        loss: mean training loss of the last epoch that is done; None if there is none.
         left_s: seconds of training that are left at its last pace; None where that is not known, or nothing is left.
         variants: that are finished.
         text: who writes it, or why it has ended.
@@ -46,6 +47,7 @@ class Standing:
     state: State
     epochs: int = 0
     of: int | None = None
+    loss: float | None = None
     left_s: float | None = None
     variants: Sequence[str] = ()
     text: str = ""
@@ -104,11 +106,10 @@ def standing_of(run: Path) -> Standing:
     variants = [one.name for one in folder.variants() if one.finished.exists()]
     if not isinstance(settings, RunSettings):
         return Standing(run, state, variants=variants, text=text or "imported")
-    done, pace = _progress(folder.metrics)
-    of = settings.trainer.max_epochs
-    done = of if folder.finished.exists() else done
-    left = pace * (of - done) if pace is not None and done < of else None
-    return Standing(run, state, done, of, left, variants, text)
+    curves, of = _curves(folder.metrics), settings.trainer.max_epochs
+    done = of if folder.finished.exists() else curves.epochs
+    left = curves.pace_s * (of - done) if curves.pace_s is not None and done < of else None
+    return Standing(run, state, done, of, curves.loss, left, variants, text)
 
 
 def _state(folder: RunFolder) -> tuple[State, str]:
@@ -127,19 +128,32 @@ def _state(folder: RunFolder) -> tuple[State, str]:
         return State.STOPPED, "no word of why; the same command continues"
 
 
-def _progress(curves: Path) -> tuple[int, float | None]:
-    """Epochs in training curves, and seconds of the last one's steps."""
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """The end of training curves.
+
+    Attributes:
+        epochs: that are whole.
+        loss: of the last.
+        pace_s: seconds of its steps.
+    """
+
+    epochs: int = 0
+    loss: float | None = None
+    pace_s: float | None = None
+
+
+def _curves(path: Path) -> Curves:
+    """The end of a metrics.csv; nothing of one that is absent or damaged."""
     try:
-        with curves.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if row.get("time/step")]
-        done = [int(float(row["epoch"])) + 1 for row in rows]
-        steps = [int(float(row["step"])) + 1 for row in rows]
-        seconds = [float(row["time/step"]) + float(row["time/data"]) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError, csv.Error):
-        return 0, None
-    if not rows:
-        return 0, None
-    return done[-1], seconds[-1] * steps[-1] / done[-1]
+        last = rows[-1]
+        epochs, steps = int(float(last["epoch"])) + 1, int(float(last["step"])) + 1
+        seconds = float(last["time/step"]) + float(last["time/data"])
+        return Curves(epochs, float(last["train/loss"]), seconds * steps / epochs)
+    except (OSError, IndexError, ValueError, KeyError, TypeError, csv.Error):
+        return Curves()
 
 
 def duration(seconds: float) -> str:

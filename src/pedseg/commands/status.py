@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +12,11 @@ from pedseg.commands.hydra_entry import run_here
 from pedseg.commands.options import command, exit_code
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
+    from rich.console import Console, Group
+
     from pedseg.standing import Standing
 
+EVERY_S = 2.0
 WIDE = 200  # columns where no terminal says how many it has
 
 
@@ -26,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
         "the runs of that sweep are looked at, also those that have not begun.",
     )
     p.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="folders of runs (default: runs)")
+    p.add_argument("--watch", action="store_true", help="go on, every few seconds, until no run is running or Ctrl-C")
     return p
 
 
@@ -35,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if any(is_override(argument) for argument in given):
         return of_a_sweep(given)
     arguments = parser().parse_args(given)
-    return exit_code(lambda: show_below(arguments.runs or [Path("runs")]))
+    return exit_code(lambda: show_below(arguments.runs or [Path("runs")], watch=arguments.watch))
 
 
 def is_override(argument: str) -> bool:
@@ -43,15 +48,22 @@ def is_override(argument: str) -> bool:
     return argument in ("-m", "--multirun") or ("=" in argument and not Path(argument).exists())
 
 
-def show_below(folders: Sequence[Path]) -> None:
+def show_below(folders: Sequence[Path], *, watch: bool = False) -> None:
     """Show every run in these folders.
+
+    Args:
+        folders: of runs.
+        watch: whether to go on until none is running.
 
     Raises:
         PedsegError: a folder has none.
     """
     from pedseg.standing import runs_below
 
-    show(runs_below(folders))
+    if watch:
+        follow(folders)
+    else:
+        show(runs_below(folders))
 
 
 def of_a_sweep(overrides: Sequence[str]) -> int:
@@ -70,31 +82,58 @@ def of_a_sweep(overrides: Sequence[str]) -> int:
 
 
 def show(runs: Sequence[Path]) -> None:
-    """Show a table of runs, and how many are in which state."""
+    """Show a table of runs, why those that have not ended well have not, and how many are in which state."""
+    from pedseg.standing import standing_of
+
+    _console().print(_drawn([standing_of(run) for run in dict.fromkeys(runs)]), soft_wrap=True)
+
+
+def follow(folders: Sequence[Path]) -> None:
+    """Show the table of the runs in these folders again and again, in one place, until none is running."""
+    from rich.live import Live
+
+    from pedseg.standing import State, runs_below, standing_of
+
+    with Live(console=_console(), auto_refresh=False) as live:
+        while True:
+            standings = [standing_of(run) for run in runs_below(folders)]
+            live.update(_drawn(standings), refresh=True)
+            if not any(one.state is State.RUNNING for one in standings):
+                return
+            time.sleep(EVERY_S)
+
+
+def _console() -> "Console":
     from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=WIDE)
+
+
+def _drawn(standings: "Sequence[Standing]") -> "Group":
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    from pedseg.standing import State, standing_of
+    from pedseg.standing import State
 
-    standings = [standing_of(run) for run in dict.fromkeys(runs)]
-    console = Console() if sys.stdout.isatty() else Console(width=WIDE)
     table = Table(box=None, pad_edge=False)
-    for heading in ("run", "state", "epochs", "left", "variants"):
+    for heading in ("run", "state", "epochs", "loss", "left", "variants"):
         table.add_column(heading, overflow="fold")
     for one in standings:
-        table.add_row(*map(Text, (str(one.run), one.state, _epochs(one), _left(one), ", ".join(one.variants))))
-    console.print(table)
-    for one in standings:
-        if one.text:
-            console.print(Text(f"{one.run}: {one.text}"), soft_wrap=True)
+        cells = (str(one.run), one.state, _epochs(one), _loss(one), _left(one), ", ".join(one.variants))
+        table.add_row(*map(Text, cells))
+    why = [Text(f"{one.run}: {one.text}") for one in standings if one.text]
     counts = Counter(one.state for one in standings)
     told = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
-    console.print(f"{len(standings)} run{'s' * (len(standings) != 1)}: {told}", highlight=False)
+    return Group(table, *why, Text(f"{len(standings)} run{'s' * (len(standings) != 1)}: {told}"))
 
 
 def _epochs(one: "Standing") -> str:
     return "" if one.of is None else f"{one.epochs}/{one.of}"
+
+
+def _loss(one: "Standing") -> str:
+    return "" if one.loss is None else f"{one.loss:.3f}"
 
 
 def _left(one: "Standing") -> str:
