@@ -91,6 +91,7 @@ SHIFT ?= a
 AT := benchmark$(if $(filter-out a,$(SHIFT)),/shift_$(SHIFT))
 SCALE ?= benchmark$(if $(filter-out a,$(SHIFT)),_$(SHIFT))
 SWEEPS ?= $(if $(filter-out a,$(SHIFT)),confirmation confirmation_variants,benchmark benchmark_variants benchmark_calibrated)
+LABELS ?= few_thresholds few_labels
 RUNS ?= $(AT)/runs
 CONF ?=
 OWN = $(if $(CONF),--config-dir "$(CONF)") scale=$(SCALE)
@@ -103,6 +104,8 @@ endif
 	@for sweep in $(SWEEPS); do \
 		"$(BIN)/pedseg" train $(OWN) -m sweep=$$sweep seed=$(SEEDS) cluster=local cluster.parallel=$(JOBS) || exit; done
 	"$(BIN)/pedseg" validate "$(RUNS)" --cases 40
+	@for sweep in $(LABELS); do \
+		"$(BIN)/pedseg" train $(OWN) -m sweep=$$sweep seed=$(SEEDS) cluster=local cluster.parallel=$(JOBS) || exit; done
 	"$(BIN)/pedseg" benchmark "$(RUNS)" --output "$(RUNS)/../report" --overwrite
 
 clean:  ## Remove the environment, caches and the demo

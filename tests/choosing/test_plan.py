@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from pedseg.choosing.plan import CaseIds, Plan, choose_cases, find_runs, make_plan
+from pedseg.choosing.plan import Plan, find_runs, make_plan
 from pedseg.choosing.validators import VALIDATORS
+from pedseg.data.selection import CaseIds, choose_cases
 from pedseg.errors import PedsegError
 from pedseg.files import write_json
 from pedseg.inference import Settings

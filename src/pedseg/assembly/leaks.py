@@ -22,7 +22,8 @@ def check_leaks(settings: RunSettings) -> None:
     """
     data = settings.data
     judged = sorted({*data.target, *settings.calibration_target, data.evaluation})
-    stores = {cohort: CohortStore(data.store / cohort) for cohort in sorted({*data.labelled_source, *judged})}
+    labelled = sorted({*data.labelled_source, *settings.few_labelled})
+    stores = {cohort: CohortStore(data.store / cohort) for cohort in sorted({*labelled, *judged})}
     if len(stores) > 1:
         for cohort, store in stores.items():
             if not store.knows_copies:
@@ -32,7 +33,7 @@ def check_leaks(settings: RunSettings) -> None:
                 )  # fmt: skip
     _say_axes(stores, data.labelled_source, judged)
     known = {cohort: store.identities for cohort, store in stores.items()}
-    found = [problem for _, problem in leaks(known, sources=list(data.labelled_source), targets=judged)]
+    found = [problem for _, problem in leaks(known, sources=labelled, targets=judged)]
     if found:
         cases = len({problem.case for problem in found})
         raise ProblemsError(

@@ -80,6 +80,8 @@ def select(
         grouping=folds.grouping,
         split_files=dict.fromkeys(cohorts, Path(folds.file)) if folds.file else {},
         patients=patients.of(ids, known),
+        few=data.few,
+        draw=data.draw,
     )
 
 

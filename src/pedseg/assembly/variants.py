@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pedseg.assembly.calibration import calibrate
 from pedseg.assembly.cases import evaluation_cases, held_out_cases
+from pedseg.assembly.few_labels import fit_thresholds
 from pedseg.assembly.objects import select
 from pedseg.assembly.processes import Processes
 from pedseg.cases import Case
@@ -89,6 +90,8 @@ class Trained:
         settings, processes = self.settings, self.processes
         if variant.calibrated:
             calibrate(settings, variant, place, self.selection, processes)
+        if variant.few:
+            fit_thresholds(settings, variant, place, processes)
         if not self.cases:
             return []
         how = settings_of_run(settings, variant, processes.device, as_begun=True)

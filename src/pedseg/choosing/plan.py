@@ -1,13 +1,13 @@
 """Which runs are validated, on which cases, and whether that has been done already."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pedseg.choosing.measure import PATCHES, VOXELS
 from pedseg.choosing.validators import VALIDATORS
+from pedseg.data.selection import CaseIds, Chosen, choose_cases
 from pedseg.errors import PedsegError
 from pedseg.files import read_json, sha256
 from pedseg.inference import Settings
@@ -19,8 +19,6 @@ from pedseg.settings.variants import Variant
 
 FORMAT = 2  # raised whenever scores of an older version do not compare
 UNDECIDED = ("mirror", "window_batch")  # of the prediction: the same for all, and without effect
-CaseIds = Mapping[str, Sequence[str]]  # cohort → case ids
-Chosen = tuple[tuple[str, str], ...]  # cohort and id of each case
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +123,11 @@ def find_runs(sources: Sequence[Path]) -> tuple[list[VariantFolder], list[tuple[
 
 
 def _predictions(run: RunFolder) -> list[VariantFolder]:
-    """Variants of a run that are predictions; the plain one where it has none, as where it holds out no case."""
-    found = [one for one in run.variants() if (how := one.how()) is not None and not how.rules]
+    """Variants of a run that are predictions; the plain one where it has none, as where it holds out no case.
+
+    Thresholds by labels are left out: they are a control that nothing is chosen among.
+    """
+    found = [one for one in run.variants() if (how := one.how()) is not None and not (how.rules or how.few)]
     return found or [run.variant(PLAIN)]
 
 
@@ -177,16 +178,3 @@ def make_plan(
         synthetic=settings.data.synthetic,
         population=population or settings.population,
     )
-
-
-def choose_cases(ids: CaseIds, number: int, *, seed: int) -> Chosen:
-    """Choose cases by a hash of seed, cohort and id, in the order of the hashes.
-
-    A case that comes to the cohort or leaves it moves no more than one other in or out of the choice, and two runs
-    choose the same of what they share.
-    """
-
-    def key(case: tuple[str, str]) -> bytes:
-        return hashlib.blake2b("\n".join((str(seed), *case)).encode()).digest()
-
-    return tuple(sorted(((cohort, case) for cohort, some in ids.items() for case in some), key=key)[:number])

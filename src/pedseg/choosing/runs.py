@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from pedseg.choosing.measure import SourceCase, TargetCase, measure_source, measure_target
-from pedseg.choosing.plan import Chosen, Plan
+from pedseg.choosing.plan import Plan
 from pedseg.choosing.published_sizes import published_sizes
 from pedseg.choosing.scores import (
     FEWEST_CASES,
@@ -30,6 +30,7 @@ from pedseg.choosing.scores import (
 )
 from pedseg.choosing.validators import VALIDATORS
 from pedseg.data import CohortStore, StoredCase
+from pedseg.data.selection import Chosen
 from pedseg.errors import PedsegError
 from pedseg.files import atomic_path, read_json, write_json
 from pedseg.inference.variants import variant_predictor

@@ -71,6 +71,7 @@ def compare(arguments: argparse.Namespace) -> None:
 
     from pedseg.gap.benchmark import load_benchmark
     from pedseg.gap.choice import choose
+    from pedseg.gap.labels import worths
     from pedseg.gap.page import Report, goal_text, main_table, write_report
     from pedseg.gap.rows import gap_notes, make_rows
     from pedseg.gap.seeds import seed_costs
@@ -95,6 +96,7 @@ def compare(arguments: argparse.Namespace) -> None:
         date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         notes=[*found.notes, *gap_notes(found, **settings), *unvalidated, *missing],
         pictures=pictures,
+        worths=worths(found, rows, **settings),
     )
     record(output, [*write_report(report, output), *pictures])
     print(f"{report.caption}\n\n{main_table(rows)}\n\n{goal_text(report)}\n")
@@ -126,7 +128,7 @@ def find_domains(rows: "Sequence[Row]", *, cases: int, seed: int) -> "Domains":
         PedsegError: cohorts are not prepared, or no source case is held out.
     """
     from pedseg.assembly import select
-    from pedseg.choosing.plan import choose_cases
+    from pedseg.data.selection import choose_cases
     from pedseg.gap.pictures import Domains, settings_with_held_out_source
 
     settings = settings_with_held_out_source(rows)

@@ -126,10 +126,12 @@ def _check_folder(settings: "RunSettings", folder: RunFolder, cases: "Sequence[C
     """Refuse, before anything is written, what the run's folder does not go with.
 
     Raises:
-        PedsegError: it holds a run or a variant with other settings, or a rule would have no cases to be chosen on.
+        PedsegError: it holds a run or a variant with other settings, or a rule or thresholds would have no cases to be
+            chosen on.
     """
     from pedseg.assembly import missing_variants
     from pedseg.assembly.cases import check_held_out
+    from pedseg.assembly.few_labels import few_cases
     from pedseg.settings.variants import KEEP_LARGEST
 
     folder.check(settings, overwrite=settings.overwrite)
@@ -138,6 +140,7 @@ def _check_folder(settings: "RunSettings", folder: RunFolder, cases: "Sequence[C
     for name in settings.variant:
         place = folder.variant(name)
         place.check([case.id for case in cases], anew=settings.overwrite and not is_recorded(place.path))
+        few_cases(settings, settings.variant[name])
     if KEEP_LARGEST in {one.rules for one in settings.variant.values()}:
         check_held_out(settings, folder)
 
@@ -178,7 +181,7 @@ def finish(
 
 def add_variants(settings: "RunSettings", folder: RunFolder) -> None:
     """Make the variants that a finished run does not have yet; nothing is trained."""
-    from pedseg.assembly import Processes, Trained, evaluation_cases, missing_variants, select
+    from pedseg.assembly import Processes, Trained, check_leaks, evaluation_cases, missing_variants, select
     from pedseg.assembly.machine import training_device
 
     missing = missing_variants(settings, folder)
@@ -188,6 +191,8 @@ def add_variants(settings: "RunSettings", folder: RunFolder) -> None:
         return
     log.info("%s is finished; it is predicted as %s", folder.path, ", ".join(missing))
     selection = select(settings)
+    if settings.few_labelled:
+        check_leaks(settings)
     cases = evaluation_cases(settings, selection)
     device = training_device(settings.trainer.accelerator)
     with kept_log(folder.log):
@@ -208,6 +213,8 @@ def _describe(settings: "RunSettings", selection: "Selection") -> str:
         parts.append(f"{unlabelled(settings.data.target)} without")
     if settings.calibration_target:
         parts.append(f"is calibrated on {unlabelled(settings.calibration_target)} without")
+    if settings.few_labelled:
+        parts.append(f"reads a few labels of {', '.join(settings.few_labelled)} for thresholds")
     return ", ".join([*parts, f"evaluates {count(selection.evaluation)}"])
 
 

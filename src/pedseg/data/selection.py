@@ -1,5 +1,6 @@
 """Which cases a run trains on, watches and is scored on."""
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ logger = logging.getLogger(__name__)
 
 Part = Literal["fold", "all"]
 Grouping = Literal["published", "patient"]
-CaseIds = Mapping[str, tuple[str, ...]]  # cohort → case ids
+CaseIds = Mapping[str, Sequence[str]]  # cohort → case ids
+Chosen = tuple[tuple[str, str], ...]  # cohort and id of each case
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ def select_cases(
     n_folds: int = 5,
     seed: int = 12345,
     patients: Mapping[str, Mapping[str, str]] | None = None,
+    few: Mapping[str, int] | None = None,
+    draw: int = 0,
 ) -> Selection:
     """Divide the cases of each cohort by its own folds.
 
@@ -63,6 +67,8 @@ def select_cases(
         n_folds: number of folds to make.
         seed: of the made folds.
         patients: cohort → case → patient; None where the ids tell.
+        few: cohort → how many of its labelled training cases train.
+        draw: which ones do.
 
     Returns:
         The selection. A cohort whose every case trains still gives the validation part of the fold (of fold 0 with
@@ -78,6 +84,8 @@ def select_cases(
     patients = patients or {}
     divider = _Divider(case_ids, fold, grouping, split_files or {}, n_folds, seed, patients)
     source_train = {cohort: divider.training(cohort, part) for cohort, part in source.items()}
+    for cohort in set(few or {}) & set(source):
+        source_train[cohort] = choose_few(source_train[cohort], (few or {})[cohort], cohort=cohort, draw=draw)
     target_train = {cohort: divider.training(cohort, part) for cohort, part in target.items()}
     source_validation = {cohort: divider.monitored(cohort, part) for cohort, part in source.items()}
     evaluated = {cohort: divider.evaluated(cohort, source.get(cohort, target.get(cohort))) for cohort in evaluation}
@@ -92,6 +100,30 @@ def select_cases(
     transductive = {cohort for cohort, part in target.items() if part == "all"}
     overlap = _find_overlap(source_train | target_train, held_out, transductive=transductive, patients=patients)
     return Selection(source_train, source_validation, target_train, evaluated, overlap)
+
+
+def choose_cases(ids: CaseIds, number: int, *, seed: int) -> Chosen:
+    """Choose cases by a hash of seed, cohort and id, in the order of the hashes.
+
+    A case that comes to the cohort or leaves it moves no more than one other in or out of the choice, and two runs
+    choose the same of what they share.
+    """
+
+    def key(case: tuple[str, str]) -> bytes:
+        return hashlib.blake2b("\n".join((str(seed), *case)).encode()).digest()
+
+    return tuple(sorted(((cohort, case) for cohort, some in ids.items() for case in some), key=key)[:number])
+
+
+def choose_few(ids: Sequence[str], number: int, *, cohort: str, draw: int) -> tuple[str, ...]:
+    """So many of the training cases of a cohort, in the order of their ids; a draw holds every smaller one of it.
+
+    Raises:
+        PedsegError: there are not so many.
+    """
+    if number > len(ids):
+        raise PedsegError(f"few.{cohort}={number}: the fold has {len(ids)} training cases; give no more than these")
+    return tuple(sorted(case for _, case in choose_cases({cohort: ids}, number, seed=draw)))
 
 
 def _check_cohorts(
@@ -164,7 +196,7 @@ def _find_overlap(
     for cohort, ids in held_out.items():
         if cohort in transductive or cohort not in trained:
             continue
-        both = patient_overlap(Fold(train=trained[cohort], validation=ids), patients.get(cohort))
+        both = patient_overlap(Fold(train=tuple(trained[cohort]), validation=tuple(ids)), patients.get(cohort))
         if both:
             overlap[cohort] = both
             logger.warning(

@@ -35,6 +35,7 @@ class Benchmark:
         folders: of the runs of each seed, in the order of the seeds.
         notes: sentences on what is missing.
         strata: test cases with and without oedema, of those whose size is known.
+        few: models that have seen labels of a few children, to tell what labels are worth.
     """
 
     entries: Sequence[Entry]
@@ -42,6 +43,7 @@ class Benchmark:
     folders: Mapping[int, Path]
     notes: Sequence[str] = field(default=())
     strata: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    few: Sequence[Entry] = field(default=())
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -103,8 +105,10 @@ def load_benchmark(folder: Path) -> Benchmark:
         absent = [str(seed) for seed in folders if seed not in entry.models]
         notes += [f"{entry.title} has not been scored with seed {', '.join(absent)}."] if absent else []
     cases = _common_cases(entries)
+    few = [entry for entry in entries if entry.few]
+    entries = [entry for entry in entries if not entry.few]
     sizes = sizes_of([model for entry in entries if entry.bound == LOWER for model in entry.models.values()])
-    return Benchmark(entries, cases, folders, notes, strata_of(sizes, cases))
+    return Benchmark(entries, cases, folders, notes, strata_of(sizes, cases), few)
 
 
 def find_seeds(folder: Path) -> dict[int, Path]:

@@ -14,6 +14,8 @@ from pedseg.files import write_json, write_text
 from pedseg.gap.benchmark import LOWER, UPPER, Benchmark
 from pedseg.gap.bootstrap import Estimate
 from pedseg.gap.choice import Choice
+from pedseg.gap.labels import Worth
+from pedseg.gap.labels_page import labels_page, labels_record
 from pedseg.gap.roles import Role
 from pedseg.gap.rows import GAP_OF, MEAN, MOST_LOST, NEEDED_GAP, Row, best_row
 from pedseg.gap.seeds import READING as SEEDS_READING
@@ -55,6 +57,7 @@ class Report:
         date: when, as YYYY-MM-DD.
         notes: sentences on what is missing.
         pictures: caption of each file.
+        worths: what each model is worth in labels; may be empty.
     """
 
     benchmark: Benchmark
@@ -67,6 +70,7 @@ class Report:
     date: str
     notes: Sequence[str] = field(default=())
     pictures: Mapping[Path, str] = field(default_factory=dict)
+    worths: Sequence[Worth] = field(default=())
 
     @property
     def mark(self) -> str:
@@ -112,6 +116,7 @@ def page(report: Report, *, folder: Path) -> str:
         parts.append(seed_table(report.costs))
         if report.benchmark.synthetic and any(costs.validator == "sizes" for costs in report.costs):
             parts.append(SAME_STATISTICS)
+    parts += labels_page(report.benchmark, report.worths, mark=report.mark)
     if report.notes:
         parts.append("\n".join(f"- {escape(note)}" for note in report.notes))
     for path, caption in report.pictures.items():
@@ -204,6 +209,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "models": [{key: _plain(value) for key, value in _record(row).items()} for row in report.rows],
         "choices": {c.validator: [row.entry.name for row in c.rows] for c in report.choices},
         "seed costs": {costs.validator: _seed_record(costs) for costs in report.costs},
+        "labels": labels_record(report.worths),
         "validator": report.validator,
         "goal": GOAL,
         "goal_met": None if choice is None else choice.reaches_goal,

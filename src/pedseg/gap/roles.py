@@ -10,6 +10,9 @@ from pedseg.reporting.rows import Model
 from pedseg.runs import BETWEEN, trained_on_labels
 from pedseg.settings.run import RunSettings
 
+TUNED, THRESHOLDS = "fine-tuned", "thresholds"
+WAYS = (TUNED, THRESHOLDS)  # to use labels of a few children
+
 
 class Role(StrEnum):
     """What a model is for; also the order of the rows."""
@@ -40,6 +43,15 @@ class Entry:
     def title(self) -> str:
         """Name in tables and pictures."""
         return f"{self.bound} {self.name}".strip()
+
+    @property
+    def few(self) -> tuple[str, int, int] | None:
+        """How it uses labels of a few children (one of `WAYS`), of how many, and which draw of them; None if not so."""
+        how = next(iter(self.models.values())).how
+        if how is not None and how.few:
+            return THRESHOLDS, sum(how.few.values()), how.draw
+        data = self.settings.data
+        return (TUNED, sum(data.few.values()), data.draw) if data.few else None
 
     @property
     def ruled(self) -> bool:
@@ -96,6 +108,8 @@ def role_of(models: Mapping[int, Model], children: set[str]) -> Role:
         return Role.SUPERVISED
     settings = settings_of(next(iter(models.values())))
     how = next(iter(models.values())).how
+    if how and how.few:
+        return Role.SUPERVISED
     if how and how.rules:
         return Role.CONTROL
     if how and (how.adapt_steps or how.shares):

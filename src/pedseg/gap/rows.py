@@ -91,11 +91,11 @@ def make_rows(benchmark: Benchmark, *, resamples: int = RESAMPLES, seed: int = 0
 
 def gap_notes(benchmark: Benchmark, *, resamples: int = RESAMPLES, seed: int = 0) -> list[str]:
     """Say where the gap is not positive, or not surely so."""
-    seeds, draws = _shared(benchmark.lower, benchmark.upper), Draws(resamples, seed)
+    seeds, draws = shared_seeds(benchmark.lower, benchmark.upper), Draws(resamples, seed)
     if not seeds:
         return ["1* and 3* have no seed in common, so that there is no gap."]
     notes = []
-    for name, (region, cases) in _parts(benchmark).items():
+    for name, (region, cases) in parts_of(benchmark).items():
         lower, upper = (scores(entry, seeds, cases)[region] for entry in (benchmark.lower, benchmark.upper))
         gap, share = mean(upper) - mean(lower), without_gap(lower, upper, draws(len(seeds), len(cases)))
         if not gap > 0:
@@ -108,7 +108,7 @@ def gap_notes(benchmark: Benchmark, *, resamples: int = RESAMPLES, seed: int = 0
     return notes
 
 
-def _parts(benchmark: Benchmark) -> dict[str, tuple[str, Sequence[str]]]:
+def parts_of(benchmark: Benchmark) -> dict[str, tuple[str, Sequence[str]]]:
     """Region and cases of each gap; not of a stratum without a case."""
     parts = {name: ("tc", cases) for name, cases in benchmark.strata.items() if cases}
     return {"tc": ("tc", benchmark.cases), **parts, MEAN: (MEAN, benchmark.cases)}
@@ -179,23 +179,23 @@ def _row(entry: Entry, benchmark: Benchmark, draws: Draws) -> Row:
 
 def _closed(entry: Entry, benchmark: Benchmark, draws: Draws) -> dict[str, Estimate]:
     """Share of each gap, over the seeds that the model and both bounds have."""
-    seeds = _shared(entry, benchmark.lower, benchmark.upper)
+    seeds = shared_seeds(entry, benchmark.lower, benchmark.upper)
     closed = dict.fromkeys(GAP_OF, Estimate(math.nan))
-    for name, (region, cases) in _parts(benchmark).items() if seeds else ():
+    for name, (region, cases) in parts_of(benchmark).items() if seeds else ():
         own, lower, upper = (scores(e, seeds, cases)[region] for e in (entry, benchmark.lower, benchmark.upper))
         closed[name] = estimate_closed(own, lower, upper, draws(len(seeds), len(cases)))
     return closed
 
 
 def _lost(entry: Entry, benchmark: Benchmark, draws: Draws) -> Estimate:
-    seeds = _shared(entry, benchmark.lower)
+    seeds = shared_seeds(entry, benchmark.lower)
     if not seeds:
         return Estimate(math.nan)
     lower, own = (scores(e, seeds, benchmark.cases)["wt"] for e in (benchmark.lower, entry))
     return estimate_difference(lower, own, draws(len(seeds), len(benchmark.cases)))
 
 
-def _shared(*entries: Entry) -> list[int]:
+def shared_seeds(*entries: Entry) -> list[int]:
     """Seeds that all of the entries have."""
     return [seed for seed in entries[0].models if all(seed in entry.models for entry in entries)]
 

@@ -93,6 +93,11 @@ class Data(Group):
         dict[Name, OrNone[Part]],
         setting("Cohorts that train with labels: the training part of the fold, or all of it; null: it does not."),
     ]
+    few: Annotated[
+        dict[Name, Count],
+        setting("Of cohorts of data.source, how many of these cases train: as chosen by data.draw; others: all."),
+    ] = {}  # noqa: RUF012  (pydantic copies it)
+    draw: Annotated[Whole, setting("Which choice of few cases; one choice holds every smaller one.", ge=0)] = 0
     target: Annotated[tuple[Name, ...], setting("Cohorts that train without labels: the training part of the fold.")]
     opposed: Annotated[
         tuple[Name, ...],

@@ -10,6 +10,8 @@ from pedseg.settings.faults import near
 from pedseg.settings.values import understand_none
 
 ROLES = ("source", "target")
+NAMING = ("source", "few", "target", "opposed", "evaluation")  # keys of data that name cohorts
+VARIANT_NAMING = ("few", "target")  # likewise, of a variant
 Config = Mapping[str, Any]
 
 
@@ -18,32 +20,33 @@ def with_pair(data: Config) -> dict[str, Any]:
 
     What it says of a cohort by its own name comes before what it says of it as `source` or `target`.
     """
-    pair = data.get("pair")
-    cohorts = {role: pair[role] for role in ROLES if pair.get(role)} if isinstance(pair, Mapping) else {}
-    changed = dict(data)
-    source = data.get("source")
-    if isinstance(source, Mapping):
-        by_role = {cohorts[name]: part for name, part in source.items() if name in cohorts}
-        changed["source"] = by_role | {name: part for name, part in source.items() if name not in cohorts}
-    for key in ("target", "opposed", "evaluation"):
-        if key in data:
-            changed[key] = named(data[key], cohorts)
-    return changed
+    cohorts = _cohorts(data)
+    return {**data, **{key: named(data[key], cohorts) for key in NAMING if key in data}}
 
 
 def with_variants_of_pair(config: Config, data: Config) -> dict[str, Any]:
     """Settings whose variants name cohorts in place of roles."""
-    pair = data.get("pair")
-    cohorts = {role: pair[role] for role in ROLES if pair.get(role)} if isinstance(pair, Mapping) else {}
+    cohorts = _cohorts(data)
     variants = {
-        name: {**one, "target": named(one["target"], cohorts)} if isinstance(one, Mapping) and "target" in one else one
+        name: {**one, **{key: named(one[key], cohorts) for key in VARIANT_NAMING if key in one}}
+        if isinstance(one, Mapping)
+        else one
         for name, one in config["variant"].items()
     }
     return {**config, "variant": variants}
 
 
+def _cohorts(data: Config) -> dict[str, str]:
+    """Cohorts by the role that they have."""
+    pair = data.get("pair")
+    return {role: pair[role] for role in ROLES if pair.get(role)} if isinstance(pair, Mapping) else {}
+
+
 def named(value: Any, cohorts: Mapping[str, str]) -> Any:  # noqa: ANN401  (whatever was given)
-    """A name or names of cohorts, with cohorts in place of roles."""
+    """A name or names of cohorts, or what is said of each, with cohorts in place of roles."""
+    if isinstance(value, Mapping):
+        by_role = {cohorts[name]: said for name, said in value.items() if name in cohorts}
+        return by_role | {name: said for name, said in value.items() if name not in cohorts}
     if isinstance(value, str):
         return cohorts.get(value, value)
     return [named(one, cohorts) for one in value] if isinstance(value, Sequence) else value

@@ -130,13 +130,19 @@ class RunSettings(WithCohorts):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         variants = faults_of(self.variant, target=self.data.target)
-        refuse([*_unknown_cohorts(self), *_misused_cohorts(self), *variants, *_cluster_faults(self)])
+        cohorts = [*_unknown_cohorts(self), *_misused_cohorts(self), *_misused_labels(self)]
+        refuse([*cohorts, *variants, *_cluster_faults(self)])
         return self
 
     @property
     def title(self) -> str:
         """Name of the run and its fold."""
         return f"{self.run_name}/fold_{self.run_fold}"
+
+    @property
+    def few_labelled(self) -> tuple[str, ...]:
+        """Cohorts of whose labels any of its variants reads a few."""
+        return tuple(sorted({cohort for one in self.variant.values() for cohort in one.few}))
 
     @property
     def calibration_target(self) -> tuple[str, ...]:
@@ -153,6 +159,7 @@ def _unknown_cohorts(settings: RunSettings) -> Iterator[str]:
         "data.opposed": data.opposed,
         "data.evaluation": [data.evaluation],
         **{f"variant.{name}.target": one.target or () for name, one in settings.variant.items()},
+        **{f"variant.{name}.few": one.few for name, one in settings.variant.items()},
     }
     for key, cohorts in named.items():
         yield from _unknown(key, cohorts, data)
@@ -177,6 +184,20 @@ def _misused_cohorts(settings: RunSettings) -> Iterator[str]:
             yield f"data.opposed: {cohort!r} is no labelled cohort of the run; give data.source.{cohort}=fold"
     if not data.labelled_source:
         yield "data.source: names no labelled cohort to train on; give data.source.source=fold"
+
+
+def _misused_labels(settings: RunSettings) -> Iterator[str]:
+    """Cohorts of whose labels a few cannot be read."""
+    data = settings.data
+    for cohort in data.few:
+        if cohort not in data.labelled_source:
+            yield f"data.few: {cohort!r} is no labelled cohort of the run; give data.source.{cohort}=fold"
+    for name, variant in settings.variant.items():
+        if data.evaluation in variant.few and data.evaluation not in data.labelled_source:
+            yield (
+                f"variant.{name}.few: labels of {data.evaluation} choose thresholds, and every case of it is scored; "
+                "score another cohort (data.evaluation)"
+            )
 
 
 def _cluster_faults(settings: RunSettings) -> Iterator[str]:

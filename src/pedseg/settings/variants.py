@@ -11,7 +11,7 @@ from pedseg.settings.conf import groups, values_of
 from pedseg.settings.faults import near
 from pedseg.settings.fields import Group, setting
 from pedseg.settings.population import Population
-from pedseg.settings.values import Flag, Name, Number, OrNone, Whole
+from pedseg.settings.values import Count, Flag, Name, Number, OrNone, Whole
 
 REFERENCE = re.compile(r"\$\{population\.([\w.]+)\}")
 PLAIN = "plain"  # the network as it was trained, predicted as `prediction` says
@@ -43,6 +43,11 @@ class Variant(Group):
         OrNone[tuple[Name, ...]],
         setting("Cohorts whose images thresholds are found on; null: those of data.target."),
     ] = None
+    few: Annotated[
+        dict[Name, Count],
+        setting("Cohorts, and of how many of their training cases labels choose thresholds: a control, not a method."),
+    ] = {}  # noqa: RUF012  (pydantic copies it)
+    draw: Annotated[Whole, setting("Which choice of these cases; one choice holds every smaller one.", ge=0)] = 0
     rules: Annotated[OrNone[Rules], setting("Rules that clear up the label maps of another variant.")] = None
     of: Annotated[Name, setting("The variant whose label maps they clear up.")] = PLAIN
 
@@ -73,6 +78,8 @@ def faults_of(variants: Mapping[str, Variant], *, target: Sequence[str]) -> Iter
                 yield f"{key}.of: {variant.of} is not among the variants; give variant=[{variant.of},{name}]"
             elif variants[variant.of].rules:
                 yield f"{key}.of: {variant.of} is cleared up itself; give one that is predicted"
+        if variant.few and (variant.shares or set(variant.few) & set(target)):
+            yield f"{key}.few: reads labels; leave out shares, and cohorts that the run adapts to without labels"
         if variant.target and not variant.shares:
             yield f"{key}.target: no thresholds are found there; give {key}.shares.tc=0.922, or variant=[calibrated]"
         if variant.shares and not variant.calibration_target(target):
