@@ -147,7 +147,7 @@ def published(reference: Path) -> list[str]:
         same, total = agreement(content, number=index)
         parts.append(
             f"## Table {index}: the paper and its published per-case scores\n\n{same} of {total} printed numbers are "
-            f"the same. What differs is bold.\n\n{beside_paper(content, number=index)}"
+            f"the same. What differs is bold.\n\n{beside_paper(content, number=index).markdown()}"
         )
     return parts
 

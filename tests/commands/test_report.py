@@ -1,6 +1,7 @@
 """The report command on runs and on CSV files."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -22,8 +23,8 @@ from tests.reporting.worlds import write_children, write_run
 
 MODELS = ("UDA", "3_star")
 FIGURES = {
-    "scores.png", "sizes.png", "comparison.png", "adversary_UDA.png", "core_rule.png",
-    *(f"slices_{model}.png" for model in MODELS), *(f"curves_{model}_fold_0.png" for model in MODELS),
+    "scores", "sizes", "comparison", "adversary_UDA", "core_rule",
+    *(f"slices_{model}" for model in MODELS), *(f"curves_{model}_fold_0" for model in MODELS),
 }  # fmt: skip
 TABLES = {f"table{number}.{ending}" for number in (2, 3) for ending in ("md", "csv", "tex")}
 
@@ -57,21 +58,24 @@ def test_report_of_runs(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main([str(runs), "--output", str(output)]) == 0
     shown = capsys.readouterr().out
     assert "SYNTHETIC" in shown.splitlines()[0]
-    assert str(output / "report.md") in shown
-    page = (output / "report.md").read_text()
-    assert "## Health of the adversary (SYNTHETIC data)" in page
-    assert page.count("- UDA, fold\\_0, epoch 29: **dominating gradient**: ") == 1
-    assert "SYNTHETIC" in page.splitlines()[0]
-    assert all("SYNTHETIC" in line for line in page.splitlines() if line.startswith(("#", "![", "Table")))
+    assert str(output / "index.html") in shown
+    page = (output / "index.html").read_text()
+    assert ">Health of the adversary</h2>" in page
+    assert page.count("<li>UDA, fold_0, epoch 29: dominating gradient: ") == 1
+    assert "SYNTHETIC data: the cases are phantoms" in page
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", page)
+    assert len(captions) > 12
+    assert all("SYNTHETIC" in caption for caption in captions)
     assert "UDA: 5 cases, 1 of 5 folds" in page
-    assert "**Incomplete**" in page
-    assert r"no scores: m2\_ped/fold\_1" in page
+    assert "<li>Incomplete: " in page
+    assert "no scores: m2_ped/fold_1" in page
     assert "paper and this run" not in page  # synthetic numbers are not set beside published ones
-    assert {path.name for path in (output / "figures").iterdir()} == FIGURES
+    files = {path.name for path in (output / "figures").iterdir()}
+    drawn = {f"{name}.{ending}" for name in FIGURES for ending in ("svg", "pdf", "png")}
+    assert files == drawn | {f"{name}.csv" for name in FIGURES if not name.startswith("slices")}
     for name in FIGURES:
-        assert f"](figures/{name})" in page
-        assert str(output / "figures" / name) in shown
-        assert (output / "figures" / name).stat().st_size > 2_000
+        assert f'href="figures/{name}.pdf"' in page
+        assert (output / "figures" / f"{name}.png").stat().st_size > 2_000
     assert {path.name for path in output.iterdir()} >= TABLES
     assert all("SYNTHETIC" in (output / name).read_text() for name in TABLES)
 
@@ -99,10 +103,10 @@ def test_post_processing_stands_beside_the_raw_result(runs: Path, children: Path
     assert (table["difference dice wt"] == 0).all()
     assert table["difference dice tc"][1] < -0.1
     assert table["caption"].str.contains("SYNTHETIC").all()
-    page = (tmp_path / "after" / "report.md").read_text()
-    assert "## Post-processing (SYNTHETIC data)" in page
+    page = (tmp_path / "after" / "index.html").read_text()
+    assert ">Post-processing</h2>" in page
     assert "Tables 2 and 3 and the comparisons are of the raw result. (SYNTHETIC data)" in page
-    assert r"| peds2023\_ed | 5 of 5 |" in page
+    assert "5 of 5</td>" in page
     assert main([str(runs / "uda"), "--output", str(tmp_path / "after")]) == 0
     assert not (tmp_path / "after" / "postprocessing.csv").exists()
 
@@ -116,18 +120,18 @@ def test_again_into_the_same_folder(tmp_path: Path, capsys: pytest.CaptureFixtur
     (output / "notes.txt").write_text("mine")
     sources = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
     assert main([*sources, "--output", str(output)]) == 0
-    assert {path.name for path in (output / "figures").iterdir()} == {"scores.png", "comparison.png"}
+    assert {path.stem for path in (output / "figures").iterdir()} == {"scores", "comparison"}
     assert main([sources[0], "--output", str(output)]) == 0
-    assert {path.name for path in (output / "figures").iterdir()} == {"scores.png"}
+    assert {path.stem for path in (output / "figures").iterdir()} == {"scores"}
     assert (output / "notes.txt").read_text() == "mine"
     foreign = tmp_path / "another"
     foreign.mkdir()
-    (foreign / "report.md").write_text("mine")
+    (foreign / "index.html").write_text("mine")
     assert main([sources[0], "--output", str(foreign)]) == 2
     assert "--overwrite" in capsys.readouterr().err
-    assert (foreign / "report.md").read_text() == "mine"
+    assert (foreign / "index.html").read_text() == "mine"
     assert main([sources[0], "--output", str(foreign), "--overwrite"]) == 0
-    assert main([sources[0], "--output", str(foreign / "report.md")]) == 2
+    assert main([sources[0], "--output", str(foreign / "index.html")]) == 2
 
 
 def test_images_that_moved(runs: Path, children: Path, tmp_path: Path) -> None:
@@ -138,7 +142,7 @@ def test_images_that_moved(runs: Path, children: Path, tmp_path: Path) -> None:
     write_json(moved / "uda" / "fold_0" / "config.json", settings)
     output = tmp_path / "out"
     assert main([str(moved), "--output", str(output)]) == 0
-    assert "give them as --images" in (output / "report.md").read_text()
+    assert "give them as --images" in (output / "index.html").read_text()
     assert not (output / "figures" / "slices_UDA.png").exists()
     folders = ["--images", str(children), "--labels", str(children)]
     assert main([str(moved), "--output", str(output), *folders]) == 0
@@ -153,13 +157,13 @@ def test_report_of_a_trained_run(toy_world: Path, tmp_path: Path) -> None:
     paths = [f"paths.{n}={toy_world / n}" for n in ("adult", "ped", "store")] + [f"paths.runs={tmp_path / 'runs'}"]
     assert train.main(["scale=toy", *paths, "experiment=uda", "trainer.enable_progress_bar=false"]) == 0
     assert main([str(tmp_path / "runs"), "--output", str(tmp_path / "out")]) == 0
-    assert {path.name for path in (tmp_path / "out" / "figures").iterdir()} == {
-        "scores.png",
-        "core_rule.png",
-        "sizes.png",
-        "slices_UDA.png",
-        "curves_UDA_fold_0.png",
-        "adversary_UDA.png",
+    assert {path.stem for path in (tmp_path / "out" / "figures").iterdir()} == {
+        "scores",
+        "core_rule",
+        "sizes",
+        "slices_UDA",
+        "curves_UDA_fold_0",
+        "adversary_UDA",
     }
 
 
@@ -167,7 +171,7 @@ def test_report_of_published_scores(shared: Path, tmp_path: Path) -> None:
     files = [str(shared / "reference" / "per_case" / f"{n}.csv") for n in ("model1_nods", "model3_nods", "uda")]
     sizes = ["--sizes", str(shared / "reference" / "ped_tumor_sizes.csv")]
     assert main([*files, "--output", str(tmp_path), *sizes]) == 0
-    page = (tmp_path / "report.md").read_text()
+    page = (tmp_path / "index.html").read_text()
     assert "without the 22 cases" in page
     assert "35 of 36 numbers of the paper are the same" in page
     assert "36 of 36 numbers of the paper are the same" in page
@@ -187,8 +191,8 @@ def test_scores_without_sizes_and_of_different_cases(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("case,region,dice,hd95_mm\n" + "".join(f"c{i},et,0.5,1\n" for i in range(4)))
     (tmp_path / "b.csv").write_text("case,region,dice,hd95_mm\n" + "".join(f"c{i},et,0.{i},1\n" for i in range(3)))
     assert main([str(tmp_path), "--output", str(tmp_path / "out")]) == 0
-    page = (tmp_path / "out" / "report.md").read_text()
-    assert "scored on different cases** (3 are common to all)" in page
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "scored on different cases (3 are common to all)" in page
     assert "There is no Table 3" in page
     assert "paper and this run" not in page
     assert not (tmp_path / "out" / "table3.md").exists()

@@ -47,27 +47,28 @@ def validate(run: RunFolder, *, value: float, **settings: Any) -> None:
 def test_the_report_ranks_validated_runs(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "the report"
     assert main([str(runs), "--output", str(output), "--validator", "entropy"]) == 0
-    page = (output / "report.md").read_text()
-    assert "## Choosing without labels (SYNTHETIC data)" in page
+    page = (output / "index.html").read_text()
+    assert str(output / "index.html") in capsys.readouterr().out
+    assert ">Choosing without labels</h2>" in page
+    assert "The first numbers are of member_0, which is chosen without labels of the target." in page
     assert "Not ranked, as trained on labels of the target: 3." in page
-    assert r"| entropy | member\_0 | 0.0000 | +1.00 (4) |" in page
-    assert r"| SND | member\_3 |" in page
-    assert "| -1.00 (4) |" in page
-    assert "](figures/heat_map.png)" in page
-    assert str(output / "figures" / "heat_map.png") in capsys.readouterr().out
+    assert 'href="figures/heat_map.png"' in page
+    text = (output / "validators.md").read_text()
+    assert r"| entropy | member\_0 | 0.0000 | +1.00 (4) |" in text
+    assert r"| SND | member\_3 |" in text
+    assert "| -1.00 (4) |" in text
     table = pd.read_csv(output / "validators.csv").set_index(["model", "validator"])
     dice = {
         name: pd.read_csv(runs / name / "fold_0" / "predictions" / "plain" / "scores.csv")["dice"].mean()
         for name in ("member_0", "member_3")
     }
     assert table.loc[("member_1", "snd"), "regret"] == pytest.approx(dice["member_0"] - dice["member_3"])
-    assert (output / "validators.md").read_text() in page
     for path in runs.rglob("validators.json"):
         path.unlink()
     assert main([str(runs), "--output", str(output)]) == 0
     assert not (output / "validators.md").exists()
     assert not (output / "figures" / "heat_map.png").exists()
-    assert "Choosing without labels" not in (output / "report.md").read_text()
+    assert "Choosing without labels" not in (output / "index.html").read_text()
 
 
 def test_without_scores_the_ranking_stands_alone(
@@ -77,11 +78,12 @@ def test_without_scores_the_ranking_stands_alone(
         path.unlink()
     output = tmp_path / "the report"
     assert main([str(runs), "--output", str(output), "--validator", "snd"]) == 0
-    page = (output / "report.md").read_text()
-    assert page.startswith("# Models ranked without labels (SYNTHETIC data)")
-    assert r"| entropy | member\_0 | – | – |" in page
-    assert "](figures/heat_map.png)" in page
-    assert {path.name for path in output.glob("[!.]*")} == {"report.md", "validators.md", "validators.csv", "figures"}
+    page = (output / "index.html").read_text()
+    assert "<h1>Models ranked without labels</h1>" in page
+    assert "SYNTHETIC data" in page
+    assert r"| entropy | member\_0 | – | – |" in (output / "validators.md").read_text()
+    assert 'href="figures/heat_map.png"' in page
+    assert {path.name for path in output.glob("[!.]*")} == {"index.html", "validators.md", "validators.csv", "figures"}
     for member in ("member_1", "member_2", "member_3"):
         RunFolder(runs / member / "fold_0").variant("plain").validators.unlink()
     assert main([str(runs), "--output", str(output)]) == 2

@@ -13,7 +13,7 @@ from pedseg.commands import benchmark, train
 from pedseg.commands.prepare import main as prepare
 from pedseg.errors import PedsegError
 from pedseg.gap.embedding import STAGE, WINDOWS, Embedding, embed, stage_features
-from pedseg.gap.embedding_figure import embedding_figure
+from pedseg.gap.embedding_figure import embedding_data, embedding_figure
 from pedseg.inference import Predictor
 from pedseg.inference.checkpoint import LoadedNetwork
 from pedseg.networks import UNet
@@ -146,7 +146,12 @@ def test_the_figure(tmp_path: Path) -> None:
     axes = figure.get_axes()
     assert [axis.get_title() for axis in axes] == ["1* a\nprobe 0.75", "uda\nprobe 0.75"]
     assert len({axis.get_xlim() for axis in axes} | {axis.get_ylim() for axis in axes}) == 1
-    assert save(figure, tmp_path / "embedding.png").stat().st_size > 5_000
+    picture = save(figure, tmp_path / "embedding", caption="x", data=embedding_data(embeddings))
+    assert picture.svg.stat().st_size > 5_000
+    assert picture.data is not None
+    assert dict(picture.data.groupby(["model", "domain"]).size()) == {
+        (name, domain): number for name in ("1* a", "uda") for domain, number in (("source", 5), ("target", 6))
+    }
 
 
 @pytest.mark.slow
@@ -169,7 +174,5 @@ def test_the_command_draws_trained_runs(tmp_path: Path) -> None:
         path.unlink()
     output = tmp_path / "out"
     assert benchmark.main([str(tmp_path / "runs"), "--output", str(output), "--device", "cpu"]) == 0
-    assert {path.name for path in (output / "figures").iterdir()} == {
-        "gap.png", "curves_uda_fold_0.png", "embedding.png",
-    }  # fmt: skip
-    assert "Features of 2 source cases" in (output / "gap.md").read_text()
+    assert {path.stem for path in (output / "figures").iterdir()} == {"gap", "curves_uda_fold_0", "embedding"}
+    assert "Features of 2 source cases" in (output / "index.html").read_text()

@@ -18,10 +18,11 @@ from pedseg.files import write_json
 from pedseg.gap.benchmark import experiment_of, load_benchmark
 from pedseg.gap.bootstrap import Draw, Estimate, estimate_closed, estimate_mean, mean
 from pedseg.gap.choice import choose
-from pedseg.gap.page import FILES, GOAL, Report, goal_text, main_table, page, to_csv, to_json
+from pedseg.gap.page import GOAL, Report, gap_document, goal_text, main_table, to_csv, to_json
 from pedseg.gap.roles import Role
 from pedseg.gap.rows import Row, best_row, gap_notes, make_rows
 from pedseg.gap.seeds import seed_costs
+from pedseg.pages.render import html
 from pedseg.reporting.strata import WITH, WITHOUT
 from pedseg.reporting.training_log import last_source_dice, training_minutes
 from pedseg.runs import RunFolder
@@ -175,7 +176,7 @@ def test_no_gap(tmp_path: Path) -> None:
     assert not row.reaches_goal
     assert best_row([row]) is None
     assert "There is no gap to close in TC: 3* − 1* is -0.100 Dice." in gap_notes(found)
-    assert "–" in main_table([row])
+    assert "–" in main_table([row]).markdown()
 
 
 def test_a_gap_that_is_not_sure_has_no_interval() -> None:
@@ -222,8 +223,8 @@ def test_roles(tmp_path: Path) -> None:
         ("uda", Role.METHOD),
         ("uda_mean_teacher", Role.METHOD),
     ]
-    text = main_table(make_rows(load_benchmark(tmp_path), resamples=50))
-    assert r"| uda\_released\_2024 | *supervised* |" in text
+    text = main_table(make_rows(load_benchmark(tmp_path), resamples=50)).markdown()
+    assert r"| uda\_released\_2024 | supervised |" in text
     bold = [line for line in text.splitlines() if "**" in line]
     assert [line.split(" | ")[0] for line in bold] == ["| uda"]  # as good as any, and no label of a child
 
@@ -332,9 +333,9 @@ def test_choice_without_labels(tmp_path: Path) -> None:
     assert chosen == {"entropy": ["m1_adult_fold"], "infomax": ["uda_mean_teacher"]}
     assert {choice.candidates for choice in report.choices} == {3}  # 2* and 3* have seen labels
     text = goal_text(report)
-    assert r"**met** by uda\_mean\_teacher (95 (95 … 95) % of the gap, +0.000 WT lost), chosen by InfoMax" in text
-    assert "**not met** by 1\\* m1\\_adult\\_fold" in goal_text(report_of(tmp_path, validator="entropy"))
-    assert "**open**: SND has not scored" in goal_text(report_of(tmp_path, validator="snd"))
+    assert "met by uda_mean_teacher (95 (95 … 95) % of the gap, +0.000 WT lost), chosen by InfoMax" in text
+    assert "not met by 1* m1_adult_fold" in goal_text(report_of(tmp_path, validator="entropy"))
+    assert "open: SND has not scored" in goal_text(report_of(tmp_path, validator="snd"))
 
 
 def test_the_goal_has_a_price_in_wt(tmp_path: Path) -> None:
@@ -349,14 +350,15 @@ def test_the_goal_has_a_price_in_wt(tmp_path: Path) -> None:
 def test_page_and_files(tmp_path: Path) -> None:
     write_choices(tmp_path)
     report = report_of(tmp_path)
-    text = page(report, folder=tmp_path)
+    text = html(gap_document(report), folder=tmp_path)
     assert "8 test cases of the target, seeds 0, 1; in brackets 95 % bootstrap intervals over cases and 2 seeds" in text
-    assert all("SYNTHETIC" in line for line in text.splitlines() if line.startswith("#"))
-    assert "## Choosing without labels" in text
+    assert "<h1>Label-free benchmark (SYNTHETIC data)</h1>" in text
+    assert ">Choosing without labels</h2>" in text
+    assert "The first numbers are of uda_mean_teacher, which InfoMax chooses without labels." in text
     table = pd.read_csv(io.StringIO(to_csv(report))).set_index("model")
     assert table.loc["uda", "gap closed tc"] == pytest.approx(0.5, abs=1e-12)
     assert table["caption"].str.contains("SYNTHETIC").all()
-    assert "## Choosing without labels, seed by seed" in text
+    assert ">Choosing without labels, seed by seed</h2>" in text
     assert "Published sizes are flattered here" not in text  # there are none
     record = json.loads(json.dumps(to_json(report), allow_nan=False))
     assert record["goal_met"] is True
@@ -377,11 +379,12 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert entry.main([str(runs), "--output", str(output), "--resamples", "50", "--device", "cpu"]) == 0
     shown = capsys.readouterr().out
     assert "SYNTHETIC" in shown.splitlines()[0]
-    assert str(output / "gap.md") in shown
-    assert {path.name for path in (output / "figures").iterdir()} == {"gap.png", "curves_uda_fold_0.png"}
-    assert {path.name for path in output.iterdir() if path.is_file()} == {*FILES, ".pedseg-files.json"}
-    text = (output / "gap.md").read_text()
-    assert "](figures/gap.png)" in text
+    assert str(output / "index.html") in shown
+    assert {path.stem for path in (output / "figures").iterdir()} == {"gap", "curves_uda_fold_0"}
+    names = {path.name for path in output.iterdir() if path.is_file()}
+    assert names == {"index.html", "gap.csv", "gap.json", ".pedseg-files.json"}
+    text = (output / "index.html").read_text()
+    assert 'href="figures/gap.pdf"' in text
     assert "features of both domains are not drawn: nowhere" in text
     assert entry.main([str(runs), "--output", str(output), "--resamples", "50", "--device", "cpu"]) == 0
     (tmp_path / "mine").mkdir()
@@ -398,8 +401,7 @@ def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: lis
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command_knows_every_file() -> None:
-    assert entry.FILES == FILES
+def test_an_estimate_without_interval() -> None:
     assert np.isnan(Estimate(0.1).low)
 
 
@@ -434,7 +436,9 @@ def test_tc_and_its_gap_are_told_of_children_with_and_without_oedema(tmp_path: P
     assert row.gap["tc"].value == pytest.approx((6 * 0.5 - 2 * 0.05) / (6 * 0.5 + 2 * 0.1))
     report = report_of(tmp_path)
     assert "(2 with oedema, 6 without oedema: TC/WT below 0.9 and above)" in report.caption
-    head, line = (next(x for x in main_table(report.rows).splitlines() if start in x) for start in ("model", "| uda"))
+    head, line = (
+        next(x for x in main_table(report.rows).markdown().splitlines() if start in x) for start in ("model", "| uda")
+    )
     cells = dict(zip(map(str.strip, head.split("|")), map(str.strip, line.split("|")), strict=True))
     assert cells["Dice TC with oedema"].startswith("0.650")
     assert cells["TC with oedema gap closed (%)"].strip("*").startswith("-50")
@@ -468,8 +472,8 @@ def test_the_rule_stands_beside_its_network_and_is_no_candidate(tmp_path: Path) 
     assert row.entry.role is Role.CONTROL
     assert row.gap["tc"].value == pytest.approx(1.0)
     report = report_of(tmp_path)
-    assert "| m1\\_adult\\_fold · core | control |" in main_table(report.rows)
-    assert "peds2023" not in main_table(report.rows)
+    assert "| m1\\_adult\\_fold · core | control |" in main_table(report.rows).markdown()
+    assert "peds2023" not in main_table(report.rows).markdown()
     assert not any("core" in note for note in report.notes)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pedseg.gap.benchmark import load_benchmark
 from pedseg.gap.labels import as_many, few_dice, few_of, worths
-from pedseg.gap.labels_page import labels_page, labels_record
+from pedseg.gap.labels_page import labels_record, labels_section
 from pedseg.gap.roles import THRESHOLDS, TUNED
 from pedseg.gap.rows import make_rows
 from tests.gap.test_gap import ADAPTS, ADULTS, DANN, HALF, LOW, STYLE, UP, write_bounds, write_run
@@ -96,10 +96,9 @@ def test_the_page_says_it(tmp_path: Path) -> None:
     write_run(tmp_path, "uda", LOW + 0.25, data=ADAPTS, adaptation=DANN)
     found = load_benchmark(tmp_path)
     rows = worths(found, make_rows(found), resamples=50)
-    title, table, _, worth = labels_page(found, rows, mark=" (SYNTHETIC data)")
-    assert title.endswith("in labels (SYNTHETIC data)")
+    table, worth = (table.markdown() for table in labels_section(found, rows).tables)
     assert "| 5 children | fine-tuned | 3 | 0.300 | 0.600 | – | – | 0.900 |" in table
-    assert "| uda | 3.5 (3.5 … 3.5) | – | – | > 10 (> 10 … > 10) | – | – |" in worth
+    assert r"| uda | 3.5 (3.5 … 3.5) | – | – | \> 10 (\> 10 … \> 10) | – | – |" in worth
     record = json.loads(json.dumps(labels_record(rows), allow_nan=False))
     assert record["uda"]["fine-tuned, tc"] == pytest.approx([3.5, 3.5, 3.5])
     assert record["uda"]["thresholds, tc"] == [None, None, None]
@@ -110,7 +109,7 @@ def test_without_few_labels_nothing_is_said(tmp_path: Path) -> None:
     write_run(tmp_path, "uda", HALF, data=ADAPTS, adaptation=DANN)
     found = load_benchmark(tmp_path)
     assert not worths(found, make_rows(found))
-    assert not labels_page(found, [], mark="")
+    assert labels_section(found, []).empty
 
 
 def test_a_seed_without_labels_is_left_out(tmp_path: Path) -> None:

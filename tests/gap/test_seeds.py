@@ -6,12 +6,18 @@ from pathlib import Path
 import pytest
 
 from pedseg.gap.benchmark import load_benchmark
-from pedseg.gap.page import page
+from pedseg.gap.page import gap_document
 from pedseg.gap.seeds import seed_costs, seed_table
+from pedseg.pages.render import html
 from tests.gap.test_gap import ADAPTS, BOTH, DANN, HALF, LOW, STYLE, report_of, write_bounds, write_choices, write_run
 
 # Mean Dice of the regions with TC t, ET t/2 and WT 0.9 is t/2 + 0.3.
 ADULTS, UDA, TEACHER = (t / 2 + 0.3 for t in (0.3, 0.5, 0.68))
+
+
+def page_of(runs: Path) -> str:
+    """The page of a benchmark."""
+    return html(gap_document(report_of(runs)), folder=runs)
 
 
 def test_regret_in_each_seed(tmp_path: Path) -> None:
@@ -29,7 +35,7 @@ def test_regret_in_each_seed(tmp_path: Path) -> None:
     assert infomax.mean_correlation == pytest.approx((0.5 + math.sqrt(3) / 2) / 2)
     assert entropy.chosen == {0: ["1* m1_adult_fold"], 1: ["1* m1_adult_fold"]}
     assert entropy.regret == pytest.approx(dict.fromkeys((0, 1), TEACHER - ADULTS))
-    assert seed_table(rows).splitlines() == [
+    assert seed_table(rows).markdown().splitlines() == [
         "| validator | seed 0 | seed 1 | mean regret | mean rank correlation |",
         "|---|---|---|---:|---:|",
         r"| InfoMax | uda (0.0900) | uda\_mean\_teacher (0.0000) | 0.0450 | +0.68 |",
@@ -53,22 +59,25 @@ def test_the_baseline_is_marked_and_what_is_missing_is_said(tmp_path: Path) -> N
     assert rows[1].chosen == {0: ["uda"], 1: ()}
     assert rows[1].regret[0] == pytest.approx(0.0)
     assert math.isnan(rows[1].mean_regret)
-    assert seed_table(rows).splitlines()[2:] == [
+    assert seed_table(rows).markdown().splitlines()[2:] == [
         r"| SND | uda\_style (0.1000) | uda\_style (0.1000) | 0.1000 | – |",
-        "| *source Dice (baseline)* | uda (0.0000) | – | – | – |",
+        "| source Dice (baseline) | uda (0.0000) | – | – | – |",
     ]
     assert notes == [
         f"Not validated in seed {seed}, and no choice there: 1* m1_adult_fold; run pedseg validate." for seed in (0, 1)
     ]
-    assert r"no choice there: 1\* m1\_adult\_fold" in page(report_of(tmp_path), folder=tmp_path)
+    assert "no choice there: 1* m1_adult_fold" in page_of(tmp_path)
 
 
 def test_three_that_tie_are_counted(tmp_path: Path) -> None:
     write_bounds(tmp_path)
     for name, tc in (("a", LOW), ("b", LOW), ("c", HALF)):
         write_run(tmp_path, name, tc, data=ADAPTS, adaptation=DANN, validators={"snd": 1.0, "sizes": -0.1})
-    assert "Published sizes are flattered here" in page(report_of(tmp_path), folder=tmp_path)
-    assert "| SND | 3 models that tie (0.0667) | 0.0667 | – |" in seed_table(seed_costs(load_benchmark(tmp_path))[0])
+    assert "Published sizes are flattered here" in page_of(tmp_path)
+    assert (
+        "| SND | 3 models that tie (0.0667) | 0.0667 | – |"
+        in seed_table(seed_costs(load_benchmark(tmp_path))[0]).markdown()
+    )
 
 
 def test_runs_without_scores(tmp_path: Path) -> None:
@@ -77,4 +86,4 @@ def test_runs_without_scores(tmp_path: Path) -> None:
     assert seed_costs(load_benchmark(tmp_path)) == ([], [])
     write_run(tmp_path, "uda_style", LOW, data=ADAPTS, adaptation=DANN, validators={"snd": 1.0})
     assert seed_costs(load_benchmark(tmp_path)) == ([], [])  # one alone is no choice
-    assert "seed by seed" not in page(report_of(tmp_path), folder=tmp_path)
+    assert "seed by seed" not in page_of(tmp_path)

@@ -15,12 +15,12 @@ from pedseg.reporting.core_rule import (
     cases_of,
     counts_of,
     rule_bounds,
-    rule_markdown,
+    rule_page_table,
     rule_table,
 )
 from pedseg.reporting.rows import Model, load_models
 from pedseg.reporting.sizes import read_sizes
-from pedseg.reporting.tables import escape
+from pedseg.sinks import markdown
 
 Mask = NDArray[np.bool_]
 Row = dict[str, float]
@@ -146,12 +146,14 @@ def test_the_page_holds_what_the_published_scores_give(shared: Path) -> None:
     """docs/core_rule.md and the rows of README.md are those that the command gives today."""
     reference, root = shared / "reference", Path(__file__).parents[2]
     table = rule_table(load_models([reference / "per_case"]), read_sizes([reference / "ped_tumor_sizes.csv"]))
-    assert rule_markdown(table, caption=CAPTION) in (root / "docs" / "core_rule.md").read_text(encoding="utf-8")
+    assert rule_page_table(table, caption=CAPTION).markdown() in (root / "docs" / "core_rule.md").read_text(
+        encoding="utf-8"
+    )
     readme = (root / "README.md").read_text(encoding="utf-8")
     for name in ("1*", "UDA", "3*"):
         every, few = (rows_of(table)[name, stratum] for stratum in ("all", "TC/WT < 0.9"))
         cells = [f"{one['tc']:.3f} | {one['lower']:.3f} … {one['upper']:.3f}" for one in (every, few)]
-        assert f"| {escape(name)} | {' | '.join(cells)} | {every['predicted_share']:.2f} |" in readme
+        assert f"| {markdown(name)} | {' | '.join(cells)} | {every['predicted_share']:.2f} |" in readme
 
 
 def test_a_report_holds_table_file_and_picture(tmp_path: Path) -> None:
@@ -166,12 +168,11 @@ def test_a_report_holds_table_file_and_picture(tmp_path: Path) -> None:
     sizes.to_csv(tmp_path / "sizes.csv", index=False)
     output = tmp_path / "report"
     assert report([str(tmp_path / "scores"), "--sizes", str(tmp_path / "sizes.csv"), "--output", str(output)]) == 0
-    page = (output / "report.md").read_text(encoding="utf-8")
-    assert "## The rule TC := WT" in page
-    assert "| 1\\* |" in page
+    page = (output / "index.html").read_text(encoding="utf-8")
+    assert "The rule TC := WT</h2>" in page
     assert (output / "figures" / "core_rule.png").stat().st_size > 1000
-    assert "## TC with and without oedema" in page
-    assert "| UDA | 0.800 (n = 3) | 0.800 (n = 3) | – |" in page
+    assert "TC with and without oedema</h2>" in page
+    assert "0.800 (n = 3)" in page
     assert pd.read_csv(output / "strata.csv")["n with oedema"].tolist() == [3, 3]
     table = pd.read_csv(output / "core_rule.csv")
     assert set(table["model"]) == {"1*", "UDA"}

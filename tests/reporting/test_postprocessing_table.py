@@ -8,7 +8,7 @@ import pytest
 from pedseg.errors import PedsegError
 from pedseg.evaluation.postprocessing.folders import Applied
 from pedseg.files import write_json
-from pedseg.reporting.postprocessing_table import postprocessing_csv, postprocessing_markdown, postprocessing_table
+from pedseg.reporting.postprocessing_table import postprocessing_csv, postprocessing_page_table, postprocessing_table
 from pedseg.reporting.rows import load_models
 from pedseg.runs import RunFolder
 from tests.composed import write_config
@@ -45,11 +45,11 @@ def test_rule_sets_stand_beside_the_raw_result(tmp_path: Path) -> None:
     assert list(table["changed"]) == [0, 2]
     assert list(table["mean dice tc"]) == pytest.approx([0.6, 2.0 / 3])
     assert list(table["difference hd95_mm et"]) == pytest.approx([0.0, -1.5])
-    assert notes == [r"keep\_largest: nnU-Net's rule, chosen on held-out source cases."]
-    lines = postprocessing_markdown(table, caption="The caption").splitlines()
+    assert notes == ["keep_largest: nnU-Net's rule, chosen on held-out source cases."]
+    lines = postprocessing_page_table(table, caption="The caption").markdown().splitlines()
     assert lines[0] == "The caption"
     assert lines[4].startswith("| UDA | raw |  | 0.600 | 0.600 | 0.600 | 8.00 |")
-    assert lines[5].startswith(r"|  | keep\_largest | 2 of 3 | 0.667 (+0.067) |")
+    assert lines[5].startswith(r"| UDA | keep\_largest | 2 of 3 | 0.667 (+0.067) |")
     assert "6.50 (-1.50)" in lines[5]
     assert postprocessing_csv(table, caption="C").splitlines()[1].endswith(",C")
 
@@ -60,7 +60,7 @@ def test_rows_of_part_of_the_cases_are_named_and_left_out(tmp_path: Path) -> Non
     table, notes = postprocessing_table(load_models([tmp_path]))
     assert table.empty
     assert len(notes) == 2
-    assert r"peds2023\_ed of UDA is not in the table: 2 of its 3 cases" in notes[1]
+    assert r"peds2023_ed of UDA is not in the table: 2 of its 3 cases" in notes[1]
 
 
 def test_a_choice_on_the_evaluated_cases_is_called_optimistic(tmp_path: Path) -> None:

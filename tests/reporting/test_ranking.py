@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from pedseg.choosing.validators import VALIDATORS
 from pedseg.errors import PedsegError
 from pedseg.files import write_json
+from pedseg.pages.render import html
 from pedseg.reporting.figures.heat_maps import draw_heat_maps, find_grids, heat_map
-from pedseg.reporting.figures.style import RED
+from pedseg.reporting.figures.style import BLACK
 from pedseg.reporting.ranking import Member, find_members, oracle_dice, printed_scores, rank_members
-from pedseg.reporting.ranking_table import ranking_csv, ranking_markdown, ranking_page
+from pedseg.reporting.ranking_table import ranking_csv, ranking_document, ranking_tables
 from pedseg.reporting.rows import Model
 from tests.composed import settings as run_settings
 from tests.composed import write_config
@@ -103,7 +104,7 @@ def test_what_was_trained_on_labels_is_no_candidate() -> None:
     assert ranking is not None
     assert "3*" not in ranking.scores.index
     assert "3*" not in ranking.oracle
-    assert ranking.notes[0] == r"Not ranked, as trained on labels of the target: 3\*."
+    assert ranking.notes[0] == "Not ranked, as trained on labels of the target: 3*."
     assert rank_members([MEMBERS[0], labelled]) is None
     # It was validated on other children, and knows those that the others adapt to.
     elsewhere = {**SETTINGS, "target": [["ped_test", "q"]]}
@@ -120,8 +121,8 @@ def test_what_was_trained_on_labels_is_no_candidate() -> None:
 def test_the_tables_say_what_they_rest_on() -> None:
     ranking = rank_members(MEMBERS, MODELS)
     assert ranking is not None
-    text = ranking_markdown(ranking)
-    assert "| b | **-0.1000 (1)** | 0.3000 (2) | **3.0000 (1)** |" in text
+    text = "\n".join(table.markdown() for table in ranking_tables(ranking))
+    assert "| b | **-0.1000 (1)** | 0.3000 (2) | 3.0000 (1) |" in text  # two are the first of SND
     assert "| c | -0.2000 (2) | 0.1000 (4) | – |" in text
     assert "| entropy | b | 0.0000 | +0.80 (4) |" in text
     assert "| SND | a, b |" in text
@@ -138,10 +139,9 @@ def test_the_tables_say_what_they_rest_on() -> None:
 def test_synthetic_data_are_named_everywhere(tmp_path: Path) -> None:
     ranking = rank_members([Member(m.name, m.scores, synthetic=m.name == "c", config=m.config) for m in MEMBERS])
     assert ranking is not None
-    page = ranking_page(ranking, {tmp_path / "figures" / "a map.png": "A map"}, folder=tmp_path)
-    assert page.startswith("# Models ranked without labels (SYNTHETIC data)")
-    assert "![A map](figures/a%20map.png)" in page
-    assert ranking_markdown(ranking).count("SYNTHETIC data") == 2
+    page = html(ranking_document(ranking, []), folder=tmp_path)
+    assert "Models ranked without labels</h1>" in page
+    assert page.count("SYNTHETIC data") == 3  # on top, and in the captions of both tables
     assert ranking_csv(ranking).count("SYNTHETIC data") == 2 * 12
 
 
@@ -175,13 +175,15 @@ def test_heat_map(tmp_path: Path) -> None:
     assert {text.get_text() for text in score.texts} == {"1.100", "2.000", "4.000", "5.100", "6.000"}
     (frame,) = score.patches
     assert isinstance(frame, Rectangle)
-    assert to_hex(frame.get_edgecolor()).upper() == RED
+    assert to_hex(frame.get_edgecolor()).upper() == BLACK
     assert tuple(np.round(frame.get_center())) == (2, 1)  # around the best
     assert "labels" in oracle.get_title()
-    captions = draw_heat_maps(ranking, tmp_path / "some figures", validator="snd")
-    assert list(captions) == [tmp_path / "some figures" / "heat_map.png"]
-    assert "no part in the choice" in captions[tmp_path / "some figures" / "heat_map.png"]
-    assert draw_heat_maps(ranking, tmp_path, validator="dev") == {}
+    (picture,) = draw_heat_maps(ranking, tmp_path / "some figures", validator="snd")
+    assert picture.svg == tmp_path / "some figures" / "heat_map.svg"
+    assert "no part in the choice" in picture.caption
+    assert picture.data is not None
+    assert list(picture.data.columns) == ["member", "alpha", "lambda", "snd", "target dice"]
+    assert draw_heat_maps(ranking, tmp_path, validator="dev") == []
     blind = rank_members(members)
     assert blind is not None
     assert len(heat_map(members, blind, validator="snd").axes) == 1

@@ -6,7 +6,16 @@ import pandas as pd
 import pytest
 
 from pedseg.reporting.rows import Model
-from pedseg.reporting.tables import beside_paper, printed, ranks, summarise, to_latex, to_markdown, write_table
+from pedseg.reporting.tables import (
+    beside_paper,
+    marks_of,
+    printed,
+    ranks,
+    score_table,
+    summarise,
+    to_latex,
+    write_table,
+)
 
 
 def long(values: dict[str, tuple[float, float]]) -> pd.DataFrame:
@@ -37,40 +46,44 @@ def test_a_region_without_scores_is_a_dash() -> None:
     scores = long({"a": (0.5, 1.0)})
     table = summarise([Model("x", scores[scores["region"] != "et"]), Model("y", scores)])
     assert printed(table).loc["x"]["mean dice", "et"] == "–"
-    assert list(ranks(table)["mean dice", "et"]) == [0, 1]
-    assert "–" in to_markdown(table)
+    assert list(marks_of(table)["mean dice", "et"]) == [0, 0]  # it is alone, so that nothing is best
+    assert "–" in score_table(table, name="t").markdown()
 
 
 def test_best_values_are_marked_in_each_group_apart(table: pd.DataFrame) -> None:
-    marks = ranks(table)
     # adult data: 1, 3 · children alone: 2, 4 · without deep supervision: the rest, where a tie is best twice
-    assert list(marks["mean dice", "wt"]) == [1, 2, 2, 1, 0, 1, 1, 2, 0]
-    assert set(marks["mean hd95_mm", "wt"]) == {1}
+    assert list(ranks(table)["mean dice", "wt"]) == [1, 2, 2, 1, 0, 1, 1, 2, 0]
+
+
+def test_ties_and_worst_values_are_not_marked(table: pd.DataFrame) -> None:
+    marks = marks_of(table)
+    assert list(marks["mean dice", "wt"]) == [1, 0, 0, 1, 0, 0, 0, 2, 0]
+    assert set(marks["mean hd95_mm", "wt"]) == {0}
 
 
 def test_markdown(table: pd.DataFrame) -> None:
-    text = to_markdown(table, caption="Table 3. Words.", second=True)
+    text = score_table(table, name="table3", caption="Table 3. Words.", second=True).markdown()
     assert text.startswith("Table 3. Words.\n\n| model | mean DSC ET |")
     assert "| 4 | **0.500** |" in text
-    assert "| 2 | <u>0.400</u> |" in text
+    assert "| UDA | <u>0.200</u> |" in text
     assert r"| 1\* | 0.100 |" in text
-    assert "<u>" not in to_markdown(table)
+    assert "<u>" not in score_table(table, name="table2").markdown()
 
 
 def test_latex(table: pd.DataFrame) -> None:
     text = to_latex(table.rename(index={"1": "a_b&c"}), caption="50 % of ET < 60 mm³", second=True)
     assert r"4 & \textbf{0.500} &" in text
-    assert r"2 & \underline{0.400} &" in text
+    assert r"UDA & \underline{0.200} &" in text
     assert r"a\_b\&c & " in text
     assert r"\caption{50 \% of ET $<$ 60 mm$^3$}" in text
     assert text.count(r"\\") == 2 + len(table)
 
 
 def test_beside_the_paper_marks_what_differs() -> None:
-    text = beside_paper(summarise([Model("UDA", long({"a": (0.58, 8.9)}))]), number=2)
+    text = beside_paper(summarise([Model("UDA", long({"a": (0.58, 8.9)}))]), number=2).markdown()
     assert "| UDA | paper | 0.580 | 0.846 |" in text
-    assert "| | this run | 0.580 | **0.580** |" in text
-    assert "| | difference |  | -0.266 |" in text
+    assert "|  | this run | 0.580 | **0.580** |" in text
+    assert "|  | difference |  | -0.266 |" in text
     assert len(text.splitlines()) == 5
 
 

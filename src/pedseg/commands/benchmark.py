@@ -19,14 +19,14 @@ from pedseg.commands.options import (
 from pedseg.errors import PedsegError
 from pedseg.hardware import describe_machine
 from pedseg.locks import writing
+from pedseg.pages import PAGE
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     from pedseg.gap.benchmark import Benchmark
     from pedseg.gap.choice import Choice
     from pedseg.gap.pictures import Domains
     from pedseg.gap.rows import Row
-
-FILES = ("gap.md", "gap.csv", "gap.json")
+    from pedseg.pages.document import Picture
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "runs", type=Path, metavar="RUNS", help="folder of seed_<s>/<experiment>/fold_<k>, such as benchmark/runs"
     )
-    add_output(p, "DIR", "for gap.md, gap.csv, gap.json, figures")
+    add_output(p, "DIR", "for index.html, gap.csv, gap.json, figures")
     add_validator(p, "what chooses the model that the goal is asked of")
     p.add_argument("--resamples", type=positive, default=2000, metavar="N", help="of the bootstrap (%(default)s)")
     p.add_argument("--seed", type=natural, default=0, help="of the bootstrap and the windows (default: %(default)s)")
@@ -72,7 +72,7 @@ def compare(arguments: argparse.Namespace) -> None:
     from pedseg.gap.benchmark import load_benchmark
     from pedseg.gap.choice import choose
     from pedseg.gap.labels import worths
-    from pedseg.gap.page import Report, goal_text, main_table, write_report
+    from pedseg.gap.page import FILES, Report, goal_text, main_table, write_report
     from pedseg.gap.rows import gap_notes, make_rows
     from pedseg.gap.seeds import seed_costs
     from pedseg.ownership import check_folder, record
@@ -98,27 +98,27 @@ def compare(arguments: argparse.Namespace) -> None:
         pictures=pictures,
         worths=worths(found, rows, **settings),
     )
-    record(output, [*write_report(report, output), *pictures])
-    print(f"{report.caption}\n\n{main_table(rows)}\n\n{goal_text(report)}\n")
-    print("\n".join([*(f"picture: {path}" for path in pictures), f"report: {output / 'gap.md'}"]))
+    record(output, [*write_report(report, output), *(file for picture in pictures for file in picture.files)])
+    print(f"{report.caption}\n\n{main_table(rows).markdown()}\n{goal_text(report)}\n")
+    print(f"report: {output / PAGE}")
 
 
 def draw(
     found: "Benchmark", rows: "Sequence[Row]", choices: "Sequence[Choice]", arguments: argparse.Namespace
-) -> tuple[dict[Path, str], list[str]]:
+) -> "tuple[list[Picture], list[str]]":
     """Draw every picture; say which one cannot be drawn, such as where the runs are and their data are not."""
     from pedseg.gap.pictures import draw_curves, draw_embedding, draw_gap, models_to_embed
 
     folder: Path = arguments.output / "figures"
-    captions = draw_gap(rows, found, folder) | draw_curves(found, folder)
+    pictures = [draw_gap(rows, found, folder), *draw_curves(found, folder)]
     device = device_of(arguments)
     chosen = models_to_embed(rows, choices, validator=arguments.validator)
     try:
         domains = find_domains(chosen, cases=arguments.cases, seed=arguments.seed)
-        captions |= draw_embedding(chosen, found, domains, folder / "embedding.png", device=device)
+        pictures.append(draw_embedding(chosen, found, domains, folder / "embedding", device=device))
     except PedsegError as error:
-        return captions, [f"The features of both domains are not drawn: {str(error).rstrip('.')}."]
-    return captions, []
+        return pictures, [f"The features of both domains are not drawn: {str(error).rstrip('.')}."]
+    return pictures, []
 
 
 def find_domains(rows: "Sequence[Row]", *, cases: int, seed: int) -> "Domains":

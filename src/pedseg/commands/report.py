@@ -15,21 +15,23 @@ from pedseg.commands.options import (
 from pedseg.errors import PedsegError
 from pedseg.files import write_json, write_text
 from pedseg.locks import writing
+from pedseg.pages import PAGE, PAGE_FILES
 from pedseg.sinks import csv_text
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     import pandas as pd
 
-    from pedseg.reporting.figures.pictures import Pictures
+    from pedseg.pages.document import Picture
     from pedseg.reporting.page import Contents
     from pedseg.reporting.rows import Model
 
-TEXTS = ("report.md", "statistics.json", "statistics.md")
+TEXTS = ("statistics.json", "statistics.md")
 POSTPROCESSING = "postprocessing.csv"  # only where runs have been post-processed
 RANKING = ("validators.md", "validators.csv")  # only where runs have been validated
 STRATA = "strata.csv"  # only where sizes are known
 CORE_RULE = "core_rule.csv"  # only where scores have sensitivities, too
 FILES = (
+    *PAGE_FILES,
     *TEXTS,
     POSTPROCESSING,
     *RANKING,
@@ -55,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="RUN_OR_CSV",
         help="folder of runs, of one experiment or of one fold; CSV file of scores per case, or a folder of them",
     )
-    add_output(p, "DIR", "for report.md, tables and figures")
+    add_output(p, "DIR", "for index.html, tables and figures")
     p.add_argument("--images", type=Path, metavar="DIR", help="cases for the slices (default: where the runs are from)")
     p.add_argument("--labels", type=Path, metavar="DIR", help="their labels, if not beside the images")
     p.add_argument(
@@ -89,9 +91,13 @@ def report(arguments: argparse.Namespace) -> None:
 
 def report_scores(arguments: argparse.Namespace) -> None:
     """Write the report on scores, as `report`."""
+    from dataclasses import replace
+
     from pedseg.ownership import check_folder, record
+    from pedseg.pages.render import write_page
     from pedseg.reporting.figures.heat_maps import draw_heat_maps
     from pedseg.reporting.figures.pictures import CaseFolders, draw_pictures
+    from pedseg.reporting.page import report_document
     from pedseg.reporting.rows import load_models
     from pedseg.reporting.tables import printed
 
@@ -108,13 +114,14 @@ def report_scores(arguments: argparse.Namespace) -> None:
         min_et_mm3=arguments.min_et_mm3,
     )
     if len(contents.core_rule):
-        pictures.captions |= draw_core_rule(contents, output / "figures")
+        contents = replace(contents, core_rule_pictures=[draw_core_rule(contents, output / "figures")])
     if contents.ranking:
-        pictures.captions |= draw_heat_maps(contents.ranking, output / "figures", validator=arguments.validator)
-    record(output, [*write(contents, pictures, output), *pictures.captions])
+        pictures.sweeps = draw_heat_maps(contents.ranking, output / "figures", validator=arguments.validator)
+    document = report_document(contents, pictures, validator=arguments.validator)
+    drawn = [file for picture in (*pictures.all, *contents.core_rule_pictures) for file in picture.files]
+    record(output, [*write(contents, output), *write_page(document, output), *drawn])
     print(f"{contents.captions[2]}\n{printed(contents.tables[2]).to_string()}")
-    print("\n".join(f"picture: {path}" for path in pictures.captions))
-    print(f"report: {output / 'report.md'}")
+    print(f"report: {output / PAGE}")
 
 
 def report_ranking(arguments: argparse.Namespace) -> None:
@@ -124,19 +131,20 @@ def report_ranking(arguments: argparse.Namespace) -> None:
         PedsegError: fewer than two runs can be ranked, or a file in the way is not a report's.
     """
     from pedseg.ownership import check_folder, record
+    from pedseg.pages.render import write_page
     from pedseg.reporting.figures.heat_maps import draw_heat_maps
     from pedseg.reporting.ranking import find_members, rank_members
-    from pedseg.reporting.ranking_table import ranking_page, write_ranking
+    from pedseg.reporting.ranking_table import ranking_document, write_ranking
 
     ranking = rank_members(find_members(arguments.sources))
     if ranking is None:
         raise PedsegError("there are no scores of labelled cases and fewer than two validated models; train more")
     output: Path = arguments.output
     check_folder(output, FILES, overwrite=arguments.overwrite, within="figures")
-    captions = draw_heat_maps(ranking, output / "figures", validator=arguments.validator)
-    write_text(output / "report.md", ranking_page(ranking, captions, folder=output))
-    record(output, [*write_ranking(ranking, output), output / "report.md", *captions])
-    print("\n".join([*(f"picture: {path}" for path in captions), f"report: {output / 'report.md'}"]))
+    pictures = draw_heat_maps(ranking, output / "figures", validator=arguments.validator)
+    page = write_page(ranking_document(ranking, pictures), output)
+    record(output, [*write_ranking(ranking, output), *page, *(file for one in pictures for file in one.files)])
+    print(f"report: {output / PAGE}")
 
 
 def compute(models: "Sequence[Model]", arguments: argparse.Namespace) -> "Contents":
@@ -151,10 +159,10 @@ def compute(models: "Sequence[Model]", arguments: argparse.Namespace) -> "Conten
     from pedseg.reporting.sizes import small_cases
     from pedseg.reporting.statistics import compare_models
     from pedseg.reporting.strata import strata_table
-    from pedseg.reporting.tables import escape, summarise
+    from pedseg.reporting.tables import summarise
 
     missing = runs_without_scores(arguments.sources)
-    notes = [f"Not in the tables, as they have no scores: {escape(', '.join(missing))}."] if missing else []
+    notes = [f"Not in the tables, as they have no scores: {', '.join(missing)}."] if missing else []
     limit: float = arguments.min_et_mm3
     sizes = _sizes(models, arguments)
     small = small_cases(sizes, below_mm3=limit)
@@ -187,25 +195,25 @@ def compute(models: "Sequence[Model]", arguments: argparse.Namespace) -> "Conten
     )
 
 
-def draw_core_rule(contents: "Contents", folder: Path) -> dict[Path, str]:
-    """Draw the rule TC := WT beside the models; the caption by file."""
+def draw_core_rule(contents: "Contents", folder: Path) -> "Picture":
+    """Draw the rule TC := WT beside the models."""
     from pedseg.reporting.core_rule import CAPTION
     from pedseg.reporting.figures.core_rule import core_rule_figure
     from pedseg.reporting.figures.style import save
     from pedseg.reporting.rows import marked
 
-    title = marked(contents.models, "The rule TC := WT")
-    return {save(core_rule_figure(contents.core_rule, title=title), folder / "core_rule.png"): CAPTION}
+    table = contents.core_rule
+    figure = core_rule_figure(table, title=marked(contents.models, "The rule TC := WT"))
+    return save(figure, folder / "core_rule", caption=marked(contents.models, CAPTION), data=table)
 
 
-def write(contents: "Contents", pictures: "Pictures", output: Path) -> list[Path]:
-    """Write tables, statistics and the page, and return the paths."""
+def write(contents: "Contents", output: Path) -> list[Path]:
+    """Write tables and statistics, and return the paths."""
     from pedseg.reporting.core_rule import CAPTION
-    from pedseg.reporting.page import comparisons_table, write_page
     from pedseg.reporting.postprocessing_table import postprocessing_csv
     from pedseg.reporting.ranking_table import write_ranking
     from pedseg.reporting.rows import marked
-    from pedseg.reporting.statistics import to_records
+    from pedseg.reporting.statistics import comparisons_table, to_records
     from pedseg.reporting.tables import write_table
 
     written = [
@@ -232,9 +240,8 @@ def write(contents: "Contents", pictures: "Pictures", output: Path) -> list[Path
         written.append(output / STRATA)
     if contents.ranking:
         written += write_ranking(contents.ranking, output)
-    title = "SYNTHETIC data\n\n" if contents.synthetic else ""
-    write_text(output / "statistics.md", f"{title}{comparisons_table(contents.comparisons)}\n")
-    write_text(output / "report.md", write_page(contents, pictures, folder=output))
+    caption = marked(contents.models, "Every two models.")
+    write_text(output / "statistics.md", comparisons_table(contents.comparisons, caption=caption).markdown())
     return [*written, *(output / name for name in TEXTS)]
 
 

@@ -1,7 +1,9 @@
 """Dice of TC and of WT of every model of the benchmark between the bounds."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -9,9 +11,10 @@ from matplotlib.lines import Line2D
 from pedseg.gap.benchmark import LOWER, UPPER
 from pedseg.gap.roles import Role
 from pedseg.gap.rows import Row
-from pedseg.reporting.figures.style import BLUE, GREY, ORANGE, RED
+from pedseg.reporting.figures.style import BLACK, GREY
 
-COLOURS = {Role.BOUND: "black", Role.SUPERVISED: RED, Role.CONTROL: ORANGE, Role.METHOD: BLUE}
+# Marker of each role, and whether it is filled; colours stand for regions and tissues elsewhere.
+MARKERS = {Role.BOUND: ("D", True), Role.SUPERVISED: ("s", False), Role.CONTROL: ("o", False), Role.METHOD: ("o", True)}
 PANELS = ("tc", "wt")
 
 
@@ -26,7 +29,7 @@ def gap_figure(rows: Sequence[Row], *, title: str = "") -> Figure:
     axes[0].set_yticks(range(len(rows)), [row.entry.title for row in rows])
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
     roles = [role for role in Role if any(row.entry.role is role for row in rows)]
-    handles = [Line2D([], [], color=COLOURS[role], marker="o", label=role.value) for role in roles]
+    handles = [Line2D([], [], **_look(role), label=role.value) for role in roles]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
@@ -40,8 +43,29 @@ def _panel(axis: Axes, rows: Sequence[Row], region: str) -> None:
             va="top", color=GREY, size=8,
         )  # fmt: skip
     for place, row in enumerate(rows):
-        estimate, colour = row.dice[region], COLOURS[row.entry.role]
-        axis.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=1.6, zorder=2)
-        axis.plot(estimate.value, place, "o", color=colour, markersize=5, zorder=3)
+        estimate = row.dice[region]
+        axis.plot([estimate.low, estimate.high], [place, place], color=GREY, linewidth=1.6, zorder=2)
+        axis.plot(estimate.value, place, **_look(row.entry.role), zorder=3)
     axis.grid(axis="x")
     axis.tick_params(axis="y", length=0)
+
+
+def _look(role: Role) -> dict[str, Any]:
+    marker, filled = MARKERS[role]
+    return {"color": BLACK, "linestyle": "", "marker": marker, "markersize": 5, "mfc": BLACK if filled else "white"}
+
+
+def gap_data(rows: Sequence[Row]) -> pd.DataFrame:
+    """What `gap_figure` draws, a row per model and region."""
+    return pd.DataFrame(
+        {
+            "model": row.entry.title,
+            "role": row.entry.role.value,
+            "region": region,
+            "dice": row.dice[region].value,
+            "low": row.dice[region].low,
+            "high": row.dice[region].high,
+        }
+        for row in rows
+        for region in PANELS
+    )

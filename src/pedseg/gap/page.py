@@ -1,11 +1,10 @@
-"""The benchmark's table as Markdown, CSV and JSON."""
+"""The benchmark's table as a page, CSV and JSON."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pandas as pd
 
@@ -15,19 +14,21 @@ from pedseg.gap.benchmark import LOWER, UPPER, Benchmark
 from pedseg.gap.bootstrap import Estimate
 from pedseg.gap.choice import Choice
 from pedseg.gap.labels import Worth
-from pedseg.gap.labels_page import labels_page, labels_record
-from pedseg.gap.roles import Role
+from pedseg.gap.labels_page import labels_record, labels_section
 from pedseg.gap.rows import GAP_OF, MEAN, MOST_LOST, NEEDED_GAP, Row, best_row
 from pedseg.gap.seeds import READING as SEEDS_READING
 from pedseg.gap.seeds import SAME_STATISTICS, SeedCosts, seed_table
 from pedseg.gap.shift import shift_text
+from pedseg.pages import PAGE_FILES
+from pedseg.pages.document import Document, KeyNumber, Picture, Section
+from pedseg.pages.render import write_page
+from pedseg.pages.tables import BEST, DASH, Cell, Table, count, number
 from pedseg.reporting.paper import REGIONS
 from pedseg.reporting.rows import SYNTHETIC
 from pedseg.reporting.strata import MOSTLY_CORE, WITH, WITHOUT
-from pedseg.reporting.tables import escape
 from pedseg.sinks import csv_text
 
-FILES = ("gap.md", "gap.csv", "gap.json")
+FILES = (*PAGE_FILES, "gap.csv", "gap.json")
 NAMES = {**{region: region.upper() for region in REGIONS}, MEAN: "mean", WITH: f"TC {WITH}", WITHOUT: f"TC {WITHOUT}"}
 DICE_OF = ("et", "tc", WITH, WITHOUT, "wt")  # TC stands for all cases and for both strata
 GOAL = (
@@ -56,7 +57,7 @@ class Report:
         machine: where the report was made.
         date: when, as YYYY-MM-DD.
         notes: sentences on what is missing.
-        pictures: caption of each file.
+        pictures: that the page shows.
         worths: what each model is worth in labels; may be empty.
     """
 
@@ -69,7 +70,7 @@ class Report:
     machine: str
     date: str
     notes: Sequence[str] = field(default=())
-    pictures: Mapping[Path, str] = field(default_factory=dict)
+    pictures: Sequence[Picture] = field(default=())
     worths: Sequence[Worth] = field(default=())
 
     @property
@@ -98,71 +99,110 @@ class Report:
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write gap.md, gap.csv and gap.json and return the paths."""
-    write_text(folder / "gap.md", page(report, folder=folder))
+    """Write index.html, gap.csv and gap.json and return the paths."""
     write_text(folder / "gap.csv", to_csv(report))
     write_json(folder / "gap.json", to_json(report))
-    return [folder / name for name in FILES]
+    return [*write_page(gap_document(report), folder), folder / "gap.csv", folder / "gap.json"]
 
 
-def page(report: Report, *, folder: Path) -> str:
-    """The page, with pictures linked relative to `folder`."""
-    parts = [f"# Label-free benchmark{report.mark}", escape(report.caption), main_table(report.rows)]
-    parts += [escape(READING), goal_text(report), f"## HD95 by region{report.mark}", distance_table(report.rows)]
-    if report.choices:
-        parts += [f"## Choosing without labels{report.mark}", choice_table(report.choices)]
-    if report.costs:
-        parts += [f"## Choosing without labels, seed by seed{report.mark}", escape(SEEDS_READING)]
-        parts.append(seed_table(report.costs))
-        if report.benchmark.synthetic and any(costs.validator == "sizes" for costs in report.costs):
-            parts.append(SAME_STATISTICS)
-    parts += labels_page(report.benchmark, report.worths, mark=report.mark)
-    if report.notes:
-        parts.append("\n".join(f"- {escape(note)}" for note in report.notes))
-    for path, caption in report.pictures.items():
-        text = escape(f"{caption}{report.mark}")
-        parts.append(f"![{text}]({quote(path.relative_to(folder).as_posix())})\n\n*{text}*")
-    return "\n\n".join(parts) + "\n"
+def gap_document(report: Report) -> Document:
+    """The page."""
+    whose, numbers = _numbers(report)
+    flattered = report.benchmark.synthetic and any(costs.validator == "sizes" for costs in report.costs)
+    seeds = Section(
+        "Choosing without labels, seed by seed",
+        [SEEDS_READING],
+        tables=[seed_table(report.costs)] if report.costs else [],
+        notes=[SAME_STATISTICS] if flattered else [],
+    )
+    sections = [
+        Section("Models", [READING], tables=[replace(main_table(report.rows), caption=report.caption)]),
+        Section("HD95 by region", tables=[distance_table(report.rows)]),
+        Section("Choosing without labels", tables=[choice_table(report.choices)] if report.choices else []),
+        *([seeds] if report.costs else []),
+        labels_section(report.benchmark, report.worths),
+        Section("Pictures", pictures=report.pictures),
+        Section("Notes", points=report.notes),
+    ]
+    title = f"Label-free benchmark{report.mark}"
+    lead = [*whose, goal_text(report)]
+    return Document(title, sections, lead, numbers, synthetic=report.benchmark.synthetic)
 
 
-def main_table(rows: Sequence[Row]) -> str:
-    """A row per model; bold marks what closes most of each gap among those without labels of the target."""
+def _numbers(report: Report) -> tuple[list[str], list[KeyNumber]]:
+    """The numbers that matter, of the model that the validator chooses; none where it chooses none, or several tie."""
+    choice = next((c for c in report.choices if c.validator == report.validator), None)
+    if choice is None or len(choice.rows) != 1:
+        return [], []
+    row = choice.rows[0]
+    parts = ("tc", WITH, WITHOUT)
+    known = {name: len(cases) for name, cases in report.benchmark.strata.items()}
+    counts = [f"n = {number}" for number in (len(report.benchmark.cases), known.get(WITH, 0), known.get(WITHOUT, 0))]
+    numbers = [
+        KeyNumber(
+            "Dice of TC: all · with oedema · without",
+            " · ".join(number(row.dice[part].value, 3).text for part in parts),
+            " · ".join(counts),
+        ),
+        KeyNumber(f"Dice of WT lost against {LOWER}", _signed(row.wt_lost.value), f"WT {_interval(row.dice['wt'])}"),
+        KeyNumber("Gap in TC closed (%)", gap_cell(row, "tc"), f"0 is {LOWER}, 100 {UPPER}"),
+    ]
+    whose = f"The first numbers are of {row.entry.title}, which {VALIDATORS[choice.validator]} chooses without labels."
+    return [whose], numbers
+
+
+def main_table(rows: Sequence[Row]) -> Table:
+    """A row per model; what closes most of each gap among those without labels of the target is marked."""
     best = {region: best_row(rows, region) for region in GAP_OF}
-    heads = [*(f"Dice {NAMES[name]}" for name in DICE_OF), "HD95 (mm)"]
+    heads = ["model", "", *(f"Dice {NAMES[name]}" for name in DICE_OF), "HD95 (mm)"]
     heads += [*(f"{NAMES[name]} gap closed (%)" for name in GAP_OF), "WT lost", "source Dice", "minutes", "seeds"]
-    lines = [f"| model | | {' | '.join(heads)} |", f"|---|---|{'---:|' * len(heads)}"]
+    cells = []
     for row in rows:
-        cells = [escape(row.entry.title), _role(row), *(_interval(row.dice[name]) for name in DICE_OF)]
-        cells.append(_number(row.hd95_mm[MEAN].value, 1))
-        for region in GAP_OF:
-            text = gap_cell(row, region)
-            cells.append(f"**{text}**" if row is best[region] else text)
-        cells += [_signed(row.wt_lost.value) if row.entry.bound != LOWER and _known(row.wt_lost) else "–"]
-        cells += [_number(row.source_dice, 3), _number(row.minutes, 1), str(len(row.entry.models))]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lost = number(row.wt_lost.value, 3, signed=True) if row.entry.bound != LOWER else Cell(DASH)
+        cells.append(
+            [
+                Cell(row.entry.title),
+                Cell(row.entry.role.value),
+                *(_cell(row.dice[name]) for name in DICE_OF),
+                number(row.hd95_mm[MEAN].value, 1),
+                *(_gap(row, region, best=row is best[region]) for region in GAP_OF),
+                lost,
+                number(row.source_dice, 3),
+                number(row.minutes, 1),
+                count(len(row.entry.models)),
+            ]
+        )
+    return Table("gap", "", heads, cells)
 
 
-def distance_table(rows: Sequence[Row]) -> str:
+def _gap(row: Row, region: str, *, best: bool) -> Cell:
+    text = gap_cell(row, region)
+    return Cell(text, None if text == DASH else row.gap[region].value, BEST if best else "")
+
+
+def distance_table(rows: Sequence[Row]) -> Table:
     """HD95 in mm by region and their mean, a row per model."""
-    heads = [NAMES[name] for name in (*REGIONS, MEAN)]
-    lines = [f"| model | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
-    for row in rows:
-        cells = [_interval(row.hd95_mm[name], digits=1) for name in (*REGIONS, MEAN)]
-        lines.append(f"| {escape(row.entry.title)} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    names = (*REGIONS, MEAN)
+    cells = [[Cell(row.entry.title), *(_cell(row.hd95_mm[name], digits=1) for name in names)] for row in rows]
+    return Table("hd95", "Mean HD95 in mm, with intervals.", ["model", *(NAMES[name] for name in names)], cells)
 
 
-def choice_table(choices: Sequence[Choice]) -> str:
+def choice_table(choices: Sequence[Choice]) -> Table:
     """What each validator chooses, and what labels say of that."""
-    lines = ["| validator | chosen | of | TC gap closed (%) | WT lost | goal |", "|---|---|---:|---:|---:|---|"]
-    for choice in choices:
-        for row in choice.rows:
-            met = "met" if row.reaches_goal else "not met"
-            cells = [VALIDATORS[choice.validator], escape(row.entry.title), str(choice.candidates)]
-            cells += [gap_cell(row, "tc"), _signed(row.wt_lost.value), met]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    heads = ["validator", "chosen", "of", "TC gap closed (%)", "WT lost", "goal"]
+    rows = [
+        [
+            Cell(VALIDATORS[choice.validator]),
+            Cell(row.entry.title),
+            count(choice.candidates),
+            _gap(row, "tc", best=False),
+            number(row.wt_lost.value, 3, signed=True),
+            Cell("met" if row.reaches_goal else "not met"),
+        ]
+        for choice in choices
+        for row in choice.rows
+    ]
+    return Table("choices", "The model that each validator chooses, and what labels say of it.", heads, rows)
 
 
 def goal_text(report: Report) -> str:
@@ -170,10 +210,10 @@ def goal_text(report: Report) -> str:
     choice = next((c for c in report.choices if c.validator == report.validator), None)
     name = VALIDATORS[report.validator]
     if choice is None:
-        verdict = f"**open**: {name} has not scored the runs; run pedseg validate on each seed's folder"
+        verdict = f"open: {name} has not scored the runs; run pedseg validate on each seed's folder"
     else:
-        chosen = " and ".join(f"{escape(row.entry.title)} ({_result(row)})" for row in choice.rows)
-        verdict = f"**{'met' if choice.reaches_goal else 'not met'}** by {chosen}"
+        chosen = " and ".join(f"{row.entry.title} ({_result(row)})" for row in choice.rows)
+        verdict = f"{'met' if choice.reaches_goal else 'not met'} by {chosen}"
         verdict += f", chosen by {name} among {choice.candidates} models without a label of the target"
     best = best_row(report.rows)
     text = f"Goal, {GOAL}: {verdict}."
@@ -181,12 +221,12 @@ def goal_text(report: Report) -> str:
         return text
     if choice is not None and best in choice.rows:
         return f"{text} Labels would have chosen the same."
-    return f"{text} Labels would have chosen {escape(best.entry.title)} ({_result(best)}): an oracle, not a result."
+    return f"{text} Labels would have chosen {best.entry.title} ({_result(best)}): an oracle, not a result."
 
 
 def _signed(dice: float) -> str:
-    """A difference of Dice with its sign; none is +0.000, also where rounding has left a little below."""
-    return f"{round(dice, 3) + 0.0:+.3f}"
+    """A difference of Dice with its sign."""
+    return number(dice, 3, signed=True).text
 
 
 def to_csv(report: Report) -> str:
@@ -245,17 +285,18 @@ def _seed_record(costs: SeedCosts) -> dict[str, Any]:
     }
 
 
-def _role(row: Row) -> str:
-    return f"*{row.entry.role.value}*" if row.entry.role is Role.SUPERVISED else row.entry.role.value
-
-
 def _result(row: Row) -> str:
     return f"{gap_cell(row, 'tc')} % of the gap, {_signed(row.wt_lost.value)} WT lost"
 
 
+def _cell(estimate: Estimate, *, digits: int = 3) -> Cell:
+    text = _interval(estimate, digits=digits)
+    return Cell(text, None if text == DASH else estimate.value)
+
+
 def _interval(estimate: Estimate, *, digits: int = 3, scale: float = 1.0) -> str:
     if not _known(estimate):
-        return "–"
+        return DASH
     text = f"{scale * estimate.value:.{digits}f}"
     if not math.isfinite(estimate.low):
         return text
@@ -264,10 +305,6 @@ def _interval(estimate: Estimate, *, digits: int = 3, scale: float = 1.0) -> str
 
 def _known(estimate: Estimate) -> bool:
     return math.isfinite(estimate.value)
-
-
-def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
 
 
 def _plain(value: object) -> object:

@@ -11,15 +11,17 @@ from pedseg.errors import PedsegError
 from pedseg.gap.benchmark import LOWER, UPPER, Benchmark
 from pedseg.gap.choice import Choice
 from pedseg.gap.embedding import WINDOWS, embed, stage_features
-from pedseg.gap.embedding_figure import embedding_figure
-from pedseg.gap.figure import gap_figure
+from pedseg.gap.embedding_figure import embedding_data, embedding_figure
+from pedseg.gap.figure import gap_data, gap_figure
 from pedseg.gap.roles import Entry, Role
 from pedseg.gap.rows import Row
 from pedseg.inference import Predictor
+from pedseg.pages.document import Picture
 from pedseg.reporting.figures.curves import training_curves
 from pedseg.reporting.figures.pictures import file_name
 from pedseg.reporting.figures.style import save
 from pedseg.reporting.rows import Model, marked
+from pedseg.reporting.training_log import read_curves
 from pedseg.runs import RunFolder
 from pedseg.settings.run import RunSettings
 
@@ -46,27 +48,34 @@ class Domains:
         return (stores[cohort].open(case) for cohort, case in cases)
 
 
-def draw_gap(rows: Sequence[Row], benchmark: Benchmark, folder: Path) -> dict[Path, str]:
+def draw_gap(rows: Sequence[Row], benchmark: Benchmark, folder: Path) -> Picture:
     """Draw the models between the bounds."""
-    path = save(gap_figure(rows, title=_title(benchmark, "Models between the bounds")), folder / "gap.png")
-    return {path: "Dice of TC and WT of every model with its 95 % interval; dashed: 1* and 3*."}
+    text = (
+        f"Dice of TC and WT of every model with its 95 % interval, {len(benchmark.cases)} cases, "
+        f"{len(benchmark.seeds)} seeds; dashed: 1* and 3*."
+    )
+    figure = gap_figure(rows, title=_title(benchmark, "Models between the bounds"))
+    return save(figure, folder / "gap", caption=_title(benchmark, text), data=gap_data(rows))
 
 
-def draw_curves(benchmark: Benchmark, folder: Path) -> dict[Path, str]:
+def draw_curves(benchmark: Benchmark, folder: Path) -> Iterator[Picture]:
     """Draw the training curves of every adapting model, of the first seed it has.
 
     Raises:
         PedsegError: metrics.csv of a run cannot be read.
     """
-    captions = {}
     for entry in benchmark.entries:
         seed, model = next(iter(entry.models.items()))
         for run in model.runs if entry.adapts and entry.plain else ():
             if run.metrics.exists() and run.metrics.stat().st_size:
-                title = f"{entry.name}, seed {seed}"
-                path = folder / f"curves_{file_name(Model(entry.name, model.scores))}_{run.path.resolve().name}.png"
-                captions[save(training_curves(run, title=_title(benchmark, title)), path)] = f"Training of {title}."
-    return captions
+                title = _title(benchmark, f"{entry.name}, seed {seed}")
+                curves = read_curves(run)
+                yield save(
+                    training_curves(curves, title=title),
+                    folder / f"curves_{file_name(Model(entry.name, model.scores))}_{run.path.resolve().name}",
+                    caption=f"Training of {title}, {len(curves)} epochs.",
+                    data=curves.rename_axis("epoch").reset_index(),
+                )
 
 
 def models_to_embed(rows: Sequence[Row], choices: Sequence[Choice], *, validator: str) -> list[Row]:
@@ -82,7 +91,7 @@ def models_to_embed(rows: Sequence[Row], choices: Sequence[Choice], *, validator
 
 def draw_embedding(
     rows: Sequence[Row], benchmark: Benchmark, domains: Domains, path: Path, *, device: torch.device
-) -> dict[Path, str]:
+) -> Picture:
     """Draw the features of both domains in the models of the rows, of the first seed that each has.
 
     Raises:
@@ -94,15 +103,16 @@ def draw_embedding(
         source, target = (stage_features(predictor, domains.open(c)) for c in (domains.source, domains.target))
         embeddings.append(embed(row.entry.title, source, target))
     title = _title(benchmark, "Features at the second-highest decoder stage")
-    save(embedding_figure(embeddings, title=title), path)
-    return {
-        path: f"Features of {len(domains.source)} source cases that the runs validate on and {len(domains.target)} "
+    caption = (
+        f"Features of {len(domains.source)} source cases that the runs validate on and {len(domains.target)} "
         "test cases of the target at the second-highest decoder stage, which the paper's domain classifier reads: "
         f"means over the brain voxels of {WINDOWS} windows of a case, before any adaptation to it, first two principal "
         "components, in units of the standard deviation within a domain. "
         "Probe: balanced accuracy of a fresh linear classifier of the "
         "domains on all channels, cross-validated by case (0.5: chance)."
-    }
+    )
+    data = embedding_data(embeddings)
+    return save(embedding_figure(embeddings, title=title), path, caption=_title(benchmark, caption), data=data)
 
 
 def settings_with_held_out_source(rows: Sequence[Row]) -> RunSettings:

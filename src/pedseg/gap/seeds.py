@@ -10,9 +10,9 @@ import numpy as np
 from pedseg.choosing.validators import VALIDATORS
 from pedseg.gap.benchmark import LOWER, Benchmark, experiment_of
 from pedseg.gap.roles import Entry, Role
+from pedseg.pages.tables import DASH, Cell, Table, number
 from pedseg.reporting.ranking import FEWEST_RANKED, Ranking, find_members, rank_members
 from pedseg.reporting.ranking_table import DIGITS, MOST_NAMED
-from pedseg.reporting.tables import escape
 
 BASELINE = "source_dice"  # it needs no image of the target
 READING = (
@@ -80,18 +80,16 @@ def seed_costs(benchmark: Benchmark) -> tuple[list[SeedCosts], list[str]]:
     return rows, [note for note in notes if note]
 
 
-def seed_table(costs: Sequence[SeedCosts]) -> str:
+def seed_table(costs: Sequence[SeedCosts]) -> Table:
     """A row per validator: what it chooses in each seed, and means over the seeds."""
-    heads = [f"seed {seed}" for seed in costs[0].chosen]
-    lines = [f"| validator | {' | '.join(heads)} | mean regret | mean rank correlation |"]
-    lines.append(f"|---|{'---|' * len(heads)}---:|---:|")
+    rows = []
     for row in costs:
         name = VALIDATORS[row.validator]
-        cells = [f"*{name} (baseline)*" if row.validator == BASELINE else name]
+        cells = [Cell(f"{name} (baseline)" if row.validator == BASELINE else name)]
         cells += [_choice(row.chosen[seed], row.regret[seed]) for seed in row.chosen]
-        cells += [_number(row.mean_regret, f".{DIGITS}f"), _number(row.mean_correlation, "+.2f")]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append([*cells, number(row.mean_regret, DIGITS), number(row.mean_correlation, 2, signed=True)])
+    heads = ["validator", *(f"seed {seed}" for seed in costs[0].chosen), "mean regret", "mean rank correlation"]
+    return Table("seeds", "", heads, rows)
 
 
 def _rank(benchmark: Benchmark, seed: int, candidates: Sequence[Entry]) -> Ranking | None:
@@ -131,12 +129,8 @@ def _unscored(ranking: Ranking | None, seed: int, candidates: Sequence[Entry]) -
     return f"Not validated in seed {seed}, and no choice there: {', '.join(absent)}; run pedseg validate."
 
 
-def _choice(chosen: Sequence[str], regret: float) -> str:
+def _choice(chosen: Sequence[str], regret: float) -> Cell:
     if not chosen:
-        return "–"
+        return Cell(DASH)
     text = ", ".join(chosen) if len(chosen) <= MOST_NAMED else f"{len(chosen)} models that tie"
-    return f"{escape(text)} ({_number(regret, f'.{DIGITS}f')})"
-
-
-def _number(value: float, form: str) -> str:
-    return f"{value:{form}}" if math.isfinite(value) else "–"
+    return Cell(f"{text} ({number(regret, DIGITS).text})")

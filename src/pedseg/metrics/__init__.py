@@ -2,6 +2,7 @@
 
 from pedseg.metrics.areas import surface_area_table
 from pedseg.metrics.definitions import DEFINITIONS, Definition, check_rules, get_definition
+from pedseg.metrics.errors import EXTRA, MISSED, OTHER_TISSUE, error_map
 from pedseg.metrics.lesionwise import LesionScores, score_lesions
 from pedseg.metrics.overlap import Counts, count_voxels, dice, sensitivity, specificity
 from pedseg.metrics.scoring import RegionScore, score_case
@@ -17,6 +18,9 @@ from pedseg.metrics.surface import (
 
 __all__ = [
     "DEFINITIONS",
+    "EXTRA",
+    "MISSED",
+    "OTHER_TISSUE",
     "Counts",
     "Definition",
     "LesionScores",
@@ -26,6 +30,7 @@ __all__ = [
     "check_rules",
     "count_voxels",
     "dice",
+    "error_map",
     "get_definition",
     "hausdorff_mm",
     "mean_surface_dice",

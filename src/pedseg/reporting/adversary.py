@@ -36,7 +36,7 @@ def watch(run: RunFolder) -> Watched | None:
         return None
     curves = read_curves(run)
     rows = zip(curves.index, curves.to_dict("records"), strict=True)
-    epochs = [epoch_of(int(number), {str(name): float(row[name]) for name in row}) for number, row in rows]
+    epochs = [epoch_of(int(number) - 1, {str(name): float(row[name]) for name in row}) for number, row in rows]
     if all(math.isnan(epoch.loss_domain) for epoch in epochs):
         return None
     adversary = adversary_in(read_settings(run.path).adaptation.root) if run.config.exists() else None

@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pedseg.pages.tables import DASH, Cell, Table, number
 from pedseg.reporting.rows import Model, pick
 from pedseg.reporting.sizes import TISSUES
 from pedseg.reporting.strata import MOSTLY_CORE
-from pedseg.reporting.tables import escape
 
 Floats = NDArray[np.float64]
 CAPTION = (
@@ -156,27 +156,22 @@ def cases_of(table: pd.DataFrame, stratum: str) -> str:
     return f"n = {numbers[0]}" if len(numbers) == 1 else f"n = {numbers[0]} … {numbers[-1]}"
 
 
-def rule_markdown(table: pd.DataFrame, *, caption: str) -> str:
-    """Write the table of `rule_table` for people: a row per model, and its Dice and the rule's in each stratum."""
+def rule_page_table(table: pd.DataFrame, *, caption: str) -> Table:
+    """The table of `rule_table` for people: a row per model, and its Dice and the rule's in each stratum."""
     strata = [stratum for stratum in STRATA if (table["cases"] == stratum).any()]
-    rows = {(row["model"], row["cases"]): row for row in table.to_dict("records")}
+    found = {(row["model"], row["cases"]): row for row in table.to_dict("records")}
     heads = [f"{stratum} ({cases_of(table, stratum)}): TC → rule" for stratum in strata]
-    lines = [
-        caption,
-        "",
-        f"| model | {' | '.join(heads)} | TC/WT predicted | true |",
-        f"|---|{'---:|' * (len(heads) + 2)}",
-    ]
+    rows = []
     for model in dict.fromkeys(table["model"]):
-        cells = [_cell(rows.get((model, stratum))) for stratum in strata]
-        whole = rows[model, STRATA[0]]
-        cells += [f"{whole['predicted_share']:.2f}", f"{whole['true_share']:.3f}"]
-        lines.append(f"| {escape(model)} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        whole = found[model, STRATA[0]]
+        shares = [number(whole["predicted_share"], 2), number(whole["true_share"], 3)]
+        rows.append([Cell(str(model)), *(_cell(found.get((model, stratum))) for stratum in strata), *shares])
+    return Table("core_rule", caption, ["model", *heads, "TC/WT predicted", "true"], rows)
 
 
-def _cell(row: Mapping[Hashable, float] | None) -> str:
+def _cell(row: Mapping[Hashable, float] | None) -> Cell:
     """Dice of TC, then lower / independent / upper of the rule."""
     if row is None:
-        return "–"
-    return f"{row['tc']:.3f} → {row['lower']:.3f} / {row['independent']:.3f} / {row['upper']:.3f}"
+        return Cell(DASH)
+    text = f"{row['tc']:.3f} → {row['lower']:.3f} / {row['independent']:.3f} / {row['upper']:.3f}"
+    return Cell(text, row["tc"])

@@ -1,16 +1,17 @@
 """The report's table of post-processing: each rule set beside the raw result of the same model and cases."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from pedseg.errors import PedsegError
 from pedseg.evaluation.postprocessing.folders import Applied, read_applied
 from pedseg.files import read_json
+from pedseg.pages.tables import Cell, Table, number, share
 from pedseg.reporting.paper import REGIONS
 from pedseg.reporting.rows import Model, pick, read_scores
-from pedseg.reporting.tables import DIGITS, TITLES, escape
+from pedseg.reporting.tables import DIGITS, TITLES
 from pedseg.runs import RunFolder
 from pedseg.settings.variants import CORE
 from pedseg.sinks import csv_text
@@ -23,11 +24,11 @@ CAPTION = (
     "to it on the same cases. Tables 2 and 3 and the comparisons are of the raw result."
 )
 READING = {
-    "keep_largest": r"keep\_largest: nnU-Net's rule, chosen on held-out source cases.",
+    "keep_largest": "keep_largest: nnU-Net's rule, chosen on held-out source cases.",
     "peds2023": "peds2023: rules of the winner of BraTS-PEDs 2023; their thresholds were chosen on labelled children.",
 }
 OPTIMISTIC = (
-    r"Of {models}, keep\_largest was chosen on cases that it is scored on, as nnU-Net does; its gain is optimistic."
+    "Of {models}, keep_largest was chosen on cases that it is scored on, as nnU-Net does; its gain is optimistic."
 )
 
 
@@ -57,13 +58,13 @@ def postprocessing_table(models: Sequence[Model]) -> tuple[pd.DataFrame, list[st
                 found.append(_row(model, name, scores, changed=sum(one.changed_cases for one in applied)))
             else:
                 notes.append(
-                    f"{escape(name)} of {escape(model.name)} is not in the table: {len(cases & model.cases)} of its "
+                    f"{name} of {model.name} is not in the table: {len(cases & model.cases)} of its "
                     f"{len(model.cases)} cases have such scores. Post-process its runs again."
                 )
         if found:
             rows += [_row(model, RAW, model.scores, changed=0), *found]
         if any(row["rules"] == "keep_largest" for row in found) and _chosen_on_evaluated(model):
-            optimistic.append(escape(model.name))
+            optimistic.append(model.name)
     used = {str(row["rules"]) for row in rows}
     reading = [text for name, text in READING.items() if any(rules.startswith(name) for rules in used)]
     reading += [OPTIMISTIC.format(models=", ".join(optimistic))] if optimistic else []
@@ -77,26 +78,23 @@ def rule_sets_of(model: Model) -> list[str]:
     return sorted({place.name for place, how in found if how and how.rules not in rules and how.of == model.variant})
 
 
-def postprocessing_markdown(table: pd.DataFrame, *, caption: str) -> str:
-    """Write the table for people."""
+def postprocessing_page_table(table: pd.DataFrame, *, caption: str) -> Table:
+    """The table for people."""
     heads = [f"{TITLES[metric]} {region.upper()}" for metric, region in COLUMNS]
-    lines = [
-        caption,
-        "",
-        f"| model | rules | cases changed | {' | '.join(heads)} |",
-        f"|---|---|---|{'---:|' * len(heads)}",
-    ]
+    rows = []
     for row in table.to_dict("records"):
         raw = row["rules"] == RAW
-        cells = ["" if not raw else escape(row["model"]), escape(row["rules"])]
-        cells.append("" if raw else f"{row['changed']} of {row['cases']}")
-        for metric, region in COLUMNS:
-            digits = DIGITS[metric]
-            mean, difference = row[f"mean {metric} {region}"], row[f"difference {metric} {region}"]
-            text = f"{mean:.{digits}f}" if math.isfinite(mean) else "–"
-            cells.append(text if raw or not math.isfinite(difference) else f"{text} ({difference:+.{digits}f})")
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        changed = Cell("") if raw else share(row["changed"], row["cases"])
+        cells = [_cell(row, metric, region, raw=raw) for metric, region in COLUMNS]
+        rows.append([Cell(str(row["model"])), Cell(str(row["rules"])), changed, *cells])
+    return Table("postprocessing", caption, ["model", "rules", "cases changed", *heads], rows)
+
+
+def _cell(row: Mapping[Hashable, Any], metric: str, region: str, *, raw: bool) -> Cell:
+    """The mean, and its difference to the raw result's."""
+    mean = number(row[f"mean {metric} {region}"], DIGITS[metric])
+    difference = number(row[f"difference {metric} {region}"], DIGITS[metric], signed=True)
+    return mean if raw or difference.value is None else Cell(f"{mean.text} ({difference.text})", mean.value)
 
 
 def postprocessing_csv(table: pd.DataFrame, *, caption: str) -> str:

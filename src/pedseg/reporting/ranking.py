@@ -14,7 +14,6 @@ from pedseg.errors import PedsegError
 from pedseg.files import read_json
 from pedseg.reporting.paper import REGIONS, model_name
 from pedseg.reporting.rows import Model, experiment_name, pick, run_folders
-from pedseg.reporting.tables import escape
 from pedseg.runs import RunFolder, titled, trained_on_labels
 from pedseg.settings.stored import Stored, read_stored
 
@@ -176,12 +175,12 @@ def _cost(column: pd.Series, oracle: Mapping[str, float]) -> dict[str, object]:
 
 def _notes(members: Sequence[Member], candidates: Sequence[Member], scores: pd.DataFrame) -> list[str]:
     notes = []
-    supervised = [escape(member.name) for member in members if member not in candidates]
+    supervised = [member.name for member in members if member not in candidates]
     if supervised:
         notes.append(f"Not ranked, as trained on labels of the target: {', '.join(supervised)}.")
-    partly = [escape(member.name) for member in candidates if member.unvalidated]
+    partly = [member.name for member in candidates if member.unvalidated]
     if partly:
-        notes.append(f"Not all finished folds of {', '.join(partly)} are validated; run `pedseg validate`.")
+        notes.append(f"Not all finished folds of {', '.join(partly)} are validated; run pedseg validate.")
     if not all(_comparable(member, candidates[0]) for member in candidates):
         notes.append(
             "The members were validated on different cases or with different settings, so that their scores compare "

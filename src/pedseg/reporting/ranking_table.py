@@ -1,24 +1,24 @@
 """The ranking of a sweep as tables: members by validator, and the cost of each choice where labels are known."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 import pandas as pd
 
 from pedseg.choosing.validators import VALIDATORS
 from pedseg.files import write_text
+from pedseg.pages.document import Document, Picture, Section
+from pedseg.pages.tables import BEST, DASH, Cell, Table, number
 from pedseg.reporting.ranking import Ranking
 from pedseg.reporting.rows import SYNTHETIC
-from pedseg.reporting.tables import escape
 from pedseg.sinks import csv_text
 
 DIGITS = 4
 MOST_NAMED = 2  # of the members that a validator chooses by the same score
 CAPTION = (
     "Choosing without labels: the score of every member by each validator, higher is better, and its rank in brackets; "
-    "the best in bold. No label of the target is read for these."
+    "the best in bold where it is alone. No label of the target is read for these."
 )
 COST_CAPTION = (
     "The member that each validator chooses. Labels of the target are read for the last two columns alone: regret, the "
@@ -33,19 +33,20 @@ def captions(ranking: Ranking) -> tuple[str, str]:
     return f"{CAPTION}{mark}", f"{COST_CAPTION}{mark}"
 
 
-def ranking_markdown(ranking: Ranking) -> str:
-    """Both tables with their captions and what is to be said about them."""
+def ranking_tables(ranking: Ranking) -> list[Table]:
+    """Members by validator, and what each choice costs, with what is to be said about them."""
     scores, costs = captions(ranking)
-    return "\n\n".join([scores, _members(ranking), costs, _costs(ranking), *ranking.notes]) + "\n"
+    return [_members(ranking, scores), _costs(ranking, costs)]
 
 
-def ranking_page(ranking: Ranking, pictures: Mapping[Path, str], *, folder: Path) -> str:
-    """A page of the ranking alone; pictures, with their captions, are linked relative to `folder`."""
-    title = "# Models ranked without labels"
-    parts = [f"{title} ({SYNTHETIC})" if ranking.synthetic else title, ranking_markdown(ranking)]
-    for path, caption in pictures.items():
-        parts.append(f"![{caption}]({quote(path.relative_to(folder).as_posix())})\n\n*{caption}*")
-    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+def ranking_section(ranking: Ranking, pictures: Sequence[Picture] = ()) -> Section:
+    """The ranking as a part of a page."""
+    return Section("Choosing without labels", tables=ranking_tables(ranking), pictures=pictures)
+
+
+def ranking_document(ranking: Ranking, pictures: Sequence[Picture]) -> Document:
+    """A page of the ranking alone."""
+    return Document("Models ranked without labels", [ranking_section(ranking, pictures)], synthetic=ranking.synthetic)
 
 
 def ranking_csv(ranking: Ranking) -> str:
@@ -68,38 +69,45 @@ def ranking_csv(ranking: Ranking) -> str:
 
 def write_ranking(ranking: Ranking, folder: Path) -> list[Path]:
     """Write validators.md and validators.csv and return the paths."""
-    texts = {"validators.md": ranking_markdown(ranking), "validators.csv": ranking_csv(ranking)}
+    page = "\n".join(table.markdown() for table in ranking_tables(ranking))
+    texts = {"validators.md": page, "validators.csv": ranking_csv(ranking)}
     for name, text in texts.items():
         write_text(folder / name, text)
     return [folder / name for name in texts]
 
 
-def _members(ranking: Ranking) -> str:
-    heads = [VALIDATORS[str(name)] for name in ranking.scores.columns]
-    lines = [f"| member | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
-    for member in ranking.scores.index:
-        cells = [
-            _cell(float(value), float(rank))
-            for value, rank in zip(ranking.scores.loc[member], ranking.ranks.loc[member], strict=True)
+def _members(ranking: Ranking, caption: str) -> Table:
+    rows = [
+        [
+            Cell(str(member)),
+            *(
+                _cell(float(value), float(rank), best=(ranks == 1).sum() == 1 < len(ranks.dropna()))
+                for (_, ranks), value, rank in zip(
+                    ranking.ranks.items(), ranking.scores.loc[member], ranking.ranks.loc[member], strict=True
+                )
+            ),
         ]
-        lines.append(f"| {escape(member)} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        for member in ranking.scores.index
+    ]
+    heads = [VALIDATORS[str(name)] for name in ranking.scores.columns]
+    return Table("validators", caption, ["member", *heads], rows)
 
 
-def _cell(value: float, rank: float) -> str:
+def _cell(value: float, rank: float, *, best: bool) -> Cell:
+    """A score with its rank; the first is marked where it is the `best` alone."""
     if not math.isfinite(value):
-        return "–"
-    text = f"{value:.{DIGITS}f} ({rank:.0f})"
-    return f"**{text}**" if rank == 1 else text
+        return Cell(DASH)
+    return Cell(f"{value:.{DIGITS}f} ({rank:.0f})", value, BEST if best and rank == 1 else "")
 
 
-def _costs(ranking: Ranking) -> str:
-    lines = ["| validator | chosen | regret | rank correlation |", "|---|---|---:|---:|"]
+def _costs(ranking: Ranking, caption: str) -> Table:
+    rows = []
     for name, row in ranking.costs.iterrows():
-        regret, correlation = float(row["regret"]), float(row["correlation"])
+        correlation = float(row["correlation"])
         chosen = row["chosen"] if len(row["chosen"]) <= MOST_NAMED else [f"{len(row['chosen'])} members that tie"]
-        cells = [VALIDATORS[str(name)], escape(", ".join(chosen))]
-        cells.append(f"{regret:.{DIGITS}f}" if math.isfinite(regret) else "–")
-        cells.append(f"{correlation:+.2f} ({row['members']})" if math.isfinite(correlation) else "–")
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        known = math.isfinite(correlation)
+        agreement = Cell(f"{correlation:+.2f} ({row['members']})", correlation) if known else Cell(DASH)
+        cells = [Cell(VALIDATORS[str(name)]), Cell(", ".join(chosen))]
+        rows.append([*cells, number(float(row["regret"]), DIGITS), agreement])
+    heads = ["validator", "chosen", "regret", "rank correlation"]
+    return Table("choices", caption, heads, rows, ranking.notes)

@@ -255,3 +255,9 @@ def pick(scores: pd.DataFrame, metric: str, region: str, *, without: Iterable[st
 def marked(models: Sequence[Model], text: str) -> str:
     """Add to a title that the data are synthetic, if those of any model are."""
     return f"{text} ({SYNTHETIC})" if any(model.synthetic for model in models) else text
+
+
+def cases_text(models: Sequence[Model]) -> str:
+    """How many cases the models are scored on: ``n = 99 cases``, ``n = 6 to 30 cases``."""
+    numbers = sorted({model.scores["case"].nunique() for model in models})
+    return f"n = {numbers[0]} cases" if len(numbers) == 1 else f"n = {numbers[0]} to {numbers[-1]} cases"

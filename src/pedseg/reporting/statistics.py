@@ -3,13 +3,14 @@
 import itertools
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pedseg.pages.tables import BEST, DASH, Cell, Table, count, number
 from pedseg.reporting.paper import REGIONS
 from pedseg.reporting.rows import Model, pick
 
@@ -19,6 +20,9 @@ BLOCK = 500  # of them at a time: memory does not grow with their number
 INTERVAL = (2.5, 97.5)  # percentiles of the 95 % interval
 FEWEST_CASES = 3
 CORRECTED = ("p_t", "p_wilcoxon")
+MARKED = frozenset({"p_t_holm", "p_wilcoxon_holm"})
+METRICS = {"dice": "Dice", "hd95_mm": "HD95"}
+LEVEL, SMALLEST = 0.05, 1e-3  # p-values below the first are marked, and below the second not told
 
 
 def compare_models(
@@ -88,6 +92,34 @@ def compare(difference: NDArray[np.float64], *, margin: float, seed: int = 0) ->
         below = float(stats.ttest_1samp(difference, margin, alternative="less").pvalue)
     effect = mean / spread if spread else math.nan
     return {**result, "p_t": p_t, "p_wilcoxon": wilcoxon, "p_tost": max(above, below), "effect_size": effect}
+
+
+def comparisons_table(table: pd.DataFrame, *, caption: str = "") -> Table:
+    """Rows of `compare_models` for people; p < 0.05 after the correction is marked."""
+    heads = ["cases", "first", "second", "metric", "region", "n", "difference", "95 % interval", "d"]
+    heads += ["p", "p Holm", "p Wilcoxon", "p Wilcoxon Holm", "p TOST"]
+    return Table("comparisons", caption, heads, [_cells(row) for row in table.to_dict("records")])
+
+
+def _cells(row: Mapping[Hashable, Any]) -> list[Cell]:
+    digits = 3 if row["metric"] == "dice" else 2
+    names = (row["population"], row["first"], row["second"], METRICS[row["metric"]], str(row["region"]).upper())
+    low, high = (number(row[end], digits, signed=True).text for end in ("low", "high"))
+    numbers = [count(row["cases"]), number(row["difference"], digits, signed=True), Cell(f"{low} … {high}", row["low"])]
+    return [
+        *(Cell(str(name)) for name in names),
+        *numbers,
+        number(row["effect_size"], 2, signed=True),
+        *(_p(row[name], marked=name in MARKED) for name in ("p_t", "p_t_holm", "p_wilcoxon", "p_wilcoxon_holm")),
+        _p(row["p_tost"], marked=True),
+    ]
+
+
+def _p(value: float, *, marked: bool) -> Cell:
+    if not math.isfinite(value):
+        return Cell(DASH)
+    text = "< 0.001" if value < SMALLEST else f"{value:.3f}"
+    return Cell(text, value, BEST if marked and value < LEVEL else "")
 
 
 def to_records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from pedseg.pages.tables import DASH, Cell, Table
 from pedseg.reporting.rows import Model, pick
-from pedseg.reporting.tables import escape
 
 MOSTLY_CORE = 0.9  # of WT: a child with less of it in TC counts as one with oedema (19 of the 99)
 WITH, WITHOUT = "with oedema", "without oedema"
@@ -49,11 +49,17 @@ def strata_table(models: Sequence[Model], sizes: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows) if len(sizes) else pd.DataFrame()
 
 
-def strata_markdown(table: pd.DataFrame, *, caption: str) -> str:
-    """Write the table of `strata_table` for people."""
+def strata_page_table(table: pd.DataFrame, *, caption: str) -> Table:
+    """The table of `strata_table` for people."""
     names = ("all", WITH, WITHOUT)
-    lines = [caption, "", f"| model | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
-    for row in table.to_dict("records"):
-        cells = [f"{row[name]:.3f} (n = {row[f'n {name}']})" if row[f"n {name}"] else "–" for name in names]
-        lines.append(f"| {escape(row['model'])} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    rows = [
+        [
+            Cell(str(row["model"])),
+            *(
+                Cell(f"{row[name]:.3f} (n = {row[f'n {name}']})", row[name]) if row[f"n {name}"] else Cell(DASH)
+                for name in names
+            ),
+        ]
+        for row in table.to_dict("records")
+    ]
+    return Table("strata", caption, ["model", *names], rows)

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 
 from pedseg.files import write_text
+from pedseg.pages import tables
+from pedseg.pages.tables import DASH, Cell, Table, number
 from pedseg.reporting.paper import COLUMNS, METRICS, TABLES, group_of
 from pedseg.reporting.rows import Model, pick
-from pedseg.sinks import csv_text, latex, markdown
+from pedseg.sinks import csv_text, latex
 
 DIGITS = {"dice": 3, "hd95_mm": 2}  # as printed in the paper
 TITLES = {"dice": "DSC", "hd95_mm": "HD95 (mm)"}
@@ -47,36 +49,61 @@ def printed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def ranks(table: pd.DataFrame) -> pd.DataFrame:
-    """Mark the best (1) and second-best (2) printed values of each column within each group of the paper's Table 2.
+    """Best (1) and second-best (2) printed values of each column within each group of the paper's Table 2, as it ranks.
 
-    Equal printed values share a mark. Everything else is 0, and so is a model that is alone in its group.
+    Equal printed values share a rank. Everything else is 0, and so is a model that is alone in its group.
     """
-    rounded = printed(table).replace("–", "nan").astype(float)
+    places = _places(table)
+    return places.where(places <= SECOND, 0)
+
+
+def marks_of(table: pd.DataFrame) -> pd.DataFrame:
+    """`ranks` without what nothing singles out: values that several of a group share, and its worst."""
+    places = _places(table)
     groups = [group_of(str(name)) for name in table.index]
-    marks = pd.DataFrame(0, index=table.index, columns=table.columns)
+    shared = pd.DataFrame({column: places[column].groupby(groups).transform(_is_shared) for column in places})
+    return places.where((places <= SECOND) & ~shared, 0)
+
+
+def _is_shared(places: pd.Series) -> pd.Series:
+    """Whether a place is held by several, or is the last."""
+    shared: pd.Series = places.duplicated(keep=False) | (places == places.max())
+    return shared
+
+
+def _places(table: pd.DataFrame) -> pd.DataFrame:
+    """Dense ranks of printed values within each group; 0 where there is no value, or one model alone."""
+    rounded = printed(table).replace(DASH, "nan").astype(float)
+    groups = [group_of(str(name)) for name in table.index]
+    places = pd.DataFrame(0, index=table.index, columns=table.columns)
     for group in set(groups):
         rows = [name for name, of in zip(table.index, groups, strict=True) if of == group]
         for column in table.columns if len(rows) > 1 else ():
             loss = rounded.loc[rows, column] * (-1 if "dice" in column[0] else 1)
-            marks.loc[rows, column] = np.nan_to_num(loss.rank(method="dense")).astype(int)
-    return marks.where(marks <= SECOND, 0)
+            places.loc[rows, column] = np.nan_to_num(loss.rank(method="dense")).astype(int)
+    return places
 
 
-def to_markdown(table: pd.DataFrame, *, caption: str = "", second: bool = False) -> str:
-    """Write the table for people, best values of each group in bold, second-best underlined if asked for (Table 3)."""
-    values, marks = printed(table), ranks(table)
-    styles = {BEST: "**{}**", **({SECOND: "<u>{}</u>"} if second else {})}
-    lines = [caption, ""] if caption else []
-    lines += [f"| model | {' | '.join(_heads())} |", f"|---|{'---:|' * len(COLUMNS)}"]
-    for name in table.index:
-        cells = [styles.get(m, "{}").format(v) for v, m in zip(values.loc[name], marks.loc[name], strict=True)]
-        lines.append(f"| {escape(name)} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+def score_table(table: pd.DataFrame, *, name: str, caption: str = "", second: bool = False) -> Table:
+    """The table for people, best values of each group marked, second-best too if asked for (Table 3)."""
+    marks = marks_of(table)
+    styles = {BEST: tables.BEST, **({SECOND: tables.SECOND} if second else {})}
+    rows = [
+        [
+            Cell(str(model)),
+            *(
+                number(float(value), DIGITS[_split(column[0])[1]], mark=styles.get(int(mark), ""))
+                for column, value, mark in zip(table.columns, table.loc[model], marks.loc[model], strict=True)
+            ),
+        ]
+        for model in table.index
+    ]
+    return Table(name, caption, ["model", *_heads()], rows)
 
 
 def to_latex(table: pd.DataFrame, *, caption: str = "", second: bool = False) -> str:
     """Write the table for a manuscript (needs the booktabs package); marks as in `to_markdown`."""
-    values, marks = printed(table), ranks(table)
+    values, marks = printed(table), marks_of(table)
     styles = {BEST: r"\textbf{%s}", **({SECOND: r"\underline{%s}"} if second else {})}
     spans = " & ".join(rf"\multicolumn{{3}}{{c}}{{{_title(c)}}}" for c in METRICS)
     lines = [r"\begin{table}", rf"\caption{{{latex(caption)}}}"] if caption else []
@@ -106,20 +133,22 @@ def agreement(table: pd.DataFrame, *, number: int) -> tuple[int, int]:
     return sum(same), len(same)
 
 
-def beside_paper(table: pd.DataFrame, *, number: int) -> str:
-    """Set the paper's rows beside this run's, as Markdown: numbers that differ are bold, with the difference below."""
+def beside_paper(table: pd.DataFrame, *, number: int) -> Table:
+    """Set the paper's rows beside this run's: numbers that differ are marked, with the difference below."""
     values = printed(table)
-    lines = [f"| model | | {' | '.join(_heads())} |", f"|---|---|{'---:|' * len(COLUMNS)}"]
+    rows = []
     for name, theirs in TABLES[number].items():
         if name not in values.index:
             continue
         ours = [str(value) for value in values.loc[name]]
-        shown = [o if o == t else f"**{o}**" for o, t in zip(ours, theirs, strict=True)]
-        lines += [f"| {escape(name)} | paper | {' | '.join(theirs)} |", f"| | this run | {' | '.join(shown)} |"]
-        if shown != ours:
+        marks = ["" if o == t else tables.BEST for o, t in zip(ours, theirs, strict=True)]
+        rows.append([Cell(name), Cell("paper"), *(Cell(text, float(text)) for text in theirs)])
+        shown = zip(ours, marks, strict=True)
+        rows.append([Cell(""), Cell("this run"), *(Cell(o, None if o == DASH else float(o), m) for o, m in shown)])
+        if any(marks):
             changes = [_difference(o, t) for o, t in zip(ours, theirs, strict=True)]
-            lines.append(f"| | difference | {' | '.join(changes)} |")
-    return "\n".join(lines) + "\n"
+            rows.append([Cell(""), Cell("difference"), *(Cell(c, float(c) if c else None) for c in changes)])
+    return Table(f"paper{number}", "", ["model", "", *_heads()], rows)
 
 
 def write_table(table: pd.DataFrame, folder: Path, *, name: str, caption: str, second: bool) -> list[Path]:
@@ -128,7 +157,7 @@ def write_table(table: pd.DataFrame, folder: Path, *, name: str, caption: str, s
     flat.insert(0, "group", [group_of(str(model)) for model in table.index])
     flat["caption"] = caption
     texts = {
-        "md": to_markdown(table, caption=caption, second=second),
+        "md": score_table(table, name=name, caption=caption, second=second).markdown(),
         "tex": to_latex(table, caption=caption, second=second),
         "csv": csv_text(flat, index_label="model"),
     }
@@ -136,11 +165,6 @@ def write_table(table: pd.DataFrame, folder: Path, *, name: str, caption: str, s
     for path, text in zip(paths, texts.values(), strict=True):
         write_text(path, text)
     return paths
-
-
-def escape(name: object) -> str:
-    """Keep a model's name from being read as Markdown."""
-    return markdown(name)
 
 
 def _heads() -> list[str]:
@@ -159,10 +183,10 @@ def _split(column: str) -> tuple[str, str]:
 
 
 def _print(value: float, metric: str) -> str:
-    return f"{value:.{DIGITS[metric]}f}" if math.isfinite(value) else "–"
+    return f"{value:.{DIGITS[metric]}f}" if math.isfinite(value) else DASH
 
 
 def _difference(ours: str, theirs: str) -> str:
-    if ours in (theirs, "–"):
+    if ours in (theirs, DASH):
         return ""
     return f"{float(ours) - float(theirs):+.{len(theirs.partition('.')[2])}f}"

@@ -13,15 +13,16 @@ SECONDS = 60
 
 
 def read_curves(run: RunFolder) -> pd.DataFrame:
-    """Means of everything that was logged, a row per epoch.
+    """Means of everything that was logged, a row per epoch, counted from 1.
 
     Raises:
         PedsegError: metrics.csv cannot be read.
     """
     try:
         curves = pd.read_csv(run.metrics).groupby("epoch").mean(numeric_only=True)
+        curves.index = curves.index + 1
         return curves.replace([math.inf, -math.inf], math.nan)  # a training that diverges has no place in a figure
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise PedsegError(
             f"{run.metrics}: cannot be read as training curves ({error}); restore or remove it"
         ) from error

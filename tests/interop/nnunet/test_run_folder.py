@@ -53,8 +53,8 @@ def test_it_is_scored_and_reported_like_a_trained_one(toy_world: Path, tmp_path:
     labels = ["--predictions", str(run.variant("plain").path), "--labels", str(toy_world / "ped")]
     assert evaluate([*labels, "--output", str(run.variant("plain").scores), "--workers", "1"]) == 0
     assert report([str(theirs.parent), "--output", str(tmp_path / "report")]) == 0
-    page = (tmp_path / "report" / "report.md").read_text().replace("\\", "")
-    assert "theirs: 6 cases\n" in page
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "theirs: 6 cases<" in page
     assert "Incomplete" not in page
     assert "theirs/fold_1" in page  # among the runs without scores
 

@@ -62,7 +62,9 @@ def test_one_run(tmp_path: Path) -> None:
     reversed_ = table[table["train/alpha"] > 0]
     expected = reversed_["train/gradient_domain"] / reversed_["train/gradient_seg"]
     assert np.asarray(ratio.lines[0].get_ydata()) == pytest.approx(expected)
-    assert save(figure, tmp_path / "a b" / "adversary.png").stat().st_size > 20_000
+    picture = save(figure, tmp_path / "a b" / "adversary", caption="x")
+    assert {path.suffix for path in picture.files} == {".svg", ".pdf", ".png"}
+    assert all(path.stat().st_size > 20_000 for path in picture.files)
 
 
 def test_findings_are_marked_where_they_came(tmp_path: Path) -> None:
@@ -90,7 +92,7 @@ def test_a_run_that_does_not_say_lambda_and_one_of_a_single_epoch(tmp_path: Path
     run = watched(tmp_path, epochs=1)
     figure = adversary_figure([replace(run, weight=None)])
     assert {"L_d", "Domain accuracy and α"} <= {axis.get_title() for axis in figure.axes}
-    save(figure, tmp_path / "one.png")  # an empty ratio on a logarithmic axis
+    save(figure, tmp_path / "one", caption="x")  # an empty ratio on a logarithmic axis
 
 
 def test_runs_without_an_adversary_and_damaged_ones(tmp_path: Path) -> None:

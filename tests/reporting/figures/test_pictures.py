@@ -9,12 +9,14 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from pedseg.errors import PedsegError
-from pedseg.reporting.figures.comparison import comparison_figure, models_to_compare
+from pedseg.reporting.figures.comparison import comparison_figure, models_to_compare, p_text
 from pedseg.reporting.figures.curves import training_curves
 from pedseg.reporting.figures.sizes import size_figure
 from pedseg.reporting.figures.style import BLUE, REGION_COLOURS, box_plots, save, wrap
+from pedseg.reporting.names import legend_of, short_names
 from pedseg.reporting.rows import Model
 from pedseg.reporting.statistics import compare_models
+from pedseg.reporting.training_log import read_curves
 from pedseg.runs import RunFolder
 from tests.reporting.worlds import curves
 
@@ -50,7 +52,13 @@ def test_box_plots(tmp_path: Path) -> None:
     medians = [float(y[0]) for y in black if len(y) == 2]
     assert medians == pytest.approx([0.5, 0.25] * 3)
     assert distance.get_ylim()[1] > 374
-    assert save(figure, tmp_path / "a b" / "x.png").stat().st_size > 10_000
+    data = pd.DataFrame({"model": ["=cmd()"], "dice": [0.5]})
+    picture = save(figure, tmp_path / "a b" / "x", caption="Words", data=data)
+    assert [path.name for path in picture.files] == ["x.svg", "x.pdf", "x.png", "x.csv"]
+    assert all(path.stat().st_size > 10_000 for path in picture.files[:3])
+    assert (tmp_path / "a b" / "x.csv").read_text() == "model,dice,caption\n'=cmd(),0.5,Words\n"
+    before = picture.svg.read_bytes()
+    assert save(figure, tmp_path / "a b" / "x", caption="Words").svg.read_bytes() == before  # no date is in it
 
 
 def test_a_model_without_a_region_leaves_its_place_empty() -> None:
@@ -61,12 +69,23 @@ def test_a_model_without_a_region_leaves_its_place_empty() -> None:
 
 
 def test_long_names_are_broken() -> None:
-    assert wrap("uda/adaptation.alpha_max=1") == "uda/\nadaptation.alpha_\nmax=\n1"
+    assert wrap("uda, alpha_max=1, seed=2") == "uda, alpha_\nmax=1, seed=2"
     assert wrap("uda_released") == "uda_released"
 
 
+def test_long_names_keep_what_differs() -> None:
+    sweep = [f"uda/adaptation.dann.alpha_max={alpha},seed=2" for alpha in (1, 3)]
+    names = short_names(sweep)
+    assert list(names.values()) == ["uda, alpha_max=1", "uda, alpha_max=3"]
+    assert legend_of(names) == f" uda, alpha_max=1: {sweep[0]}; uda, alpha_max=3: {sweep[1]}."
+    assert short_names(["1*", "UDA"]) == {"1*": "1*", "UDA": "UDA"}
+    assert legend_of({"1*": "1*"}) == ""
+    longest = ["an_experiment_with_a_name_that_ends_in_a", "an_experiment_with_a_name_that_ends_in_b"]
+    assert short_names(longest) == dict(zip(longest, ("A", "B"), strict=True))
+
+
 def test_training_curves_of_an_adapting_run(tmp_path: Path) -> None:
-    figure = training_curves(write_metrics(tmp_path, curves(adapts=True)), title="UDA, fold_0")
+    figure = training_curves(read_curves(write_metrics(tmp_path, curves(adapts=True))), title="UDA, fold_0")
     titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
     assert titles == [
         "Segmentation loss", "Source validation Dice (patches)", "Learning rate",
@@ -83,17 +102,17 @@ def test_training_curves_of_an_adapting_run(tmp_path: Path) -> None:
 
 
 def test_training_curves_of_a_supervised_run_have_no_domain_panels(tmp_path: Path) -> None:
-    figure = training_curves(write_metrics(tmp_path, curves(adapts=False)))
+    figure = training_curves(read_curves(write_metrics(tmp_path, curves(adapts=False))))
     assert len(figure.axes) == 3
     assert "training, L_seg" in labels(figure, 0)
 
 
 def test_one_epoch_and_damage(tmp_path: Path) -> None:
     run = write_metrics(tmp_path, curves(adapts=True, epochs=1))
-    assert training_curves(run).axes[0].get_xlim() == (-0.5, 0.5)
+    assert training_curves(read_curves(run)).axes[0].get_xlim() == (0.5, 1.5)  # epochs are counted from 1
     run.metrics.write_text("step\n1\n")
     with pytest.raises(PedsegError, match=r"metrics\.csv"):
-        training_curves(run)
+        read_curves(run)
 
 
 def test_comparison_marks_what_differs() -> None:
@@ -104,10 +123,21 @@ def test_comparison_marks_what_differs() -> None:
     table = compare_models(models)
     figure = comparison_figure(models, table, title="x")
     assert len(figure.axes) == 6
-    stars = [text.get_text() for text in figure.axes[0].texts]
-    expected = table[(table["metric"] == "dice") & (table["region"] == "et") & (table["p_t"] < 0.05)]
-    assert stars == ["***"] * len(expected)
+    shown = [text.get_text() for text in figure.axes[0].texts]
+    expected = table[(table["metric"] == "dice") & (table["region"] == "et") & (table["p_t_holm"] < 0.05)]
+    assert sorted(shown) == sorted(p_text(p) for p in expected["p_t_holm"])
     assert len(expected) >= 2
+    assert figure.axes[3].get_xticklabels()[0].get_text() == "1*\nn = 40"
+
+
+def test_few_cases_are_not_told_apart_by_uncorrected_tests() -> None:
+    base = np.array([0.5, 0.6, 0.7, 0.8])
+    models = [model("1*", base), model("UDA", base + np.array([0.1, 0.11, 0.1, 0.12]))]
+    table = compare_models(models)
+    table["p_t"] = 0.001
+    table["p_t_holm"] = 0.06
+    assert not comparison_figure(models, table).axes[0].texts
+    assert [p_text(value) for value in (0.0004, 0.004, 0.0421)] == ["p < 0.001", "p = 0.004", "p = 0.04"]
 
 
 def test_choice_of_models_to_compare() -> None:

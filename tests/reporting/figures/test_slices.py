@@ -12,7 +12,7 @@ from pedseg.errors import PedsegError
 from pedseg.reporting.figures.slices import choose_cases, slice_figure
 from pedseg.reporting.rows import Model, load_models
 from pedseg.runs import RunFolder
-from tests.reporting.worlds import CONVENTION, SHAPE, write_children, write_run
+from tests.reporting.worlds import CONVENTION, SHAPE, SPACING_MM, write_children, write_run
 
 IDS = tuple(f"BraTS-PED-0000{n}-000" for n in range(5))
 
@@ -40,14 +40,24 @@ def test_slices(run: RunFolder, tmp_path: Path) -> None:
     figure = slice_figure(model, cases, predictions, convention=CONVENTION, title="x (SYNTHETIC data)")
     assert figure is not None
     assert figure.get_suptitle() == "x (SYNTHETIC data)"
-    rows = [figure.axes[4 * row].get_ylabel() for row in range(3)]
+    rows = [figure.axes[9 * row].get_ylabel() for row in range(3)]
     assert [row.split(":")[0] for row in rows] == ["best", "median", "worst"]
     assert IDS[1] in rows[0]
     assert "WT 1.00" in rows[0]
     assert IDS[0] in rows[2]
-    for axis in figure.axes:
-        assert len(axis.images) == 1
-        assert len(axis.collections) == 3  # an outline for each region
+    for number, axis in enumerate(figure.axes):
+        errors = number % 3 == 2
+        assert len(axis.images) == (2 if errors else 1)
+        assert not (errors and len(axis.collections))
+        assert number % 9 > 1 or len(axis.collections) == 3  # axial: an outline for each region
+    assert [axis.get_title().replace("\n", " ") for axis in figure.axes[:3]] == [
+        "axial label", "axial prediction", "axial errors",
+    ]  # fmt: skip
+    sides = [[text.get_text() for text in figure.axes[3 * plane].texts] for plane in range(3)]
+    assert [side[:2] for side in sides] == [["R", "L"], ["R", "L"], ["A", "P"]]
+    assert sides[0][2].startswith("z = ")
+    bar = np.asarray(figure.axes[0].lines[0].get_xdata())
+    assert (bar[1] - bar[0]) * SPACING_MM == pytest.approx(50)
     # the tumour of the second case is at x = 22, and the file's x runs to the left: it is right of the middle
     outline = np.concatenate([p.vertices for p in figure.axes[0].collections[0].get_paths()])
     assert outline[:, 0].mean() == pytest.approx(22, abs=0.5)
@@ -75,7 +85,8 @@ def test_without_labels_images_or_predictions(run: RunFolder, tmp_path: Path) ->
     assert slice_figure(model, bare, {}, convention=CONVENTION, title="") is None
     figure = slice_figure(model, bare, predictions, convention=CONVENTION, title="")
     assert figure is not None
-    assert [text.get_text() for text in figure.axes[0].texts] == ["no label"]
+    assert "no label" in [text.get_text() for text in figure.axes[0].texts]
+    assert "no label" in [text.get_text() for text in figure.axes[2].texts]
     other = tmp_path / "other.nii.gz"
     nib.Nifti1Image(np.zeros(SHAPE, dtype=np.uint8), np.eye(4)).to_filename(other)  # axes in the wrong order
     with pytest.raises(PedsegError, match="has shape"):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pedseg.health import CHANCE, Epoch, Thresholds
 from pedseg.reporting.adversary import Watched
-from pedseg.reporting.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
+from pedseg.reporting.figures.style import ADVERSARY, GREY, SOURCE, TARGET
 
 PANEL_OF = {  # where a finding is marked
     "weak classifier": 0,
@@ -58,23 +58,23 @@ def adversary_figure(runs: Sequence[Watched], *, title: str = "") -> Figure:
 def _accuracy(axis: Axes, runs: Sequence[Watched]) -> None:
     axis.axhline(0.5, color=GREY, linestyle=":", linewidth=1.2)
     axis.text(0.01, 0.49, "chance", transform=axis.get_yaxis_transform(), va="top", color=GREY, size=8)
-    _draw(axis, runs, lambda epoch: epoch.accuracy_source, colour=BLUE, label="source")
-    _draw(axis, runs, lambda epoch: epoch.accuracy_target, colour=ORANGE, label="target")
+    _draw(axis, runs, lambda epoch: epoch.accuracy_source, colour=SOURCE, label="source")
+    _draw(axis, runs, lambda epoch: epoch.accuracy_target, colour=TARGET, label="target")
     axis.set(title="Domain accuracy and α", ylim=(-0.02, HEADROOM), yticks=np.linspace(0, 1, 6), ylabel="accuracy")
     strength = axis.twinx()
-    _draw(strength, runs, lambda epoch: epoch.alpha, colour=RED, label="α (right)", style="--")
+    _draw(strength, runs, lambda epoch: epoch.alpha, colour=GREY, label="α (right)", style="--")
     top = max((epoch.alpha for run in runs for epoch in run.epochs if epoch.alpha > 0), default=1.0)
     strength.set(ylim=(-0.02 * top, HEADROOM * top), yticks=[0, top / 2, top])
-    strength.set_ylabel("α", color=RED)
-    strength.tick_params(axis="y", colors=RED)
-    strength.spines["right"].set(visible=True, color=RED)
+    strength.set_ylabel("α", color=GREY)
+    strength.tick_params(axis="y", colors=GREY)
+    strength.spines["right"].set(visible=True, color=GREY)
     handles = [*axis.get_legend_handles_labels()[0], *strength.get_legend_handles_labels()[0]]
     axis.legend(handles=handles, loc="upper center", ncols=3)
 
 
 def _loss(axis: Axes, runs: Sequence[Watched]) -> None:
     weight = runs[0].weight
-    _draw(axis, runs, lambda epoch: epoch.loss_domain * (1.0 if weight is None else weight), colour=PURPLE)
+    _draw(axis, runs, lambda epoch: epoch.loss_domain * (1.0 if weight is None else weight), colour=ADVERSARY)
     chance = CHANCE if weight is None else weight * CHANCE
     axis.axhline(chance, color=GREY, linestyle=":", linewidth=1.2)
     text = "chance: ln 2" if weight is None else "chance: λ ln 2"
@@ -86,16 +86,16 @@ def _loss(axis: Axes, runs: Sequence[Watched]) -> None:
 def _ratio(axis: Axes, runs: Sequence[Watched]) -> None:
     ratios = [epoch.gradient_ratio for run in runs for epoch in run.epochs]
     bottom = min([ratio for ratio in ratios if ratio > 0] + [LIMITS.vanishing]) / 3  # where a ratio of 0 is drawn
-    _draw(axis, runs, lambda epoch: float(np.maximum(epoch.gradient_ratio, bottom)), colour=PURPLE)
+    _draw(axis, runs, lambda epoch: float(np.maximum(epoch.gradient_ratio, bottom)), colour=ADVERSARY)
     zero = [epoch.number + 1 for run in runs for epoch in run.epochs if epoch.gradient_ratio == 0]
     if zero:
-        axis.plot(zero, [bottom] * len(zero), "v", color=PURPLE, markersize=5, label="0")
+        axis.plot(zero, [bottom] * len(zero), "v", color=ADVERSARY, markersize=5, label="0")
         axis.legend(loc="lower left")
     axis.set_yscale("log")
     low, high = bottom / 2, max(axis.get_ylim()[1], 3 * LIMITS.dominating)
     axis.set_ylim(low, high)
-    axis.axhspan(LIMITS.dominating, high, color=RED, alpha=0.08, linewidth=0)
-    axis.axhspan(low, LIMITS.vanishing, color=RED, alpha=0.08, linewidth=0)
+    axis.axhspan(LIMITS.dominating, high, color=GREY, alpha=0.15, linewidth=0)
+    axis.axhspan(low, LIMITS.vanishing, color=GREY, alpha=0.15, linewidth=0)
     place: dict[str, Any] = {"transform": axis.get_yaxis_transform(), "color": GREY, "size": 8}
     axis.text(0.01, LIMITS.dominating * 1.15, "dominates", va="bottom", **place)
     axis.text(0.01, LIMITS.vanishing * 1.15, "vanishes (at the final α)", va="bottom", **place)
@@ -103,7 +103,7 @@ def _ratio(axis: Axes, runs: Sequence[Watched]) -> None:
 
 
 def _dice(axis: Axes, runs: Sequence[Watched]) -> None:
-    _draw(axis, runs, lambda epoch: epoch.source_dice, colour=GREEN)
+    _draw(axis, runs, lambda epoch: epoch.source_dice, colour=SOURCE)
     axis.set(title="Source validation Dice, mean of regions", ylim=(-0.02, 1.04), ylabel="Dice of patches")
 
 

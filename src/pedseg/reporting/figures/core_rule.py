@@ -7,9 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pedseg.reporting.core_rule import STRATA, cases_of
-from pedseg.reporting.figures.style import BLUE, GREY, ORANGE
+from pedseg.reporting.figures.style import BLACK, GREY, REGION_COLOURS
 
 PANELS = STRATA[1:3]
+OWN = REGION_COLOURS["tc"]
 
 
 def core_rule_figure(table: pd.DataFrame, *, title: str = "") -> Figure:
@@ -32,8 +33,8 @@ def core_rule_figure(table: pd.DataFrame, *, title: str = "") -> Figure:
     axes[0].set_yticks(range(len(names)), names)
     axes[0].set_ylim(len(names) - 0.5, -0.5)
     handles = [
-        Line2D([], [], color=BLUE, marker="o", linestyle="", label="the model's own"),
-        Line2D([], [], color=ORANGE, marker="|", markersize=9, label="all of its WT called core: bounds"),
+        Line2D([], [], color=OWN, marker="o", linestyle="", label="the model's own"),
+        Line2D([], [], color=BLACK, marker="|", markersize=9, label="all of its WT called core: bounds"),
         Line2D([], [], color=GREY, linestyle="--", label="in the labels"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
@@ -46,9 +47,9 @@ def _rows(table: pd.DataFrame, stratum: str, names: list[str]) -> pd.DataFrame:
 
 def _dice(axis: Axes, rows: pd.DataFrame) -> None:
     places = np.arange(len(rows))
-    axis.hlines(places, rows["lower"], rows["upper"], color=ORANGE, linewidth=2.2, zorder=2)
-    axis.plot(rows["independent"], places, "|", color=ORANGE, markersize=9, zorder=3)
-    axis.plot(rows["tc"], places, "o", color=BLUE, markersize=5, zorder=4)
+    axis.hlines(places, rows["lower"], rows["upper"], color=BLACK, linewidth=2.2, zorder=2)
+    axis.plot(rows["independent"], places, "|", color=BLACK, markersize=9, zorder=3)
+    axis.plot(rows["tc"], places, "o", color=OWN, markersize=5, zorder=4)
     axis.set_xlabel("Dice of TC, mean over cases")
     _clean(axis)
 
@@ -56,7 +57,7 @@ def _dice(axis: Axes, rows: pd.DataFrame) -> None:
 def _shares(axis: Axes, rows: pd.DataFrame) -> None:
     places = np.arange(len(rows))
     axis.vlines(rows["true_share"], places - 0.5, places + 0.5, color=GREY, linestyle="--", linewidth=1.2)
-    axis.plot(rows["predicted_share"], places, "o", color=BLUE, markersize=5)
+    axis.plot(rows["predicted_share"], places, "o", color=OWN, markersize=5)
     axis.set_xlabel("TC / WT, mean over cases")
     _clean(axis)
 

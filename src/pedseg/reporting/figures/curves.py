@@ -8,22 +8,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pedseg.reporting.figures.style import BLUE, GREY, ORANGE, PURPLE, RED, REGION_COLOURS, SKY
+from pedseg.reporting.figures.style import ADVERSARY, BLACK, GREY, REGION_COLOURS, SOURCE, TARGET
 from pedseg.reporting.paper import REGIONS
-from pedseg.reporting.training_log import read_curves
-from pedseg.runs import RunFolder
 
 CHANCE = 0.5
 FEW_EPOCHS = 40  # so few points get markers
 
 
-def training_curves(run: RunFolder, *, title: str = "") -> Figure:
+def training_curves(curves: pd.DataFrame, *, title: str = "") -> Figure:
     """Draw losses, source validation Dice, learning rate, and, of an adapting run, domain accuracy, α and gradients.
 
-    Raises:
-        PedsegError: metrics.csv cannot be read.
+    Args:
+        curves: as `pedseg.reporting.training_log.read_curves` returns them.
+        title: of the figure.
     """
-    curves = read_curves(run)
     adapts = _known(curves, "train/domain_accuracy")
     figure = Figure(figsize=(11, 5.6 if adapts else 2.9), layout="constrained")
     figure.suptitle(title)
@@ -42,9 +40,9 @@ def training_curves(run: RunFolder, *, title: str = "") -> Figure:
 def _segmentation_panels(panels: Sequence[Axes], curves: pd.DataFrame) -> None:
     losses, dice, rate = panels
     names = {
-        "train/loss_seg": ("training, L_seg", BLUE),
-        "train/loss": ("training, L_seg + λ·L_d", RED),
-        "val/loss": ("source validation, L_seg", ORANGE),
+        "train/loss_seg": ("training, L_seg", BLACK),
+        "train/loss": ("training, L_seg + λ·L_d", ADVERSARY),
+        "val/loss": ("source validation, L_seg", GREY),
     }
     if not _known(curves, "train/loss_domain"):  # then the total is L_seg
         del names["train/loss"]
@@ -54,7 +52,7 @@ def _segmentation_panels(panels: Sequence[Axes], curves: pd.DataFrame) -> None:
     _lines(dice, curves, {**regions, "val/source/dice_ema": ("mean, smoothed", GREY)})
     dice.set(title="Source validation Dice (patches)", ylim=(0, 1.12), yticks=np.linspace(0, 1, 6))
     dice.legend(loc="upper center", ncols=4, columnspacing=1.0, handlelength=1.2)
-    _lines(rate, curves, {"train/learning_rate": ("", PURPLE)})
+    _lines(rate, curves, {"train/learning_rate": ("", BLACK)})
     rate.set(title="Learning rate", ylim=(0, None))
 
 
@@ -62,20 +60,20 @@ def _domain_panels(panels: Sequence[Axes], curves: pd.DataFrame) -> None:
     accuracy, loss, gradients = panels
     accuracy.axhline(CHANCE, color=GREY, linestyle=":", linewidth=1.2)
     names = {
-        "train/source/domain_accuracy": ("source", SKY),
-        "train/target/domain_accuracy": ("target", ORANGE),
-        "train/domain_accuracy": ("both", "black"),
+        "train/source/domain_accuracy": ("source", SOURCE),
+        "train/target/domain_accuracy": ("target", TARGET),
+        "train/domain_accuracy": ("both", GREY),
     }
     _lines(accuracy, curves, names, alpha_axis=True)
     accuracy.text(
         0.01, CHANCE - 0.015, "chance", transform=accuracy.get_yaxis_transform(), va="top", color=GREY, size=8
     )
     accuracy.set(title="Domain accuracy", ylim=(0, 1.03))
-    _lines(loss, curves, {"train/loss_domain": ("L_d", PURPLE)}, alpha_axis=True)
+    _lines(loss, curves, {"train/loss_domain": ("L_d", ADVERSARY)}, alpha_axis=True)
     loss.axhline(np.log(2), color=GREY, linestyle=":", linewidth=1.2)
     loss.text(0.5, np.log(2), "chance (ln 2)", transform=loss.get_yaxis_transform(), va="bottom", color=GREY, size=8)
     loss.set(title="Domain loss", ylim=(0, 1.12 * max(loss.get_ylim()[1], np.log(2))))
-    names = {"train/gradient_seg": ("of L_seg", BLUE), "train/gradient_domain": ("of λ·L_d, reversed", PURPLE)}
+    names = {"train/gradient_seg": ("of L_seg", BLACK), "train/gradient_domain": ("of λ·L_d, reversed", ADVERSARY)}
     _lines(gradients, curves, names)
     gradients.set_title("Gradient norm at the split")
     positive = curves[[name for name in names if _known(curves, name)]]
@@ -97,11 +95,11 @@ def _lines(axis: Axes, curves: pd.DataFrame, names: Mapping[str, tuple[str, str]
     if alpha_axis and _known(curves, "train/alpha"):
         alpha = axis.twinx()
         points = curves["train/alpha"].dropna()
-        handles += alpha.plot(points.index, points, color=RED, linestyle="--", label="α (right)")
-        alpha.set_ylabel("α", color=RED)
-        alpha.tick_params(axis="y", colors=RED)
+        handles += alpha.plot(points.index, points, color=GREY, linestyle="--", label="α (right)")
+        alpha.set_ylabel("α", color=GREY)
+        alpha.tick_params(axis="y", colors=GREY)
         alpha.set_ylim(0, 1.05 * (float(points.max()) or 1.0))
-        alpha.spines["right"].set(visible=True, color=RED)
+        alpha.spines["right"].set(visible=True, color=GREY)
     if len(handles) > 1:
         axis.legend(handles=handles, loc="lower right" if alpha_axis else "best")
 

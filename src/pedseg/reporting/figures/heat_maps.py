@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 
 from pedseg.choosing.validators import VALIDATORS
 from pedseg.health import Adversary, adversary_in
-from pedseg.reporting.figures.style import RED, save
+from pedseg.pages.document import Picture
+from pedseg.reporting.figures.style import BLACK, save
 from pedseg.reporting.ranking import Member, Ranking
 from pedseg.reporting.rows import SYNTHETIC
-from pedseg.reporting.tables import escape
 from pedseg.settings.names import deciding
 from pedseg.settings.run import RunSettings
 
@@ -23,7 +24,7 @@ FEWEST_VALUES = 2  # of each, for a map
 NAMES = ("experiment_name", "run_fold", "fold")  # differ between members and folds without being settings of the sweep
 
 
-def draw_heat_maps(ranking: Ranking, folder: Path, *, validator: str) -> dict[Path, str]:
+def draw_heat_maps(ranking: Ranking, folder: Path, *, validator: str) -> list[Picture]:
     """Draw a map for every set of members that differ in α and λ alone.
 
     Args:
@@ -32,22 +33,34 @@ def draw_heat_maps(ranking: Ranking, folder: Path, *, validator: str) -> dict[Pa
         validator: one of `VALIDATORS`.
 
     Returns:
-        Caption of each file; none if no member has a score by this validator.
+        Nothing if no member has a score by this validator.
     """
-    captions: dict[Path, str] = {}
     if validator not in ranking.scores:
-        return captions
+        return []
     mark = f" ({SYNTHETIC})" if ranking.synthetic else ""
+    pictures = []
     for number, members in enumerate(find_grids(ranking.members)):
-        path = folder / ("heat_map.png" if not number else f"heat_map_{number + 1}.png")
-        figure = heat_map(members, ranking, validator=validator, title=f"Sweep over α and λ{mark}")
-        shown = "; and the mean Dice of labelled cases of the target, which has no part in the choice"
         known = any(member.name in ranking.oracle for member in members)
-        captions[save(figure, path)] = (
-            f"{VALIDATORS[validator]} of {len(members)} members over α and λ, the best framed"
-            f"{shown if known else ''}. The first is {escape(members[0].name)}.{mark}"
+        shown = "; and the mean Dice of labelled cases of the target, which has no part in the choice"
+        pictures.append(
+            save(
+                heat_map(members, ranking, validator=validator, title=f"Sweep over α and λ{mark}"),
+                folder / ("heat_map" if not number else f"heat_map_{number + 1}"),
+                caption=f"{VALIDATORS[validator]} of {len(members)} members over α and λ, the best framed"
+                f"{shown if known else ''}. The first is {members[0].name}.{mark}",
+                data=_data(members, ranking, validator),
+            )
         )
-    return captions
+    return pictures
+
+
+def _data(members: Sequence[Member], ranking: Ranking, validator: str) -> pd.DataFrame:
+    rows = []
+    for member in members:
+        alpha, weight = place(member)
+        score, dice = ranking.scores.loc[member.name, validator], ranking.oracle.get(member.name, math.nan)
+        rows.append({"member": member.name, "alpha": alpha, "lambda": weight, validator: score, "target dice": dice})
+    return pd.DataFrame(rows)
 
 
 def find_grids(members: Sequence[Member]) -> list[list[Member]]:
@@ -111,7 +124,9 @@ def _panel(axis: Axes, grid: NDArray[np.float64], *, name: str) -> None:
         colour = "black" if value > middle else "white"
         axis.text(column, row, f"{value:.3f}", ha="center", va="center", color=colour)
         if value == np.nanmax(grid):
-            axis.add_patch(Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, fill=False, edgecolor=RED, linewidth=2.0))
+            axis.add_patch(
+                Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, fill=False, edgecolor=BLACK, linewidth=2.0)
+            )
 
 
 def _known(grid: NDArray[np.float64]) -> Iterator[tuple[int, int]]:

@@ -1,7 +1,7 @@
 """Which pictures a report has, and their captions."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -9,17 +9,20 @@ import pandas as pd
 
 from pedseg.cases import Case, find_cases
 from pedseg.errors import PedsegError
-from pedseg.labels import get_convention
+from pedseg.labels import LabelConvention, get_convention
+from pedseg.pages.document import Picture
 from pedseg.reporting.adversary import watch
 from pedseg.reporting.figures.adversary import adversary_figure
 from pedseg.reporting.figures.comparison import comparison_figure, models_to_compare
 from pedseg.reporting.figures.curves import training_curves
 from pedseg.reporting.figures.sizes import size_figure
+from pedseg.reporting.figures.slices import CAPTION as SLICES
 from pedseg.reporting.figures.slices import slice_figure
-from pedseg.reporting.figures.style import box_plots, save
-from pedseg.reporting.rows import Model, marked
+from pedseg.reporting.figures.style import TITLES, box_plots, save
+from pedseg.reporting.names import legend_of, short_names
+from pedseg.reporting.rows import Model, cases_text, marked
 from pedseg.reporting.statistics import compare_models
-from pedseg.reporting.tables import escape
+from pedseg.reporting.training_log import read_curves
 from pedseg.runs import BETWEEN, RunFolder
 from pedseg.settings.cohorts import Cohort
 from pedseg.settings.run import RunSettings
@@ -30,17 +33,30 @@ LINES = "Lines in the boxes are medians, boxes quartiles, diamonds means, dots c
 
 @dataclass(slots=True)
 class Pictures:
-    """Files and captions of the pictures, and why others are not there.
+    """The pictures of a report, and why others are not there.
 
     Attributes:
-        captions: caption of each file, in the order of the report.
+        scores: distributions of scores and sizes.
+        training: curves.
+        adversaries: their health.
+        cases: slices.
+        sweeps: heat maps.
         notes: sentences about what could not be drawn.
         health: what the curves of each adapting run say about its adversary.
     """
 
-    captions: dict[Path, str] = field(default_factory=dict)
+    scores: list[Picture] = field(default_factory=list)
+    training: list[Picture] = field(default_factory=list)
+    adversaries: list[Picture] = field(default_factory=list)
+    cases: list[Picture] = field(default_factory=list)
+    sweeps: list[Picture] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     health: list[str] = field(default_factory=list)
+
+    @property
+    def all(self) -> list[Picture]:
+        """In the order of the report."""
+        return [*self.scores, *self.training, *self.adversaries, *self.cases, *self.sweeps]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,91 +101,164 @@ def draw_pictures(
         PedsegError: a folder that was given holds no cases, or a file cannot be read.
     """
     pictures = Pictures()
-    captions = pictures.captions
-    path = save(box_plots(models, title=marked(models, "Scores by model and region")), output / "scores.png")
-    captions[path] = f"Dice and HD95 of every model. {LINES} HD95 is on a logarithmic scale beyond 10 mm."
-    chosen = models_to_compare(models)
-    if len(chosen) > 1:
-        captions |= _comparison(chosen, output / "comparison.png", small=small, min_et_mm3=min_et_mm3)
-    if len(sizes):
-        title = marked(models, "Sizes of the tumours' tissues")
-        path = save(size_figure(sizes, below_mm3=min_et_mm3, title=title), output / "sizes.png")
-        captions[path] = "Volumes of ET, NC and ED in the labels; cases without the tissue are counted in the legend."
+    pictures.scores += _distributions(models, output, sizes=sizes, small=small, min_et_mm3=min_et_mm3)
     find = cache(_find)  # models share the folders of their cases
     trained: set[RunFolder] = set()  # whose training is drawn; the variants of a run share it
     for model in models:
         if not trained.issuperset(model.runs):
-            captions |= _curves(model, output)
-            captions |= _adversary(model, output / f"adversary_{file_name(model)}.png", pictures.health)
+            pictures.training += _curves(model, output)
+            pictures.adversaries += _adversary(model, output, pictures.health)
         trained.update(model.runs)
-        captions |= _slices(model, output / f"slices_{file_name(model)}.png", folders, pictures.notes, find)
+        pictures.cases += _slices(model, output, folders, pictures.notes, find)
     return pictures
 
 
-def _comparison(models: Sequence[Model], path: Path, *, small: frozenset[str], min_et_mm3: float) -> Mapping[Path, str]:
+def _distributions(
+    models: Sequence[Model], output: Path, *, sizes: pd.DataFrame, small: frozenset[str], min_et_mm3: float
+) -> Iterator[Picture]:
+    names = short_names([model.name for model in models])
+    yield save(
+        box_plots(models, names=names, title=marked(models, "Scores by model and region")),
+        output / "scores",
+        caption=marked(
+            models,
+            f"Dice and HD95 of every model, {cases_text(models)}. {LINES} HD95 is on a logarithmic scale beyond 10 mm."
+            f"{legend_of(names)}",
+        ),
+        data=scores_of(models),
+    )
+    chosen = models_to_compare(models)
+    if len(chosen) > 1:
+        yield from _comparison(chosen, output / "comparison", small=small, min_et_mm3=min_et_mm3)
+    if len(sizes):
+        yield save(
+            size_figure(sizes, below_mm3=min_et_mm3, title=marked(models, "Sizes of the tumours' tissues")),
+            output / "sizes",
+            caption=marked(
+                models,
+                f"Volumes of ET, NC and ED in the labels of {len(sizes)} cases; those without the tissue are in the "
+                "legend.",
+            ),
+            data=sizes.reset_index(names="case"),
+        )
+
+
+def scores_of(models: Sequence[Model]) -> pd.DataFrame:
+    """Scores of all models, a row per model, case and region."""
+    columns = ["case", "region", *TITLES]
+    return pd.concat([model.scores[columns].assign(model=model.name) for model in models])[["model", *columns]]
+
+
+def _comparison(models: Sequence[Model], path: Path, *, small: frozenset[str], min_et_mm3: float) -> Iterator[Picture]:
     table = compare_models(models, without=small)
     if not len(table):  # too few cases in common
-        return {}
+        return
+    names = short_names([model.name for model in models])
     kept = f"Without the {len(small)} cases with ET < {min_et_mm3:g} mm³" if small else "All cases"
-    save(comparison_figure(models, table, without=small, title=marked(models, kept)), path)
-    tests = "Brackets: paired t-test, uncorrected, * p < 0.05, ** p < 0.01, *** p < 0.001"
-    return {path: f"{kept}: the models in pairs. {LINES} {tests}.".replace("*", r"\*")}
+    number = " to ".join(str(n) for n in sorted({int(table["cases"].min()), int(table["cases"].max())}))
+    tests = (
+        "Brackets: p < 0.05 of the paired t-test, corrected by Holm over all "
+        f"{len(table)} comparisons of these models, of {number} cases each"
+    )
+    yield save(
+        comparison_figure(models, table, without=small, names=names, title=marked(models, kept)),
+        path,
+        caption=marked(models, f"{kept}: the models in pairs. {LINES} {tests}.{legend_of(names)}"),
+        data=table,
+    )
 
 
-def _curves(model: Model, output: Path) -> Mapping[Path, str]:
-    captions = {}
+def _curves(model: Model, output: Path) -> Iterator[Picture]:
     for run in model.runs:
         if run.metrics.exists() and run.metrics.stat().st_size:
-            title = marked([model], f"{model.name}, {run.path.resolve().name}")
-            path = output / f"curves_{file_name(model)}_{run.path.resolve().name}.png"
-            captions[save(training_curves(run, title=title), path)] = f"Training of {escape(title)}."
-    return captions
+            fold = run.path.resolve().name
+            title = marked([model], f"{model.name}, {fold}")
+            curves = read_curves(run)
+            yield save(
+                training_curves(curves, title=title),
+                output / f"curves_{file_name(model)}_{fold}",
+                caption=f"Training of {title}, {len(curves)} epochs.",
+                data=curves.rename_axis("epoch").reset_index(),
+            )
 
 
-def _adversary(model: Model, path: Path, health: list[str]) -> Mapping[Path, str]:
+def _adversary(model: Model, output: Path, health: list[str]) -> Iterator[Picture]:
     runs = [run for run in map(watch, model.runs) if run is not None]
     if not runs:
-        return {}
+        return
     for run in runs:
-        name = escape(f"{model.name}, {run.name}")
-        health += [f"{name}, epoch {f.epoch + 1}: **{f.rule}**: {escape(f.text)}." for f in run.findings]
+        name = f"{model.name}, {run.name}"
+        health += [f"{name}, epoch {f.epoch + 1}: {f.rule}: {f.text}." for f in run.findings]
         health += [] if run.findings else [f"{name}: nothing found."]
-    save(adversary_figure(runs, title=marked([model], f"Adversary of {model.name}")), path)
     folds = f"; thin lines are the {len(runs)} folds, thick ones their mean" if len(runs) > 1 else ""
     text = (
         "domain accuracy and α, λ·L_d, norm of the reversed gradient over that of all other terms where they meet, and "
         f"source validation Dice{folds}. Dash-dotted: where a warning came. An accuracy of 0.5 in both domains may be "
         "adaptation; 0 in one and 1 in the other is a collapse"
     )
-    return {path: f"Adversary of {escape(marked([model], model.name))}: {escape(text)}."}
+    yield save(
+        adversary_figure(runs, title=marked([model], f"Adversary of {model.name}")),
+        output / f"adversary_{file_name(model)}",
+        caption=f"Adversary of {marked([model], model.name)}: {text}.",
+        data=pd.DataFrame(
+            [{"run": run.name, **asdict(epoch), "number": epoch.number + 1} for run in runs for epoch in run.epochs]
+        ).rename(columns={"number": "epoch"}),
+    )
 
 
-def _slices(model: Model, path: Path, folders: CaseFolders, notes: list[str], find: Find) -> Mapping[Path, str]:
-    predictions = {
-        file.name.removesuffix(".nii.gz"): file for place in model.places for file in place.path.glob("[!.]*.nii.gz")
-    }
+def _slices(model: Model, output: Path, folders: CaseFolders, notes: list[str], find: Find) -> Iterator[Picture]:
+    predictions = predictions_of(model)
     if not predictions:
-        return {}
-    cohort = _evaluated_cohort(model)
-    setting = cohort.convention if cohort else "brats2023"
-    images = folders.images or (cohort.folder if cohort else None)
+        return
+    images = images_of(model, folders)
     if images is None or (not images.is_dir() and folders.images is None):
-        notes.append(f"No slices of {escape(model.name)}: its images are not at {images}; give them as --images DIR.")
-        return {}
-    cases = find(images, folders.labels, cohort is None or cohort.labelled)
+        notes.append(f"No slices of {model.name}: its images are not at {images}; give them as --images DIR.")
+        return
     figure = slice_figure(
         model,
-        cases,
+        cases_of(model, folders, find),
         predictions,
-        convention=get_convention("brats2023" if setting == "auto" else setting),  # as train writes its predictions
+        convention=convention_of(model),
         title=marked([model], f"Best, median and worst case of {model.name}"),
     )
     if figure is None:
-        notes.append(f"No slices of {escape(model.name)}: none of its best, median and worst case is in {images}.")
-        return {}
-    save(figure, path)
-    name = escape(marked([model], model.name))
-    return {path: f"Best, median and worst case of {name} by mean Dice: outlines of the label and of the prediction."}
+        notes.append(f"No slices of {model.name}: none of its best, median and worst case is in {images}.")
+        return
+    caption = (
+        f"Best, median and worst case of {marked([model], model.name)} by mean Dice of its "
+        f"{model.scores['case'].nunique()} cases: {SLICES}"
+    )
+    yield save(figure, output / f"slices_{file_name(model)}", caption=caption)
+
+
+def predictions_of(model: Model) -> dict[str, Path]:
+    """Label maps of a model by case."""
+    return {
+        file.name.removesuffix(".nii.gz"): file for place in model.places for file in place.path.glob("[!.]*.nii.gz")
+    }
+
+
+def images_of(model: Model, folders: CaseFolders) -> Path | None:
+    """Where the images of the cases that a model is scored on are, if anybody says."""
+    cohort = _evaluated_cohort(model)
+    return folders.images or (cohort.folder if cohort else None)
+
+
+def cases_of(model: Model, folders: CaseFolders, find: Find) -> Mapping[str, Case]:
+    """Cases that a model is scored on, by id.
+
+    Raises:
+        PedsegError: their folder holds none.
+    """
+    cohort, images = _evaluated_cohort(model), images_of(model, folders)
+    return find(images, folders.labels, cohort is None or cohort.labelled) if images else {}
+
+
+def convention_of(model: Model) -> LabelConvention:
+    """Of the labels of a model's cases and of its predictions: as train writes these."""
+    cohort = _evaluated_cohort(model)
+    setting = cohort.convention if cohort else "brats2023"
+    return get_convention("brats2023" if setting == "auto" else setting)
 
 
 def _find(images: Path, labels: Path | None, labelled: bool) -> dict[str, Case]:

@@ -5,11 +5,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pedseg.reporting.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE
+from pedseg.reporting.figures.style import GREY, SOURCE, TARGET, VIOLET
 from pedseg.reporting.sizes import TISSUES
 
 TITLES = {"et": "ET", "nc": "NC", "ed": "ED"}
-COLOURS = (ORANGE, BLUE, GREEN, PURPLE)
+COLOURS = (SOURCE, TARGET, VIOLET, GREY)  # of cohorts: adults come first
 BINS: list[float] = np.logspace(0, 6, 31).tolist()  # mm³; five bins a decade, to a litre
 
 

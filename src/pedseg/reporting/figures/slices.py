@@ -1,28 +1,82 @@
-"""Best, median and worst case of a model: label and prediction on the images."""
+"""Best, median and worst case of a model: label, prediction and errors on three planes of the images."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from pedseg.cases import Case
 from pedseg.errors import PedsegError
-from pedseg.imaging import read_label, read_volume
+from pedseg.imaging import Volume, read_label, read_volume
 from pedseg.labels import LabelConvention, Modality, Region, regions_from_labels
-from pedseg.reporting.figures.style import REGION_COLOURS
+from pedseg.metrics import error_map
+from pedseg.reporting.figures.style import ERROR_COLOURS, REGION_COLOURS
 from pedseg.reporting.rows import Model
 
-SHOWN = (Modality.T1C, Modality.T2F)
+OUTLINED, MAPPED = Modality.T1C, Modality.T2F  # below outlines, and below the errors
 NAMES = {Modality.T1C: "T1 with contrast", Modality.T2F: "FLAIR"}
 MARGIN_MM = 3.0  # kept around the brain
 WINDOW = (1.0, 99.5)  # percentiles of the intensities inside the brain that become black and white
-COLUMN_INCHES = 2.3
-LINE_WIDTHS = {Region.WT: 2.2, Region.TC: 1.5, Region.ET: 0.9}  # outlines that coincide stay visible
+PANEL_INCHES = 1.75
+BAR_MM = 50
+LINE_WIDTHS = {Region.WT: 1.9, Region.TC: 1.3, Region.ET: 0.8}  # outlines that coincide stay visible
+CAPTION = (
+    "T1 with contrast with the outlines of the label and of the prediction, and FLAIR with the errors, on the axial, "
+    "coronal and sagittal slices with most tumour; the patient's right (R) is on the left; positions in world "
+    f"coordinates; the bar is {BAR_MM} mm."
+)
+
+
+class Plane(NamedTuple):
+    """A plane of an array whose axes run down, to the back and to the patient's left.
+
+    Attributes:
+        name: of the plane.
+        axis: that it is cut across.
+        world: name of this axis in world coordinates.
+        sides: what lies on the left and on the right of the picture.
+    """
+
+    name: str
+    axis: int
+    world: str
+    sides: tuple[str, str]
+
+
+PLANES = (
+    Plane("axial", 0, "z", ("R", "L")),
+    Plane("coronal", 1, "y", ("R", "L")),
+    Plane("sagittal", 2, "x", ("A", "P")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A case on axes that run down, to the back and to the patient's left.
+
+    Attributes:
+        images: (Z, Y, X) by modality.
+        predicted: region masks (3, Z, Y, X).
+        label: the same; None for a case without one.
+        spacing_mm: along these axes.
+        places_mm: world coordinate of each slice along each axis.
+    """
+
+    images: Mapping[Modality, NDArray[np.generic]]
+    predicted: NDArray[np.bool_]
+    label: NDArray[np.bool_] | None
+    spacing_mm: tuple[float, float, float]
+    places_mm: tuple[NDArray[np.float64], ...]
 
 
 def choose_cases(scores: pd.DataFrame) -> dict[str, str]:
@@ -44,10 +98,10 @@ def slice_figure(
     convention: LabelConvention,
     title: str,
 ) -> Figure | None:
-    """Draw the chosen cases, one per row: T1c and FLAIR with the label's outlines beside the prediction's.
+    """Draw the chosen cases, one per row: on each plane outlines of label and prediction, and the errors.
 
-    The slice is the axial one with most tumour in the label (in the prediction where there is no label), seen from
-    below as radiologists do: the patient's right is on the left.
+    The slices are those with most tumour in the label (in the prediction where there is no label), as radiologists look
+    at them: the patient's right is on the left.
 
     Args:
         model: whose scores choose the cases.
@@ -65,48 +119,77 @@ def slice_figure(
     chosen = {k: c for k, c in choose_cases(model.scores).items() if c in cases and c in predictions}
     if not chosen:
         return None
-    size = (COLUMN_INCHES * 2 * len(SHOWN) + 0.8, 2.8 * len(chosen) + 0.7)
+    columns = 3 * len(PLANES)
+    size = (PANEL_INCHES * columns + 0.5, (PANEL_INCHES + 0.25) * len(chosen) + 1.0)
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(title)
-    axes = figure.subplots(len(chosen), 2 * len(SHOWN), squeeze=False)
+    axes = figure.subplots(len(chosen), columns, squeeze=False)
     dice = model.scores.set_index(["case", "region"])["dice"].to_dict()
     for row, (place, case_id) in zip(axes, chosen.items(), strict=True):
-        _draw_case(row, cases[case_id], predictions[case_id], convention)
+        shown = _read(cases[case_id], predictions[case_id], convention)
+        for number, plane in enumerate(PLANES):
+            _draw_plane(row[3 * number : 3 * number + 3], shown, plane)
         values = "  ".join(f"{r.upper()} {dice.get((case_id, r), np.nan):.2f}" for r in ("et", "tc", "wt"))
-        row[0].set_ylabel(f"{place}: {case_id}\nDice  {values}", fontsize=8)
-    for axis, text in zip(axes[0], [f"{NAMES[m]}\n{w}" for m in SHOWN for w in ("label", "prediction")], strict=True):
-        axis.set_title(text, fontweight="normal")
+        row[0].set_ylabel(f"{place}: {case_id}\nDice  {values}", fontsize=7)
+    for number, axis in enumerate(axes[0]):
+        axis.set_title(f"{PLANES[number // 3].name}\n{('label', 'prediction', 'errors')[number % 3]}", fontsize=8)
     lines = [Line2D([], [], color=REGION_COLOURS[r], label=r.upper(), linewidth=2) for r in ("et", "tc", "wt")]
-    figure.legend(handles=lines, loc="outside lower center", ncols=3)
+    patches = [Patch(color=colour, label=name) for name, colour in ERROR_COLOURS.items()]
+    figure.legend(handles=[*lines, *patches], loc="outside lower center", ncols=len(lines) + len(patches))
     return figure
 
 
-def _draw_case(row: Sequence[Axes], case: Case, prediction: Path, convention: LabelConvention) -> None:
-    images = {m: read_volume(case.images[list(Modality).index(m)]) for m in SHOWN}
-    predicted = _regions(prediction, convention, like=images[SHOWN[0]].data)
-    label = _regions(case.label, convention, like=predicted[0]) if case.label else None
-    guide = label[0] if label is not None and label[0].any() else predicted[0]
-    depth = int(guide.sum(axis=(1, 2)).argmax()) if guide.any() else guide.shape[0] // 2
-    volume = images[SHOWN[0]]
-    spacing = volume.spacing_mm[1:]
-    # Rows run to the back and columns to the patient's left; the world's axes (RAS) point the other way.
-    flips = tuple(slice(None, None, -1) if volume.affine[axis, axis] > 0 else slice(None) for axis in (1, 0))
-    window = _field_of_view(volume.data[depth][flips], spacing)
-    for number, image in enumerate(images.values()):
-        for axis, regions in ((row[2 * number], label), (row[2 * number + 1], predicted)):
-            masks = None if regions is None else regions[:, depth][:, *flips]
-            _draw_slice(axis, image.data[depth][flips], masks, spacing)
-            if masks is None:
-                axis.text(0.5, 0.5, "no label", transform=axis.transAxes, ha="center", color="white")
-            axis.set_xlim(*window[0])
-            axis.set_ylim(*window[1])
+def _read(case: Case, prediction: Path, convention: LabelConvention) -> Shown:
+    volumes = {m: read_volume(case.images[list(Modality).index(m)]) for m in (OUTLINED, MAPPED)}
+    first = volumes[OUTLINED]
+    # World coordinates (RAS) grow upwards, to the front and to the patient's right: against the axes of the pictures.
+    flips = tuple(slice(None, None, -1) if first.affine[a, a] > 0 else slice(None) for a in (2, 1, 0))
+    masks = [
+        None if path is None else _regions(path, convention, like=first)[(slice(None), *flips)]
+        for path in (prediction, case.label)
+    ]
+    assert masks[0] is not None  # noqa: S101  (there is a prediction)
+    images = {modality: volume.data[flips] for modality, volume in volumes.items()}
+    places = tuple(
+        (first.affine[a, a] * np.arange(n) + first.affine[a, 3])[flip]
+        for a, n, flip in zip((2, 1, 0), first.data.shape, flips, strict=True)
+    )
+    return Shown(images, masks[0], masks[1], first.spacing_mm, places)
 
 
-def _regions(path: Path, convention: LabelConvention, *, like: NDArray[np.generic]) -> NDArray[np.bool_]:
+def _regions(path: Path, convention: LabelConvention, *, like: Volume) -> NDArray[np.bool_]:
     label = read_label(path)
-    if label.shape != like.shape:
-        raise PedsegError(f"{path}: has shape {label.shape[::-1]}, its images {like.shape[::-1]}; give --images of it")
+    if label.shape != like.data.shape:
+        raise PedsegError(
+            f"{path}: has shape {label.shape[::-1]}, its images {like.data.shape[::-1]}; give --images of it"
+        )
     return regions_from_labels(label, convention)
+
+
+def _draw_plane(row: Sequence[Axes], shown: Shown, plane: Plane) -> None:
+    """Draw label, prediction and errors on one plane."""
+    guide = shown.label[0] if shown.label is not None and shown.label[0].any() else shown.predicted[0]
+    others = tuple(axis for axis in range(3) if axis != plane.axis)
+    index = int(guide.sum(axis=others).argmax()) if guide.any() else guide.shape[plane.axis] // 2
+    spacing = [shown.spacing_mm[axis] for axis in others]
+    outlined, mapped = (_cut(shown.images[modality], plane, index) for modality in (OUTLINED, MAPPED))
+    for axis, regions in zip(row, (shown.label, shown.predicted), strict=False):
+        _draw_image(axis, outlined, spacing)
+        _draw_outlines(axis, None if regions is None else _cut(regions, plane, index))
+    _draw_image(row[2], mapped, spacing)
+    errors = None if shown.label is None else error_map(shown.predicted, shown.label)
+    _draw_errors(row[2], None if errors is None else _cut(errors, plane, index))
+    frame = _field_of_view(outlined, spacing)
+    for axis in row:
+        axis.set_xlim(*frame[0])
+        axis.set_ylim(*frame[1])
+    _annotate(row[0], plane, spacing, f"{plane.world} = {shown.places_mm[plane.axis][index]:.0f} mm")
+
+
+def _cut(volume: NDArray[Any], plane: Plane, index: int) -> NDArray[Any]:
+    """A slice (..., rows, columns) of a volume (..., Z, Y, X)."""
+    cut: NDArray[Any] = np.take(volume, index, axis=plane.axis - 3)
+    return cut
 
 
 def _field_of_view(
@@ -120,17 +203,42 @@ def _field_of_view(
     return (columns.min() - across, columns.max() + across), (rows.max() + down, rows.min() - down)
 
 
-def _draw_slice(
-    axis: Axes, image: NDArray[np.generic], regions: NDArray[np.bool_] | None, spacing: Sequence[float]
-) -> None:
+def _draw_image(axis: Axes, image: NDArray[np.generic], spacing: Sequence[float]) -> None:
     inside = image[image != 0]
     low, high = np.percentile(inside, WINDOW) if len(inside) else (0, 1)
     axis.set_facecolor("black")
-    axis.imshow(image, cmap="gray", vmin=low, vmax=high, aspect=spacing[0] / spacing[1])
-    for region, mask in zip(Region, regions if regions is not None else (), strict=False):
-        if mask.any():
-            colours, width = [REGION_COLOURS[region.value]], LINE_WIDTHS[region]
-            axis.contour(mask.astype(float), levels=[0.5], colors=colours, linewidths=width)
+    axis.imshow(image, cmap="gray", vmin=low, vmax=high, aspect=spacing[0] / spacing[1], interpolation="nearest")
     axis.set(xticks=[], yticks=[])
     for spine in axis.spines.values():
         spine.set_visible(False)
+
+
+def _draw_outlines(axis: Axes, regions: NDArray[np.bool_] | None) -> None:
+    if regions is None:
+        axis.text(0.5, 0.5, "no label", transform=axis.transAxes, ha="center", color="white")
+        return
+    for region, mask in zip(Region, regions, strict=True):
+        if mask.any():
+            colours, width = [REGION_COLOURS[region.value]], LINE_WIDTHS[region]
+            axis.contour(mask.astype(float), levels=[0.5], colors=colours, linewidths=width)
+
+
+def _draw_errors(axis: Axes, errors: NDArray[np.uint8] | None) -> None:
+    if errors is None:
+        axis.text(0.5, 0.5, "no label", transform=axis.transAxes, ha="center", color="white")
+        return
+    palette = np.array([(0, 0, 0, 0), *(to_rgba(colour, 0.85) for colour in ERROR_COLOURS.values())])
+    axis.imshow(palette[errors], aspect=axis.get_aspect(), interpolation="nearest")
+
+
+def _annotate(axis: Axes, plane: Plane, spacing: Sequence[float], position: str) -> None:
+    """Write sides, position and a scale bar on a panel."""
+    halo = [withStroke(linewidth=1.5, foreground="black")]
+    style: dict[str, Any] = {"transform": axis.transAxes, "color": "white", "fontsize": 7, "path_effects": halo}
+    axis.text(0.02, 0.5, plane.sides[0], va="center", ha="left", **style)
+    axis.text(0.98, 0.5, plane.sides[1], va="center", ha="right", **style)
+    axis.text(0.02, 0.98, position, va="top", ha="left", **style)
+    (left, right), (bottom, _) = axis.get_xlim(), axis.get_ylim()
+    start, length = left + 0.04 * (right - left), BAR_MM / spacing[1]
+    height = bottom - 0.04 * (bottom - axis.get_ylim()[1])
+    axis.plot([start, start + length], [height, height], color="white", linewidth=2, solid_capstyle="butt")

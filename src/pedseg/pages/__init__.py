@@ -1,0 +1,6 @@
+"""Pages that open in a browser from the disk: what they are made of, and how they are written."""
+
+PAGE = "index.html"
+SCRIPT = "niivue.js"
+PAGE_FILES = (PAGE, SCRIPT)
+VOLUMES = "volumes"  # folder beside a page whose volumes do not fit into it
