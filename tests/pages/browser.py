@@ -1,8 +1,8 @@
 """A real Chromium without a window, for tests of pages: what it says, asks for and shows.
 
 ``apt install chromium`` and ``pip install playwright`` (in the extra ``dev``) bring what it needs; `why_not` tells what
-is absent. ``PEDSEG_CHROMIUM`` names another browser. axe-core is read from ``PEDSEG_AXE`` (``npm install axe-core`` brings
-``node_modules/axe-core/axe.min.js``).
+is absent. ``PEDSEG_CHROMIUM`` names another browser. axe-core is read from ``PEDSEG_AXE``, or from
+``node_modules/axe-core/axe.min.js``, where ``npm install axe-core`` puts it.
 """
 
 import importlib.util
