@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pedseg.commands.jobs import STOPPED_EARLY
-from tests.training import spawn, train
+from tests.training import arguments, spawn, train
 
 BAD_AND_GOOD = ("experiment=m2_ped", "optimizer.lr=1e30,0.01")
 JOB = "m2_ped/optimizer.lr={}/fold_0"
@@ -115,3 +115,16 @@ def test_a_signal_ends_with_the_table(toy_world: Path, tmp_path: Path) -> None:
     assert told["m2_ped/trainer.max_epochs=1/fold_0"] == "finished"
     assert told["m2_ped/trainer.max_epochs=2000/fold_0"] == "stopped by a signal; the same command goes on"
     assert told["m2_ped/trainer.max_epochs=1/fold_1"].startswith("stopped")
+
+
+@pytest.mark.parametrize(("cluster", "launcher"), [("local", "joblib"), ("slurm", "submitit_slurm")])
+def test_a_launcher_that_is_not_installed_is_named_with_the_remedy(
+    toy_world: Path, tmp_path: Path, cluster: str, launcher: str
+) -> None:
+    without = (
+        "import hydra_plugins, runpy; p.__path__ = []; runpy.run_module('pedseg.train', {}, '__main__')"
+    )
+    command = [sys.executable, "-c", without, *arguments(toy_world, tmp_path, "-m", f"cluster={cluster}", "fold=0,1")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"pedseg: the launcher {launcher} is not installed; pip install 'pedseg[cluster]'\n"

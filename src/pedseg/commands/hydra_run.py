@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+LAUNCHER = re.compile(r"Could not find 'hydra/launcher/(\w+)'")
 TWICE = re.compile(r"Multiple values for (\S+)\. To override")  # what Hydra says of +group=option
 
 
@@ -155,6 +156,8 @@ def understandable_errors() -> Iterator[None]:
         message = str(error) if str(cause) in str(error) else f"{error}: {cause}"
         if twice := TWICE.match(message):
             message = f"{twice[1]} has a choice already: give {twice[1]}=... without +, or several as {twice[1]}=[a,b]"
+        if lacking := LAUNCHER.search(message):
+            message = f"the launcher {lacking[1]} is not installed; pip install 'pedseg[cluster]'"
         raise PedsegError(" ".join(message.split())) from error
 
 
