@@ -122,11 +122,17 @@ def open_regular(path: Path) -> BufferedReader:
     return file
 
 
+def kind_of(mode: int) -> str:
+    """What a path is that has this mode and is no regular file."""
+    kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
+    return kinds.get(stat.S_IFMT(mode), "device")
+
+
 def _check_regular(path: Path, mode: int) -> None:
     if not stat.S_ISREG(mode):
-        kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
-        kind = kinds.get(stat.S_IFMT(mode), "device")
-        raise PedsegError(f"{path}: is a {kind}, and only files are read; put the file in its place, or remove it")
+        raise PedsegError(
+            f"{path}: is a {kind_of(mode)}, and only files are read; put the file in its place, or remove it"
+        )
 
 
 def sha256(path: Path) -> str:
@@ -159,8 +165,10 @@ def safe_name(name: str) -> str:
     """Return `name` if it can be one component of a path, whatever data it came from.
 
     Raises:
-        PedsegError: it is empty, starts with a dot, or holds a separator or a control character.
+        PedsegError: it is empty, starts with a dot, or holds a separator, a control character or what is no UTF-8.
     """
+    if any("\ud800" <= c <= "\udfff" for c in name):  # what stands for bytes that are none (PEP 383)
+        raise PedsegError(f"{name!r} is not in UTF-8, so it cannot be a file name everywhere; rename the case in UTF-8")
     if not name or name.startswith(".") or any(c in "/\\:" or ord(c) < 32 for c in name):  # noqa: PLR2004  (control)
         raise PedsegError(f"{name!r} cannot be a file name; rename the case without '/', '\\', ':' or a leading dot")
     return name

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pedseg.cases.naming import composed
 from pedseg.cases.patients import patient_of, same_text
 from pedseg.errors import PedsegError
 from pedseg.files import read_json, write_json
@@ -127,7 +128,7 @@ def _is_fold(entry: object) -> bool:
 
 def _restricted(fold: Mapping[str, Sequence[str]], known: Collection[str], others: Collection[str], where: str) -> Fold:
     """Check a fold of a file and keep what belongs to the cohort `known`."""
-    train, validation = fold["train"], fold["val"]
+    train, validation = (list(map(composed, fold[part])) for part in ("train", "val"))
     both = set(train) & set(validation)
     _refuse(both, f"{where}: in both train and val", "keep each case in one of them")
     _refuse(_repeated([*train, *validation]), f"{where}: listed twice", "keep each case once")

@@ -120,10 +120,12 @@ def test_stray_and_hidden_files_are_passed_over(tmp_path: Path) -> None:
     make_case(folder, folder.name)
     make_case(folder, f"._{folder.name}")
     make_case(tmp_path / ".trash" / "BraTS-GLI-00002-000", "BraTS-GLI-00002-000")
-    make_case(tmp_path / "a" / "b" / "c" / "too deep", "BraTS-GLI-00003-000")
+    make_case(tmp_path.joinpath(*"abcdefgh") / "too deep", "BraTS-GLI-00003-000")
     touch(*(tmp_path / name for name in (".DS_Store", "README", "name_mapping.csv", "dataset.json", "atlas.nii.gz")))
     touch(folder / "BraTS-GLI-00001-000-dwi.nii.gz", folder / "notes t1.txt", folder / "BraTS-GLI-00001-000-t1n.json")
-    assert only(find(tmp_path)).id == folder.name
+    found = find(tmp_path)
+    assert only(found).id == folder.name
+    assert [remark.file for remark in found.remarks] == ["atlas.nii.gz", "a/b/c/d/e/f/g/h"]
 
 
 def test_links_to_cases_and_files_are_followed_and_kept(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pedseg.cases.naming import official_name, read_channels, split_brats_name, split_numbered_name
+from pedseg.cases.channels import read_channels
+from pedseg.cases.naming import official_name, read_name, split_numbered_name
 from pedseg.errors import PedsegError
 
 
@@ -29,15 +30,15 @@ from pedseg.errors import PedsegError
         ("case_0000_T1CE", "case_0000", "t1c"),
     ],
 )
-def test_split_brats_name(stem: str, case: str, role: str) -> None:
-    assert split_brats_name(stem) == (case, role)
+def test_names(stem: str, case: str, role: str) -> None:
+    said = read_name(stem)
+    assert said is not None
+    assert (said.case, said.role, said.copy) == (case, role, False)
 
 
-@pytest.mark.parametrize(
-    "stem", ["case", "t1", "_t1", "case_dwi", "case_t1_bias", "case_0000", "case.t1", "caset1", ""]
-)
-def test_other_names_are_not_split(stem: str) -> None:
-    assert split_brats_name(stem) is None
+@pytest.mark.parametrize("stem", ["case", "_t1", "case_dwi", "case_t1_bias", "case_0000", "case.t1", "caset1", ""])
+def test_other_names_say_nothing(stem: str) -> None:
+    assert read_name(stem) is None
 
 
 def test_split_numbered_name() -> None:
@@ -64,7 +65,8 @@ def dataset(folder: Path, **content: object) -> Path:
         ("modality", ["FLAIR", "T1w", "t1gd", "T2w"], [1, 2, 3, 0]),
         ("channel_names", ["T1", "T1ce", "T2", "Flair"], [0, 1, 2, 3]),
         ("channel_names", ["t2f", "t2w", "t1c", "t1n"], [3, 2, 1, 0]),
-        ("channel_names", ["T1-weighted post contrast", "T1", "T1 post-contrast", "T2-FLAIR", "T2"], [1, 2, 4, 3]),
+        ("channel_names", ["ADC", "T1", "T1-weighted, post contrast", "T2-FLAIR", "T2"], [1, 2, 4, 3]),
+        ("channel_names", ["MRI FLAIR", "MR_T1", "T1 contrast-enhanced", "MRI T2"], [1, 2, 3, 0]),
     ],
 )
 def test_channels_are_told_by_name(tmp_path: Path, key: str, names: list[str], expected: list[int]) -> None:
@@ -73,14 +75,23 @@ def test_channels_are_told_by_name(tmp_path: Path, key: str, names: list[str], e
     assert list(read_channels(path)) == ["t1n", "t1c", "t2w", "t2f"]
 
 
+def test_names_may_stand_before_their_numbers(tmp_path: Path) -> None:
+    path = dataset(tmp_path, channel_names={"FLAIR": 0, "T1w": 1, "t1gd": 2, "T2w": 3})
+    assert list(read_channels(path).values()) == [1, 2, 3, 0]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"channel_names": {"0": "MRI", "1": "T1ce", "2": "T2", "3": "FLAIR"}}, "'0': 'MRI'.*t1n t1n, t1, t1w"),
+        (
+            {"channel_names": {"0": "MRI", "1": "T1ce", "2": "T2", "3": "FLAIR"}},
+            "0: 'MRI'.*t1n t1n, t1, t1pre.*t1c t1c, t1ce, t1gd",
+        ),
         ({"channel_names": {"0": "T1", "1": "T1ce", "2": "T1gd", "3": "T2", "4": "FLAIR"}}, "exactly once"),
         ({"channel_names": {"0": "noNorm"}}, "exactly once"),
-        ({"channel_names": {"a": "T1", "b": "T1ce", "c": "T2", "d": "FLAIR"}}, "exactly once"),
-        ({"labels": {}}, "no 'channel_names'"),
+        ({"channel_names": {"a": "T1", "b": "T1ce", "c": "T2", "d": "FLAIR"}}, "not numbered from 0"),
+        ({"channel_names": {"1": "T1", "2": "T1ce", "3": "T2", "4": "FLAIR"}}, "not numbered from 0"),
+        ({"labels": {}}, "no channel_names"),
     ],
 )
 def test_unclear_channels_are_refused(tmp_path: Path, content: dict[str, object], message: str) -> None:

@@ -1,32 +1,40 @@
 """Walk a cohort's folder and put the files of each case together."""
 
 import os
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pedseg.cases import naming
-from pedseg.cases.case import Case, Discovery, ImageFile
-from pedseg.cases.naming import LABEL, LABEL_FOLDERS
-from pedseg.cases.patients import patient_of
-from pedseg.errors import PedsegError, Problem
-from pedseg.files import safe_name
+from pedseg.cases.case import Discovery
+from pedseg.cases.case_table import find_in_table, is_table
+from pedseg.cases.channels import read_channels
+from pedseg.cases.folder_names import names_in
+from pedseg.cases.formats import not_a_folder
+from pedseg.cases.gathered import Gathered
+from pedseg.cases.listing import NOTHING_THERE, Listing, list_folder
+from pedseg.cases.naming import LABEL_FOLDERS, read_name
+from pedseg.cases.segmentations import settle_labels
+from pedseg.cases.spellings import LABEL
+from pedseg.cases.strays import Strays
+from pedseg.errors import PedsegError, Problem, Severity
 from pedseg.labels import Modality
 
-WITHOUT = "; `pedseg predict --allow-missing` does without it"
-_DEPTH = 3  # folders below the given one: release / grade (HGG, LGG) / case
-_Stems = Mapping[str, Sequence[str]]  # NIfTI stem → file names (two where both .nii and .nii.gz are there)
+_DEPTH = 8  # folders below the given one, such as package / release / derivatives / pipeline / sub / ses / anat
+_DERIVED = "derivatives"  # BIDS: what was made of images
+_PIPELINES = frozenset({"fmriprep", "smriprep", "freesurfer", "fastsurfer", "synthseg", "mriqc", "qsiprep"})
+_FIX = {NOTHING_THERE: "mend the link or remove it"}
 
 
 def find_cases(folder: Path, *, cohort: str, labelled: bool, allow_missing: bool = False) -> Discovery:
-    """Find the cases in `folder` and up to three folders deeper, whatever mixture of layouts they are in.
+    """Find the cases in `folder` and below, whatever mixture of layouts they are in, or in a table of files.
 
     Hidden files and files of unknown form are passed over, links are followed. Of an nnU-Net or Decathlon data set
     imagesTr is read (imagesTs if there is none); give the folder imagesTs itself to read that one.
 
     Args:
-        folder: the cohort; or, of an nnU-Net data set, a folder of images in or above which dataset.json lies.
+        folder: the cohort; or, of an nnU-Net data set, a folder of images in or above which dataset.json lies; or a
+            table that `pedseg.cases.case_table` reads.
         cohort: name given to the cases.
         labelled: whether each case must have a label. If not, whatever is named as a label is skipped unread.
         allow_missing: whether a case may lack sequences, as long as it has one.
@@ -36,30 +44,47 @@ def find_cases(folder: Path, *, cohort: str, labelled: bool, allow_missing: bool
 
     Raises:
         PedsegError: the folder is absent or unreadable, holds no image of a known form, or has numbered channels
-            whose modalities cannot be told.
+            whose modalities cannot be told; or the table names no cases.
     """
+    if is_table(folder):
+        return find_in_table(folder, cohort=cohort, labelled=labelled, allow_missing=allow_missing)
     if not folder.is_dir():
-        raise PedsegError(f"{folder}: no such folder; give the folder that holds the cases of cohort {cohort!r}")
+        raise not_a_folder(folder, cohort=cohort)
     root = Path(os.path.abspath(folder))  # noqa: PTH100  (resolve() would follow links, absolute() keeps '..')
-    finder = _Finder(root=root, labelled=labelled, allow_missing=allow_missing)
+    finder = _Finder(root, labelled=labelled, allow_missing=allow_missing, strays=Strays(root))
     finder.walk(root, _DEPTH)
-    if not finder.found:
-        seen = ", ".join(name for names in finder.strays.values() for name in names[:3])[:200] or "no NIfTI file"
-        raise PedsegError(f"{folder}: nothing recognised for cohort {cohort!r} (seen: {seen}). {naming.LAYOUTS}")
-    return finder.assemble(cohort)
+    if not finder.gathered.files:
+        raise PedsegError(
+            f"{folder}: nothing recognised for cohort {cohort!r} (seen: {finder.strays.seen()}). {naming.LAYOUTS}"
+        )
+    finder.settle()
+    return finder.gathered.sorted_out(finder, cohort=cohort, labelled=labelled, allow_missing=allow_missing)
 
 
 @dataclass(slots=True)
 class _Finder:
-    """What has been found so far below `root`. Each folder is listed once."""
+    """What has been found so far below `root`. Each folder is listed once.
+
+    Attributes:
+        root: the folder given.
+        labelled: whether labels are looked for.
+        allow_missing: whether data sets may lack channels.
+        strays: files that are of no case.
+        gathered: files of cases.
+        derived: those below derivatives/.
+        channels: nnU-Net folder → its channels.
+        decorated: case with a word between it and the role → its id.
+        visited: device and number of folders.
+    """
 
     root: Path
     labelled: bool
-    allow_missing: bool = False
-    found: dict[str, dict[str, list[ImageFile]]] = field(default_factory=dict)  # case → role → files
-    strays: dict[Path, list[str]] = field(default_factory=lambda: defaultdict(list))  # NIfTI files of unknown form
-    broken: dict[Path, bool] = field(default_factory=dict)  # links to nowhere → whether named as NIfTI files
-    channels: dict[Path, Mapping[Modality, int]] = field(default_factory=dict)  # nnU-Net folder → its channels
+    allow_missing: bool
+    strays: Strays
+    gathered: Gathered = field(default_factory=Gathered)
+    derived: Gathered = field(default_factory=Gathered)
+    channels: dict[Path, Mapping[Modality, int]] = field(default_factory=dict)
+    decorated: dict[str, str] = field(default_factory=dict)
     visited: set[tuple[int, int]] = field(default_factory=set)
 
     def walk(self, folder: Path, depth: int) -> None:
@@ -68,148 +93,116 @@ class _Finder:
         if (status.st_dev, status.st_ino) in self.visited:
             return
         self.visited.add((status.st_dev, status.st_ino))
-        stems, folders, has_dataset = self._list(folder)
-        images = next((name for name in LABEL_FOLDERS if name in folders), None)
-        if has_dataset and images:
-            self._take_channels(folder / images, self._list(folder / images)[0], folder / "dataset.json")
-        elif any(stem.endswith("_0000") for stem in stems) or (folder.name in LABEL_FOLDERS and stems):
-            self._take_channels(folder, stems, (folder if has_dataset else folder.parent) / "dataset.json")
+        listing = self._list(folder)
+        images = next((name for name in LABEL_FOLDERS if name in listing.folders), None)
+        if listing.has_dataset and images:
+            self._take_channels(folder / images, self._list(folder / images), folder / "dataset.json")
+        elif self._is_numbered(folder, listing):
+            self._take_channels(folder, listing, (folder if listing.has_dataset else folder.parent) / "dataset.json")
         else:
-            self._take_brats(folder, stems)
-            for name in folders if depth else ():
-                self.walk(folder / name, depth - 1)
+            self._take_names(folder, listing)
+            if depth:
+                for name in listing.folders:
+                    self.walk(folder / name, depth - 1)
+            elif listing.folders:
+                self.strays.too_deep.append(folder)
 
-    def _list(self, folder: Path) -> tuple[_Stems, list[str], bool]:
-        """List a folder: NIfTI files by stem, folders, and whether dataset.json is there."""
-        stems: dict[str, list[str]] = defaultdict(list)
-        folders: list[str] = []
-        try:
-            with os.scandir(folder) as listing:
-                entries = sorted((e for e in listing if not e.name.startswith(".")), key=lambda e: e.name)
-        except OSError as error:
-            raise PedsegError(f"{folder}: cannot be listed ({error.strerror}); mend its permissions") from error
-        for entry in entries:
-            stem = naming.nifti_stem(entry.name)
-            if not self.labelled and naming.is_label_name(entry.name, stem):
+    def _list(self, folder: Path) -> Listing:
+        listing = list_folder(folder, labelled=self.labelled)
+        if _DERIVED in (folder.name, folder.parent.name):
+            listing.folders = [name for name in listing.folders if name not in _PIPELINES]
+        self.gathered.unusable |= listing.unusable
+        self.strays.take(folder, listing)
+        return listing
+
+    def _is_numbered(self, folder: Path, listing: Listing) -> bool:
+        """Whether a folder holds images of nnU-Net or the Decathlon."""
+        if any(stem.endswith("_0000") for stem in listing.stems):
+            return True
+        return folder.name in LABEL_FOLDERS and any(read_name(stem) is None for stem in listing.stems)
+
+    def _take_names(self, folder: Path, listing: Listing) -> None:
+        """Take files whose names say of which case and role they are."""
+        for stem, name in names_in(folder, self.root, listing.stems).items():
+            files = listing.stems[stem]
+            if name is None:
+                self.strays.unknown[folder] += [file.name for file in files]
                 continue
-            if entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110  (spares a Path for each file)
-                self.broken[Path(entry.path)] = stem is not None
-            elif entry.is_dir(follow_symlinks=stem is None):
-                folders.append(entry.name)
+            if name.copy:
+                self.strays.copies[name.case, name.role] += files
                 continue
-            if stem is not None:
-                stems[stem].append(entry.name)
-        return stems, folders, any(entry.name == "dataset.json" for entry in entries)
+            for file in files:
+                self._add(name.case, name.role, file)
+            if name.adopted:
+                what = "is taken for the label: the only one in the folder of the case"
+                said = Problem(name.case, self.shown(files[0]), what, "name it after the case", Severity.WARNING)
+                self.gathered.findings.append(said)
+            elif name.decorated and name.role != LABEL:
+                self.decorated[name.decorated] = name.case
 
-    def _take_brats(self, folder: Path, stems: _Stems) -> None:
-        for stem, names in stems.items():
-            parts = naming.split_brats_name(stem)
-            if parts is None:
-                self.strays[folder] += names
-            else:
-                self._add(*parts, folder, names)
-
-    def _take_channels(self, folder: Path, stems: _Stems, dataset: Path) -> None:
+    def _take_channels(self, folder: Path, listing: Listing, dataset: Path) -> None:
         """Take nnU-Net's numbered files, or the Decathlon's 4-D ones, and the labels beside their folder."""
         if not dataset.is_file():
             raise PedsegError(
                 f"{folder}: no dataset.json here or in the folder above says which channel is which modality; copy the "
                 f"one of the data set to {dataset}"
             )
-        channels = self.channels[folder] = naming.read_channels(dataset, allow_missing=self.allow_missing)
-        numbered = any(stem.endswith("_0000") for stem in stems)
-        for stem, names in stems.items():
-            parts = naming.split_numbered_name(stem) if numbered else None
-            for modality, channel in channels.items():
-                if not numbered:
-                    self._add(stem, modality, folder, names, volume=channel)
-                elif parts and parts[1] == channel:
-                    self._add(parts[0], modality, folder, names)
+        channels = self.channels[folder] = read_channels(dataset, allow_missing=self.allow_missing)
+        numbered = any(stem.endswith("_0000") for stem in listing.stems)
+        for stem, files in listing.stems.items():
+            case, number = (naming.split_numbered_name(stem) or ("", -1)) if numbered else (stem, None)
+            if not case:
+                self.strays.unknown[folder] += [file.name for file in files]
+            for modality in (modality for modality, channel in channels.items() if number in (None, channel)):
+                for file in files:
+                    self._add(case, modality, file, volume=None if numbered else channels[modality])
+        self._take_labels(folder)
+
+    def _take_labels(self, folder: Path) -> None:
+        """Take the labels beside a folder of images."""
         labels = folder.with_name(LABEL_FOLDERS.get(folder.name, folder.name))
         if self.labelled and labels != folder and labels.is_dir():
-            for stem, names in self._list(labels)[0].items():
-                self._add(stem, LABEL, labels, names)
+            for stem, files in self._list(labels).stems.items():
+                for file in files:
+                    self._add(stem, LABEL, file)
 
-    def _add(self, case: str, role: str, folder: Path, names: Sequence[str], *, volume: int | None = None) -> None:
-        files = self.found.setdefault(case, {}).setdefault(role, [])
-        files += [ImageFile(folder / name, volume) for name in names]
+    def _add(self, case: str, role: str, file: Path, *, volume: int | None = None) -> None:
+        derived = role in list(Modality) and _DERIVED in file.relative_to(self.root).parts
+        (self.derived if derived else self.gathered).add(case, role, file, volume=volume)
 
-    def assemble(self, cohort: str) -> Discovery:
-        """Make cases of what is complete and problems of the rest."""
-        cases: list[Case] = []
-        problems = [
-            Problem(path.name, self._shown(path), "a link to nothing", "mend the link or remove it")
-            for path, is_file in self.broken.items()
-            if not is_file
+    def settle(self) -> None:
+        """Decide what can be decided only when everything was seen."""
+        imaged = self.gathered.imaged
+        for case, files in self.derived.files.items():
+            if case not in imaged:
+                for role, found in files.items():
+                    self.gathered.files[case][role] += found
+        if self.labelled:
+            settle_labels(self.gathered, self.decorated)
+        taken = {file.path for files in self.gathered.files.values() for found in files.values() for file in found}
+        self.gathered.findings += [
+            Problem(path.name, self.shown(path), what, _FIX.get(what, "put the file there, or remove it"))
+            for path, what in self.gathered.unusable.items()
+            if path not in taken
         ]
-        for case, files in sorted(self.found.items()):
-            found = list(self._problems(case, files))
-            problems += found
-            if not found:
-                stand_in = replace(next(files[m][0] for m in Modality if m in files), absent=True)
-                images = tuple(files[modality][0] if modality in files else stand_in for modality in Modality)
-                label = files[LABEL][0].path if self.labelled else None
-                cases.append(Case(case, patient_of(case), cohort, images, label))
-        seen = {role for files in self.found.values() for role in files}
-        lacking = tuple(modality for modality in Modality if modality not in seen)
-        problems.sort(key=lambda problem: problem.case)
-        return Discovery(tuple(cases), tuple(problems), lacking, self._lone_labels())
+        self.gathered.findings += self.strays.findings(self.gathered, self.shown)
 
-    def _lone_labels(self) -> dict[str, Path]:
-        """The label of each case that has one, and nothing else."""
-        return {
-            case: files[LABEL][0].path
-            for case, files in self.found.items()
-            if set(files) == {LABEL} and len(files[LABEL]) == 1 and files[LABEL][0].path not in self.broken
-        }
-
-    def _problems(self, case: str, files: Mapping[str, Sequence[ImageFile]]) -> Iterator[Problem]:
-        """Say what keeps `case` from being one."""
-        try:
-            safe_name(case)
-        except PedsegError as error:
-            yield Problem(case, "", str(error), "rename the files of the case")
-        every = [file.path for found in files.values() for file in found]
-        for path in sorted(self.broken.keys() & set(every)) if self.broken else ():
-            yield Problem(case, self._shown(path), "a link to nothing", "mend the link or remove it")
-        yield from self._duplicates(case, files)
-        if set(files) == {LABEL}:
-            fix = "add the images, or name the label after the case that it is of"
-            yield Problem(case, self._shown(every[0]), "a label without images", fix)
-            return
-        sibling = next(found[0].path for role, found in files.items() if role != LABEL)
-        unknown = self.strays.get(sibling.parent, [])
+    def missing(self, case: str, role: str) -> tuple[str, str]:
+        """Where a file that is missing should be, given another one of the case, and what lies there instead."""
+        files = self.gathered.files[case]
+        sibling = next(found[0].path for other, found in files.items() if other != LABEL)
+        if other_form := self.strays.instead(case, role):
+            return self.shown(other_form.path), f", which {other_form.what}: {other_form.fix};"
+        unknown = self.strays.unknown.get(sibling.parent, [])
         hint = f" (perhaps {', '.join(unknown)}, renamed)" if 0 < len(unknown) <= len(files) else ""
-        needed = [] if self.allow_missing else list(Modality)
-        for role in (*needed, *([LABEL] if self.labelled else [])):
-            if role not in files:
-                what = "no label" if role == LABEL else f"no {role} image"
-                fix = f"add the file{hint} or remove the case{'' if role == LABEL else WITHOUT}"
-                yield Problem(case, self._expected(case, role, sibling), what, fix)
-
-    def _duplicates(self, case: str, files: Mapping[str, Sequence[ImageFile]]) -> Iterator[Problem]:
-        """Report several files for one thing once, whether for one role or for whole folders."""
-        seen: set[tuple[Path, ...]] = set()
-        for role, found in ((role, found) for role, found in files.items() if len(found) > 1):
-            paths = tuple(file.path for file in found)
-            folders = tuple(sorted({path.parent for path in paths}))
-            places = folders if len(folders) > 1 else paths
-            if places not in seen:
-                seen.add(places)
-                what = (
-                    f"the case is in {len(folders)} folders" if places is folders else f"{len(paths)} files for {role}"
-                )
-                yield Problem(case, ", ".join(map(self._shown, places)), what, "keep one of them")
-
-    def _expected(self, case: str, role: str, sibling: Path) -> str:
-        """Where a file that is missing should be, given another one of the case."""
         channels = self.channels.get(sibling.parent)
         if channels is None:
-            return self._shown(sibling.with_name(naming.official_name(case, role, sibling=sibling.name)))
+            return self.shown(sibling.with_name(naming.official_name(case, role, sibling=sibling.name))), hint
         if role == LABEL:
             folder = sibling.parent.with_name(LABEL_FOLDERS.get(sibling.parent.name, "labelsTr"))
-            return self._shown(folder / f"{case}.nii.gz")
-        return self._shown(sibling.with_name(f"{case}_{channels[Modality(role)]:04d}.nii.gz"))
+            return self.shown(folder / f"{case}.nii.gz"), hint
+        return self.shown(sibling.with_name(f"{case}_{channels[Modality(role)]:04d}.nii.gz")), hint
 
-    def _shown(self, path: Path) -> str:
+    def shown(self, path: Path) -> str:
+        """A path below the folder that was given."""
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)

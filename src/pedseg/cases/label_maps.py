@@ -4,14 +4,14 @@ Every command that reads or writes such a folder asks here, so that the names an
 understood by the others.
 """
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pedseg.cases.naming import LABEL, nifti_stem, split_brats_name
+from pedseg.cases.naming import composed, nifti_stem, read_name
+from pedseg.cases.spellings import AUTOMATED, LABEL
 from pedseg.errors import PedsegError
 from pedseg.files import read_json
 from pedseg.labels import DEFAULT_CONVENTION, LabelConvention, fitting_conventions, get_convention, read_convention
@@ -30,8 +30,9 @@ def label_map_case(name: str) -> str | None:
     stem = None if name.startswith(".") else nifti_stem(name)
     if not stem:
         return None
-    case, role = split_brats_name(stem) or (stem, "")
-    return unicodedata.normalize("NFC", case if role == LABEL else stem)
+    said = read_name(stem)
+    labelled = said is not None and said.case and said.role in (LABEL, AUTOMATED) and not said.copy
+    return composed(said.case if said and labelled else stem)
 
 
 def list_label_maps(folder: Path) -> dict[str, list[Path]]:

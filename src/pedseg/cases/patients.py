@@ -39,6 +39,8 @@ _NAMINGS = tuple(  # the first group is the patient; ids that name none, as thos
     )
 )
 
+_OF_A_SESSION = re.compile(rf"{_SESSION}|{_STAGE}|{_DATE}", re.IGNORECASE)
+
 
 def known_patient(case_id: str) -> str | None:
     """Return the patient that a case's id names; None where its naming is not known to name one."""
@@ -54,6 +56,11 @@ def patient_of(case_id: str) -> str:
     ``BraTS-GLI-00009-001`` gives ``BraTS-GLI-00009``; an id of unknown form is its own patient.
     """
     return known_patient(case_id) or case_id
+
+
+def names_a_session(text: str) -> bool:
+    """Whether a name is that of a session, a stage of treatment or a date, and not of a patient."""
+    return _OF_A_SESSION.fullmatch(text) is not None
 
 
 def same_text(text: str) -> str:

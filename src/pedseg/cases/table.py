@@ -1,12 +1,13 @@
 """Tables that users write: CSV (comma, semicolon or tab) with a head, or a JSON list of records."""
 
 import csv
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from pedseg.errors import PedsegError
-from pedseg.files import read_json
+from pedseg.files import open_regular, read_json
 
 ENDINGS: Final = (".csv", ".tsv", ".json")
 _DELIMITERS = ",;\t"
@@ -19,38 +20,47 @@ def read_table(path: Path) -> list[Row]:
     Raises:
         PedsegError: it cannot be read, has no rows, names a column twice, or a row is longer than the head.
     """
+    return [row for _, row in read_placed(path)]
+
+
+def read_placed(path: Path) -> list[tuple[str, Row]]:
+    """As `read_table`, with where each row is: "line 3", or "record 2" of a JSON list."""
     rows = list(_records(path) if path.suffix.lower() == ".json" else _lines(path))
     if not rows:
         raise PedsegError(f"{path}: has no rows; give a line with the names of the columns and a line for each case")
     return rows
 
 
-def _lines(path: Path) -> Iterator[Row]:
+def _lines(path: Path) -> Iterator[tuple[str, Row]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise PedsegError(f"{path}: no such file") from error
-    except (OSError, ValueError) as error:
+        with open_regular(path) as file:
+            text = file.read().decode("utf-8-sig")
+        first = text.partition("\n")[0]
+        reader = csv.reader(io.StringIO(text, newline=None), delimiter=max(_DELIMITERS, key=first.count), strict=True)
+        head = [name.strip().lower() for name in next(reader, [])]
+        rows = [(reader.line_num, cells) for cells in reader]
+    except (OSError, ValueError, csv.Error) as error:
         raise PedsegError(f"{path}: cannot be read as a table in UTF-8 ({error}); save it as CSV UTF-8") from error
-    first = text.partition("\n")[0]
-    reader = csv.reader(text.splitlines(), delimiter=max(_DELIMITERS, key=first.count))
-    head = [name.strip().lower() for name in next(reader, [])]
     twice = sorted({name for name in head if name and head.count(name) > 1})
     if twice:
         raise PedsegError(f"{path}: has two columns {twice[0]!r}; keep one of them")
-    for number, cells in enumerate(reader, 2):
+    for number, cells in rows:
         if len(cells) > len(head):
             raise PedsegError(f"{path}: line {number} has {len(cells)} cells and the head has {len(head)}; mend it")
         if any(cell.strip() for cell in cells):
-            yield dict(zip(head, (*map(str.strip, cells), *[""] * (len(head) - len(cells))), strict=True))
+            filled = (*map(str.strip, cells), *[""] * (len(head) - len(cells)))
+            yield f"line {number}", dict(zip(head, filled, strict=True))
 
 
-def _records(path: Path) -> Iterator[Row]:
+def _records(path: Path) -> Iterator[tuple[str, Row]]:
     content = read_json(path)
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
         raise PedsegError(f'{path}: is no list of records; write [{{"case": ..., ...}}, ...]')
-    for row in content:
+    for number, row in enumerate(content, 1):
         wrong = [name for name, value in row.items() if not isinstance(value, str | int | None)]
         if wrong:
-            raise PedsegError(f"{path}: {wrong[0]}={row[wrong[0]]!r} is no text; give one text for each name")
-        yield {name.strip().lower(): "" if value is None else str(value).strip() for name, value in row.items()}
+            raise PedsegError(
+                f"{path}: record {number}, {wrong[0]}={row[wrong[0]]!r} is no text; give one text for each name"
+            )
+        texts = {name.strip().lower(): "" if value is None else str(value).strip() for name, value in row.items()}
+        yield f"record {number}", texts

@@ -75,6 +75,7 @@ def calibrate_run(run: RunFolder, arguments: argparse.Namespace) -> int:
     from pedseg.cases import find_cases
 
     found = find_cases(arguments.input, cohort="input", labelled=False)
+    found.say()
 
     from pedseg.hardware import fast_precision
     from pedseg.inference import Predictor, Settings

@@ -45,7 +45,12 @@ def parser() -> argparse.ArgumentParser:
     networks.add_argument(
         "--run", nargs="+", type=Path, default=[], metavar="DIR", help="run folders, or folders of runs (fold_*)"
     )
-    p.add_argument("--input", type=Path, help="cases in a BraTS, Decathlon or nnU-Net layout")
+    p.add_argument(
+        "--input",
+        type=Path,
+        metavar="DIR",
+        help="folder of cases in any layout (docs/layouts.md), or a table of them (.csv, .tsv, .json)",
+    )
     add_output(p, "DIR", "folder for <case id>.nii.gz", required=False)
     add_variant(p, "how the networks are used: a variant of the runs, or one of conf/variant")
     p.add_argument(
@@ -96,6 +101,7 @@ def predict_folder(arguments: argparse.Namespace) -> int:
     check_settings(arguments, how)
     found = find_cases(arguments.input, cohort="input", labelled=False, allow_missing=arguments.allow_missing)
     found.check_sequences(arguments.input, cohort="input")
+    found.say()
 
     from pedseg.inference import predict_cases  # loads torch: after everything that can be wrong with the arguments
 

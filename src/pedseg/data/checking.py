@@ -83,7 +83,9 @@ def check_cohort(folder: Path, discovery: Discovery, settings: CohortSettings, *
         known[case.id] = check
     checks = {case.id: known[case.id] for case in discovery.cases}
     found = [finding for check in checks.values() for finding in check.findings]
-    begun = CohortCheck((), discovery.cases, frozenset(ready), checks).with_findings([*discovery.problems, *found])
+    begun = CohortCheck((), discovery.cases, frozenset(ready), checks).with_findings(
+        [*discovery.problems, *discovery.remarks, *found]
+    )
     copies = [
         Problem(case_id, "", f"has the images of {original}: one patient would count twice", "remove one of the two")
         for case_id, original in find_copies(begun.identities).items()

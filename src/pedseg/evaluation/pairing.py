@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pedseg.cases import Case, find_cases
 from pedseg.cases.label_maps import label_map_case, list_label_maps
-from pedseg.cases.naming import is_label_name, nifti_stem
+from pedseg.cases.case_table import is_table
+from pedseg.cases.naming import composed, is_label_name, nifti_stem
 from pedseg.errors import PedsegError, Problem, ProblemsError
 from pedseg.imaging.label_values import has_several_volumes
 
@@ -50,8 +51,8 @@ def pair_folder(predictions: Path, labels: Path, *, subset: bool = False) -> lis
     """Pair a folder of label maps with a folder of labels; `label_map_case` tells the case of a file.
 
     The labels are the files in the folder that are named as labels (``<case id>-seg``) or, if none is, all of them; or,
-    if it holds no NIfTI file, those of the cases that `find_cases` finds, with images or without. Files of several
-    volumes (probabilities) beside the label maps are passed over.
+    if it holds no NIfTI file or is a table, those of the cases that `find_cases` finds, with images or without. Files
+    of several volumes (probabilities) beside the label maps are passed over.
 
     Args:
         predictions: folder of ``<case id>.nii.gz`` or ``.nii``.
@@ -112,7 +113,7 @@ def _is_other(path: Path) -> bool:
 
 def _find_labels(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
     """Label file of each case, and what keeps others from having one."""
-    by_case = list_label_maps(folder)
+    by_case = {} if is_table(folder) else list_label_maps(folder)
     if not by_case:
         return _find_in_tree(folder)
     named = {case: [path for path in paths if _is_named(path)] for case, paths in by_case.items()}
@@ -130,10 +131,12 @@ def _find_in_tree(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
     try:
         discovery = find_cases(folder, cohort="labels", labelled=True)
     except PedsegError:
-        alone = {path.parent.name: path for path in folder.glob("*/*") if label_map_case(path.name) == path.parent.name}
+        named = {path: composed(path.parent.name) for path in folder.glob("*/*")}
+        alone = {case: path for path, case in named.items() if label_map_case(path.name) == case}
         if not alone:
             raise
         return alone, []
+    discovery.say()
     found = {case.id: case.label for case in discovery.cases if case.label} | dict(discovery.lone_labels)
     return found, [problem for problem in discovery.problems if problem.case not in discovery.lone_labels]
 

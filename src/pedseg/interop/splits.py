@@ -31,7 +31,7 @@ def export_splits(
     check_free(output, overwrite=overwrite)
     said = Patients.read(patients)
     known = [
-        {case.id: case.patient for case in find_cases(folder, cohort=folder.name, labelled=False).cases}
+        {case.id: case.patient for case in find_cases(folder, cohort=folder.stem, labelled=False).cases}
         for folder in cohorts
     ]
     ids = [list(cases) for cases in known]

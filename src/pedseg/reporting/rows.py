@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pedseg.cases.naming import composed
 from pedseg.errors import PedsegError
 from pedseg.reporting.paper import ORDER, REGIONS, model_name
 from pedseg.runs import BETWEEN, PLAIN, RunFolder, VariantFolder, titled
@@ -223,7 +224,7 @@ def read_scores(path: Path) -> pd.DataFrame:
     if missing:
         raise PedsegError(f"{path}: has no column {missing[0]}; give a scores.csv of pedseg, or Dice-ET … HD95-WT, ID")
     _check_numbers(table, path)
-    table["case"] = table["case"].astype(str).map(from_cell).str.replace(r"\.nii(\.gz)?$", "", regex=True)
+    table["case"] = table["case"].astype(str).map(from_cell).map(composed).str.replace(r"\.nii(\.gz)?$", "", regex=True)
     table["region"] = table["region"].astype(str).str.lower()
     repeated = table[table.duplicated(["case", "region"])]
     if len(repeated):

@@ -51,7 +51,8 @@ class Cohort(Group):
     folder: Annotated[
         OrNone[Folder],
         setting(
-            "Folder of its cases, in a BraTS, Decathlon or nnU-Net layout; null: paths.<name>, or PEDSEG_<NAME>.",
+            "Folder of its cases, in any layout of docs/layouts.md, or a table of them (.csv, .tsv, .json); null: "
+            "paths.<name>, or PEDSEG_<NAME>.",
             PLACE,
         ),
     ] = None
@@ -138,7 +139,7 @@ class Data(Group):
 class Paths(Group):
     """Where cohorts lie and runs go."""
 
-    OTHERS = "Folder of the cohort of that name, or PEDSEG_<NAME>."
+    OTHERS = "Folder or table of the cohort of that name, or PEDSEG_<NAME>."
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[Name, OrNone[Folder]]
 

@@ -130,7 +130,7 @@ def postprocess_fold(
     output.begin(how, applied.inputs)
     cohort = settings.data.cohorts[settings.data.evaluation]
     folder, labelled = cohort.folder, []
-    if cohort.labelled and folder is not None and folder.is_dir():
+    if cohort.labelled and folder is not None and folder.exists():
         labelled = labelled_cases(folder, list(applied.inputs), cohort=settings.data.evaluation)
     if labelled:
         convention = evaluated_convention(settings)

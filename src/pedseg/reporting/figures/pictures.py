@@ -211,7 +211,7 @@ def _slices(model: Model, output: Path, folders: CaseFolders, notes: list[str], 
     if not predictions:
         return
     images = images_of(model, folders)
-    if images is None or (not images.is_dir() and folders.images is None):
+    if images is None or (not images.exists() and folders.images is None):
         notes.append(f"No slices of {model.name}: its images are not at {images}; give them as --images DIR.")
         return
     figure = slice_figure(
