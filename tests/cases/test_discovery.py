@@ -125,7 +125,7 @@ def test_stray_and_hidden_files_are_passed_over(tmp_path: Path) -> None:
     touch(folder / "BraTS-GLI-00001-000-dwi.nii.gz", folder / "notes t1.txt", folder / "BraTS-GLI-00001-000-t1n.json")
     found = find(tmp_path)
     assert only(found).id == folder.name
-    assert [remark.file for remark in found.remarks] == ["atlas.nii.gz", "a/b/c/d/e/f/g/h"]
+    assert [remark.file for remark in found.remarks] == ["a/b/c/d/e/f/g/h", "atlas.nii.gz"]
 
 
 def test_links_to_cases_and_files_are_followed_and_kept(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A table in place of a cohort's folder: which file is which modality of which case.
 
-CSV or JSON with the columns case, t1n, t1c, t2w, t2f, in any of their `SPELLINGS`, and label and patient if there are any.
-Paths are relative to the table.
+CSV or JSON with the columns case, t1n, t1c, t2w, t2f, in any of their `SPELLINGS`, and label and patient if there are
+any. Paths are relative to the table.
 """
 
 import stat

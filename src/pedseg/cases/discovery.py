@@ -12,7 +12,7 @@ from pedseg.cases.channels import read_channels
 from pedseg.cases.folder_names import names_in
 from pedseg.cases.formats import not_a_folder
 from pedseg.cases.gathered import Gathered
-from pedseg.cases.listing import NOTHING_THERE, Listing, list_folder
+from pedseg.cases.listing import Listing, list_folder, remedy
 from pedseg.cases.naming import LABEL_FOLDERS, read_name
 from pedseg.cases.segmentations import settle_labels
 from pedseg.cases.spellings import LABEL
@@ -23,7 +23,6 @@ from pedseg.labels import Modality
 _DEPTH = 8  # folders below the given one, such as package / release / derivatives / pipeline / sub / ses / anat
 _DERIVED = "derivatives"  # BIDS: what was made of images
 _PIPELINES = frozenset({"fmriprep", "smriprep", "freesurfer", "fastsurfer", "synthseg", "mriqc", "qsiprep"})
-_FIX = {NOTHING_THERE: "mend the link or remove it"}
 
 
 def find_cases(folder: Path, *, cohort: str, labelled: bool, allow_missing: bool = False) -> Discovery:
@@ -53,10 +52,9 @@ def find_cases(folder: Path, *, cohort: str, labelled: bool, allow_missing: bool
     root = Path(os.path.abspath(folder))  # noqa: PTH100  (resolve() would follow links, absolute() keeps '..')
     finder = _Finder(root, labelled=labelled, allow_missing=allow_missing, strays=Strays(root))
     finder.walk(root, _DEPTH)
-    if not finder.gathered.files:
-        raise PedsegError(
-            f"{folder}: nothing recognised for cohort {cohort!r} (seen: {finder.strays.seen()}). {naming.LAYOUTS}"
-        )
+    if not finder.gathered.files and not finder.derived.files:
+        seen = finder.strays.seen(finder.gathered.unusable)
+        raise PedsegError(f"{folder}: nothing recognised for cohort {cohort!r} (seen: {seen}). {naming.LAYOUTS}")
     finder.settle()
     return finder.gathered.sorted_out(finder, cohort=cohort, labelled=labelled, allow_missing=allow_missing)
 
@@ -181,7 +179,7 @@ class _Finder:
             settle_labels(self.gathered, self.decorated)
         taken = {file.path for files in self.gathered.files.values() for found in files.values() for file in found}
         self.gathered.findings += [
-            Problem(path.name, self.shown(path), what, _FIX.get(what, "put the file there, or remove it"))
+            Problem(path.name, self.shown(path), what, remedy(what))
             for path, what in self.gathered.unusable.items()
             if path not in taken
         ]
@@ -192,7 +190,7 @@ class _Finder:
         files = self.gathered.files[case]
         sibling = next(found[0].path for other, found in files.items() if other != LABEL)
         if other_form := self.strays.instead(case, role):
-            return self.shown(other_form.path), f", which {other_form.what}: {other_form.fix};"
+            return self.shown(other_form.path), f" (this one {other_form.what}; {other_form.fix})"
         unknown = self.strays.unknown.get(sibling.parent, [])
         hint = f" (perhaps {', '.join(unknown)}, renamed)" if 0 < len(unknown) <= len(files) else ""
         channels = self.channels.get(sibling.parent)

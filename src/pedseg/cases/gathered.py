@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pedseg.cases.case import Case, Discovery, ImageFile
+from pedseg.cases.listing import remedy
 from pedseg.cases.naming import composed
 from pedseg.cases.patients import patient_of, same_text
 from pedseg.cases.spellings import AUTOMATED, LABEL
@@ -135,7 +136,7 @@ class _Check:
             yield Problem(case, "", str(error), "rename the files of the case")
         every = [file.path for found in files.values() for file in found]
         for path in sorted(self.unusable.keys() & set(every)) if self.unusable else ():
-            yield Problem(case, self.source.shown(path), self.unusable[path], "put the file there, or remove it")
+            yield Problem(case, self.source.shown(path), self.unusable[path], remedy(self.unusable[path]))
         yield from self._duplicates(case, files)
         if set(files) <= {LABEL, AUTOMATED}:
             fix = "add the images, or name the label after the case that it is of"

@@ -99,3 +99,8 @@ def _unusable(entry: "os.DirEntry[str]") -> str | None:
         return None if entry.is_file() or entry.is_dir() else f"a {kind_of(entry.stat().st_mode)}"
     except OSError:
         return NOTHING_THERE
+
+
+def remedy(what: str) -> str:
+    """What to do about what stands in the place of a file or folder."""
+    return "mend the link or remove it" if what == NOTHING_THERE else "put the file or folder there, or remove it"

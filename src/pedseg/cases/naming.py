@@ -28,7 +28,7 @@ _NUMBERED = re.compile(r"(.+)_(\d{4})")
 _BRAIN = re.compile(r"(?<=[^-_])[-_]brain$", re.IGNORECASE)  # of skull-stripped images
 _LONGEST = 4  # words that a role has, as in T1_weighted_post_contrast
 _COPY = re.compile(  # what browsers, desktops and clouds write into the names of second copies
-    r"(?:copy of |kopie von )?(?P<stem>.+?)"
+    r"(?P<stem>.+?)"
     r"(?:[ _]?\(\d+\)| ?- ?(?:copy|kopie|copie|copia)(?: ?\(\d+\))?|[ _](?:copy|kopie)[ _]?\d*| \d{1,2}"
     r"|[ _]?\([^()]*(?:conflict|konflikt|conflit|conflic)[^()]*\))",
     re.IGNORECASE,
@@ -84,8 +84,9 @@ def read_name(stem: str) -> Name | None:
     as in ``T2_FLAIR``; a role alone; and the names of BIDS. Ids are in Unicode's composed form.
     """
     stem = composed(stem)
-    found = _read_bids(stem) or _read_words(stem)
-    if found is None and (match := _PREFIXED.fullmatch(stem) or _COPY.fullmatch(stem)):
+    first = _PREFIXED.fullmatch(stem)
+    found = None if first else _read_bids(stem) or _read_words(stem)
+    if found is None and (match := first or _COPY.fullmatch(stem)):
         original = _read_bids(match["stem"]) or _read_words(match["stem"])
         return original and replace(original, copy=True)
     return found

@@ -77,7 +77,7 @@ def _not_labels(passed_over: Mapping[str, list[str]]) -> Iterator[Problem]:
     for words, names in passed_over.items():
         known = bool(ANATOMY & {word.lower() for word in _WORDS.split(words)})
         yield Problem(
-            f"{len(names)} files",
+            f"{len(names)} file{'s'[: len(names) > 1]}",
             f"{min(names)}{' …' if len(names) > 1 else ''}",
             f"segmentations called {words!r} are taken for none of the whole tumour, and passed over",
             "if they are the labels, name them <case>_seg, or give a table of the cases",
@@ -93,7 +93,7 @@ def _automated(gathered: Gathered) -> Iterator[Problem]:
         if cases:
             what = "the only segmentation is an automated approximation, which nobody has corrected"
             yield Problem(
-                f"{len(cases)} cases",
+                f"{len(cases)} case{'s'[: len(cases) > 1]}",
                 f"{both[cases[0]][AUTOMATED][0].path.name}{' …' if len(cases) > 1 else ''}",
                 what if alone else "an automated segmentation lies beside the corrected one, which is taken",
                 "move the automated ones away to use corrected ones alone" if alone else "nothing has to be done",

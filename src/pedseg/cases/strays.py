@@ -1,7 +1,7 @@
 """Files in a cohort's folder that are of no case: second copies, other formats, archives, unknown names."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,10 +62,11 @@ class Strays:
                 self.forms[name.case or composed(bare_case(folder, self.root)), name.role] = path
         self.archives += [folder / name for name in listing.archives]
 
-    def seen(self) -> str:
-        """What was seen, for the message that nothing of it is known."""
+    def seen(self, unusable: Mapping[Path, str]) -> str:
+        """What was seen, for the message that nothing of it is known, with what is neither file nor folder."""
         names = [name for names in self.unknown.values() for name in names[:_SEEN]]
         names += [path.name for paths in self.copies.values() for path in paths]
+        names += [f"{path.name}, {what}" for path, what in unusable.items()]
         files = [path for paths in self.foreign.values() for path in paths]
         if files:
             what, fix = told(files[0])
@@ -129,16 +130,17 @@ class Strays:
     def _folders(self, gathered: Gathered, shown: Shown) -> Iterator[Problem]:
         """Folders of NIfTI files of which none is known by its name, a row for each folder above them."""
         taken = {file.path.parent for files in gathered.files.values() for found in files.values() for file in found}
+        ids = tuple(gathered.files)
+        known: list[Path] = []
         above: dict[Path, list[Path]] = defaultdict(list)
         for folder, names in self.unknown.items():
             if folder not in taken:
-                above[folder.parent] += [folder / name for name in names]
-        ids = tuple(gathered.files)
-        what, fix = "is of no known name, and passed over", "name it as in other cases, or give a table of the cases"
-        for paths in above.values():
-            known = all(composed(path.name).startswith(ids) for path in paths[:_SEEN])
-            weight = Severity.NOTE if known else Severity.WARNING
-            yield Problem(paths[0].parent.name, _some(paths, shown), what, fix, weight)
+                of_cases = all(composed(name).startswith(ids) for name in names)
+                (known if of_cases else above[folder.parent]).extend(folder / name for name in names)
+        for paths, weight in ((known, Severity.NOTE), *((paths, Severity.WARNING) for paths in above.values())):
+            if paths:
+                what, fix = "is of no known name, and passed over", "if it is needed, name it as in other cases"
+                yield Problem(paths[0].parent.name, _some(paths, shown), what, f"{fix}, or give a table", weight)
 
 
 def _some(paths: Sequence[Path], shown: Shown) -> str:

@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder of cases in any layout or a table of them, or folder of labels <case id>.nii.gz or <case id>-seg.nii.gz",
+        help="folder of cases in any layout, table of them, or folder of labels <case id>.nii.gz, <case id>-seg.nii.gz",
     )
     add_output(p, "CSV", "written with a row per case and region")
     p.add_argument("--convention", help="voxel labels of the labels (default: as recorded beside them, or brats2023)")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pedseg.cases import Case, find_cases
-from pedseg.cases.label_maps import label_map_case, list_label_maps
 from pedseg.cases.case_table import is_table
+from pedseg.cases.label_maps import label_map_case, list_label_maps
 from pedseg.cases.naming import composed, is_label_name, nifti_stem
 from pedseg.errors import PedsegError, Problem, ProblemsError
 from pedseg.imaging.label_values import has_several_volumes
