@@ -161,6 +161,15 @@ def write(path: Path, content: Any) -> Path:
     return path
 
 
+def test_ids_are_compared_in_one_unicode_form(tmp_path: Path) -> None:
+    composed, parted = "M\u00fcller_1", "Mu\u0308ller_1"
+    path = write(tmp_path / "s.json", [{"train": [parted], "val": ["x_1"]}])
+    assert read_nnunet_splits(path, [composed, "x_1"]) == [Fold((composed,), ("x_1",))]
+    path = write(tmp_path / "s.json", [{"train": [composed, parted], "val": ["x_1"]}])
+    with pytest.raises(PedsegError, match="listed twice"):
+        read_nnunet_splits(path, [composed, "x_1"])
+
+
 def test_ids_of_other_cohorts_are_left_out(tmp_path: Path) -> None:
     path = write(tmp_path / "s.json", [{"train": ["ped_2", "adult_1", "ped_1"], "val": ["adult_2", "ped_3"]}])
     assert read_nnunet_splits(path, ["ped_1", "ped_2", "ped_3"]) == [Fold(("ped_1", "ped_2"), ("ped_3",))]

@@ -128,7 +128,8 @@ def _is_fold(entry: object) -> bool:
 
 def _restricted(fold: Mapping[str, Sequence[str]], known: Collection[str], others: Collection[str], where: str) -> Fold:
     """Check a fold of a file and keep what belongs to the cohort `known`."""
-    train, validation = (list(map(composed, fold[part])) for part in ("train", "val"))
+    spelt = {composed(case): case for case in known}
+    train, validation = ([spelt.get(composed(case), case) for case in fold[part]] for part in ("train", "val"))
     both = set(train) & set(validation)
     _refuse(both, f"{where}: in both train and val", "keep each case in one of them")
     _refuse(_repeated([*train, *validation]), f"{where}: listed twice", "keep each case once")

@@ -29,6 +29,11 @@ from pedseg.labels import CONVENTIONS, LabelConvention, get_convention
         ("W39_1998.09.19_Segm.nii", "W39_1998.09.19"),
         (unicodedata.normalize("NFD", "Müller-01.nii.gz"), "Müller-01"),
         ("patient_t1.nii.gz", "patient_t1"),  # a modality at the end is a part of the name here
+        ("UPENN-GBM-00001_11_automated_approx_segm.nii.gz", "UPENN-GBM-00001_11"),
+        ("UCSF-PDGM-0004_tumor_segmentation.nii.gz", "UCSF-PDGM-0004"),
+        ("sub-01_ses-pre_space-T1w_label-tumor_dseg.nii.gz", "sub-01_ses-pre"),
+        ("seg.nii.gz", "seg"),
+        ("a-seg (1).nii.gz", "a-seg (1)"),
         ("._a.nii.gz", None),
         ("predictions.json", None),
         ("a.npz", None),

@@ -1,6 +1,7 @@
 """Collections as they are published, and what people's folders hold besides; the files are empty."""
 
 import os
+import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -219,6 +220,13 @@ def test_what_is_neither_file_nor_folder(tmp_path: Path, make_it: Callable[[Path
         find(tmp_path / "C-1")
 
 
+def test_a_file_in_place_of_the_folder_of_a_case(tmp_path: Path) -> None:
+    make(tmp_path, "A-01")
+    touch(tmp_path, "A-02", "README", "CHANGES")
+    (problem,) = find(tmp_path).problems
+    assert (problem.case, problem.what) == ("A-02", "a file in place of a folder")
+
+
 def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     make(tmp_path, "A-1")
     with pytest.raises(PedsegError, match="is one image; give the folder"):
@@ -275,8 +283,38 @@ def test_one_id_in_two_layouts(tmp_path: Path) -> None:
     assert (problem.what, problem.file) == ("the case is in 2 folders", "A-1, more/A-1")
 
 
+def test_empty_folders_are_said(tmp_path: Path) -> None:
+    make(tmp_path, "A-1")
+    for name in ("B-1", "C-1"):
+        (tmp_path / name).mkdir()
+    (said,) = find(tmp_path).remarks
+    assert (said.file, said.what, said.severity) == ("B-1 and 1 more", "is empty", Severity.WARNING)
+
+
 def test_folders_of_unknown_names_are_said(tmp_path: Path) -> None:
     make(tmp_path, "A-1")
     touch(tmp_path, "A-1/A-1-dwi.nii.gz", "B-1/mprage.nii.gz", "B-1/gad.nii.gz")
     (said,) = find(tmp_path).remarks
     assert (said.case, said.file, said.severity) == ("B-1", "B-1/gad.nii.gz and 1 more", Severity.WARNING)
+
+
+def page() -> dict[str, list[str]]:
+    """The trees of docs/layouts.md by the heading above each."""
+    text = (Path(__file__).parents[2] / "docs" / "layouts.md").read_text()
+    found = re.findall(r"^### (.+)\n(?:(?!^###)(?!^```).*\n)*^```text\n((?:.+\n)+?)```$", text, re.MULTILINE)
+    return {heading: tree.splitlines() for heading, tree in found}
+
+
+def test_the_page_has_a_tree_of_each_layout() -> None:
+    assert len(page()) == 8
+
+
+@pytest.mark.parametrize("heading", page())
+def test_the_trees_of_the_page_are_understood(tmp_path: Path, heading: str) -> None:
+    touch(tmp_path, *page()[heading])
+    for file in tmp_path.rglob("dataset.json"):
+        key = "modality" if "Decathlon" in heading else "channel_names"
+        file.write_text(f'{{"{key}": {{"0": "T1", "1": "T1ce", "2": "T2", "3": "FLAIR"}}}}')
+    found = find(tmp_path)
+    assert found.problems == ()
+    assert len(found.cases) >= 1

@@ -52,6 +52,27 @@ def test_flat_folder_of_labels(tmp_path: Path, suffix: str) -> None:
     ]
 
 
+def test_automated_labels_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    predictions = touch(tmp_path / "p", "U_11.nii.gz")
+    labels = touch(tmp_path / "l", "U_11_automated_approx_segm.nii.gz")
+    assert [pair.label.name for pair in pair_folder(predictions, labels)] == ["U_11_automated_approx_segm.nii.gz"]
+    assert "1 labels are automated approximations" in caplog.text
+
+
+def test_a_table_of_labels(tmp_path: Path) -> None:
+    predictions = touch(tmp_path / "p", "a.nii.gz", "Mu\u0308ller.nii.gz")
+    touch(tmp_path / "l", "one.nii.gz", "two.nii.gz")
+    table = tmp_path / "labels.csv"
+    table.write_text("case,label\na,l/one.nii.gz\nM\u00fcller,l/two.nii.gz\n", encoding="utf-8")
+    assert [(pair.case, pair.label.name) for pair in pair_folder(predictions, table)] == [
+        ("M\u00fcller", "two.nii.gz"),
+        ("a", "one.nii.gz"),
+    ]
+    table.write_text("case,label\na,l/gone.nii.gz\n")
+    with pytest.raises(ProblemsError, match=r"labels\.csv: line 2, column label: .*gone\.nii\.gz: no such file"):
+        pair_folder(predictions, table, subset=True)
+
+
 def test_images_beside_the_labels_are_none(tmp_path: Path) -> None:
     predictions = touch(tmp_path / "p", "a.nii.gz")
     labels = touch(tmp_path / "l", "a-seg.nii.gz", *(f"a-{modality}.nii.gz" for modality in MODALITIES))

@@ -101,6 +101,13 @@ def test_unusable_csv(tmp_path: Path, text: str, message: str) -> None:
         load_models([tmp_path / "x.csv"])
 
 
+def test_cases_are_compared_in_one_unicode_form(tmp_path: Path) -> None:
+    for name, case in (("a", "M\u00fcller"), ("b", "Mu\u0308ller")):
+        scores(case).to_csv(tmp_path / f"{name}.csv", index=False)
+    first, second = load_models([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert first.cases == second.cases == {"M\u00fcller"}
+
+
 def test_what_cannot_be_reported(tmp_path: Path, runs: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(PedsegError, match=r"empty: .*pedseg train"):

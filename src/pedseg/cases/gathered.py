@@ -1,7 +1,7 @@
 """From files by case and role, wherever they were found, to cases that are complete and problems of the rest."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -84,7 +84,7 @@ class Gathered:
             tuple(cases),
             tuple(problem for problem in problems if problem.severity is Severity.PROBLEM),
             tuple(role for role in (*Modality, *([LABEL] if labelled else ())) if role not in seen),
-            self._lone_labels(),
+            self._lone_labels(bad),
             tuple(problem for problem in problems if problem.severity is not Severity.PROBLEM),
         )
 
@@ -94,12 +94,15 @@ class Gathered:
         patient = self.patients.get(case_id) or patient_of(case_id)
         return Case(case_id, patient, cohort, images, files[LABEL][0].path if labelled else None)
 
-    def _lone_labels(self) -> dict[str, Path]:
-        """The label of each case that has one, and nothing else."""
+    def _lone_labels(self, bad: Collection[str]) -> dict[str, Path]:
+        """The label of each case that has one, and nothing else, and no other problem."""
         return {
             case: files[LABEL][0].path
             for case, files in self.files.items()
-            if set(files) <= {LABEL, AUTOMATED} and len(files[LABEL]) == 1 and files[LABEL][0].path not in self.unusable
+            if case not in bad
+            and set(files) <= {LABEL, AUTOMATED}
+            and len(files[LABEL]) == 1
+            and files[LABEL][0].path not in self.unusable
         }
 
 

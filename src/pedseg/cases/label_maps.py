@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pedseg.cases.naming import composed, nifti_stem, read_name
+from pedseg.cases.naming import composed, nifti_stem, read_name, without_automatic
 from pedseg.cases.spellings import AUTOMATED, LABEL
 from pedseg.errors import PedsegError
 from pedseg.files import read_json
@@ -25,14 +25,14 @@ def label_map_case(name: str) -> str | None:
     """Case of a label map's file name, in Unicode's composed form; None for hidden files and those of other kinds.
 
     The ending is ``.nii.gz`` or ``.nii`` in any case of letters; ``-seg``, ``_seg`` and the other spellings of a
-    label's role before it belong to no case's id.
+    label's role before it belong to no case's id, nor does the ``_automated_approx`` of UPENN-GBM.
     """
     stem = None if name.startswith(".") else nifti_stem(name)
     if not stem:
         return None
     said = read_name(stem)
     labelled = said is not None and said.case and said.role in (LABEL, AUTOMATED) and not said.copy
-    return composed(said.case if said and labelled else stem)
+    return without_automatic(said.case) if said and labelled else composed(stem)
 
 
 def list_label_maps(folder: Path) -> dict[str, list[Path]]:

@@ -1,6 +1,7 @@
 """One folder as it is: NIfTI files, folders, and what else lies there."""
 
 import os
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ class Listing:
         archives: names.
         unusable: entry → what it is, of all that is neither a file nor a folder, and of folders in place of a file.
         has_dataset: whether dataset.json is there.
+        is_empty: whether nothing is there.
     """
 
     stems: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
@@ -33,6 +35,7 @@ class Listing:
     archives: list[str] = field(default_factory=list)
     unusable: dict[Path, str] = field(default_factory=dict)
     has_dataset: bool = False
+    is_empty: bool = False
 
 
 def list_folder(folder: Path, *, labelled: bool) -> Listing:
@@ -50,14 +53,21 @@ def list_folder(folder: Path, *, labelled: bool) -> Listing:
             entries = sorted((e for e in listing if not e.name.startswith(".")), key=lambda e: e.name)
     except OSError as error:
         raise PedsegError(f"{folder}: cannot be listed ({error.strerror}); mend its permissions") from error
-    found = Listing(has_dataset=any(entry.name == "dataset.json" for entry in entries))
+    found = Listing(has_dataset=any(entry.name == "dataset.json" for entry in entries), is_empty=not entries)
     plain: list[Path] = []
     for entry in entries:
         if labelled or not is_label_name(entry.name, nifti_stem(entry.name) or foreign_stem(entry.name)):
             _take(found, entry, plain)
     if plain and not found.stems and not found.foreign and is_dicom(plain[0]):
         found.foreign += plain
+    alike = {_form(name) for name in found.folders}
+    found.unusable |= {path: "a file in place of a folder" for path in plain if _form(path.name) in alike}
     return found
+
+
+def _form(name: str) -> str:
+    """A name without its numbers, which those of cases have in common."""
+    return re.sub(r"\d+", "0", name)
 
 
 def _take(found: Listing, entry: "os.DirEntry[str]", plain: list[Path]) -> None:

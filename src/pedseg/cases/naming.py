@@ -40,6 +40,7 @@ AUTOMATIC = frozenset({"automated", "automatic", "auto", "approx", "approximate"
 OF_A_TUMOUR = frozenset({"tumor", "tumour", "brats", "glioma", "gbm", "lesion"})
 CORRECTED = frozenset({"manual", "corrected", "expert", "final", "gt"})
 ANATOMY = frozenset({"brain", "parenchyma", "skull", "head", "tissue", "ventricle", "gm", "wm", "csf", "aseg", "aparc"})
+_AUTOMATIC = re.compile(rf"(?<=[^-_])([-_](?:{'|'.join(sorted(AUTOMATIC))}))+$", re.IGNORECASE)
 _BIDS_LABELS = ("dseg", "mask", "roi", "seg")
 _CONTRAST = re.compile(r"ce|gad|gd|post|contrast|c\+", re.IGNORECASE)
 
@@ -139,6 +140,11 @@ def _bids_label(entities: Mapping[str, str]) -> str | None:
     if text.strip() and (not known or any(word in text for word in ANATOMY)):
         return None
     return AUTOMATED if any(word in text for word in AUTOMATIC) else LABEL
+
+
+def without_automatic(case: str) -> str:
+    """An id of a segmentation without words at its end that say that nobody has corrected it."""
+    return _AUTOMATIC.sub("", case)
 
 
 def split_numbered_name(stem: str) -> tuple[str, int] | None:

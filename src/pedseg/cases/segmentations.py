@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pedseg.cases.gathered import Gathered
-from pedseg.cases.naming import ANATOMY, AUTOMATIC, CORRECTED, OF_A_TUMOUR
+from pedseg.cases.naming import ANATOMY, AUTOMATIC, CORRECTED, OF_A_TUMOUR, without_automatic
 from pedseg.cases.spellings import AUTOMATED, LABEL
 from pedseg.errors import Problem, Severity
 
@@ -59,7 +59,7 @@ def _read(name: str, imaged: set[str], decorated: Mapping[str, str]) -> _Found |
     cuts = [match.start() for match in _WORDS.finditer(name) if match.start()]
     known = next((cut for cut in reversed(cuts) if name[:cut] in imaged), None)
     if known is None:  # no image of it: automated ones can still be told by their own words
-        stem = re.sub(rf"([-_ ](?:{'|'.join(AUTOMATIC)}))+$", "", name, flags=re.IGNORECASE)
+        stem = without_automatic(name)
         return _Found(stem, name[len(stem) + 1 :], AUTOMATED) if stem != name else None
     case, words = name[:known], [word.lower() for word in _WORDS.split(name[known:]) if word]
     if any(re.search(r"\d", word) for word in words):

@@ -43,6 +43,7 @@ class Strays:
         forms: case and role → image in another format.
         archives: paths.
         too_deep: folders whose folders were not looked into.
+        empty: folders that hold nothing.
     """
 
     root: Path
@@ -52,6 +53,7 @@ class Strays:
     forms: dict[tuple[str, str], Path] = field(default_factory=dict)
     archives: list[Path] = field(default_factory=list)
     too_deep: list[Path] = field(default_factory=list)
+    empty: list[Path] = field(default_factory=list)
 
     def take(self, folder: Path, listing: Listing) -> None:
         """Note what a folder holds."""
@@ -60,6 +62,8 @@ class Strays:
             name = read_name(foreign_stem(path.name) or "")
             if name:
                 self.forms[name.case or composed(bare_case(folder, self.root)), name.role] = path
+        if listing.is_empty and folder != self.root:
+            self.empty.append(folder)
         self.archives += [folder / name for name in listing.archives]
 
     def seen(self, unusable: Mapping[Path, str]) -> str:
@@ -93,6 +97,9 @@ class Strays:
                 f"unpack it ({unpacking(path.name)}), or leave it out",
             )
             yield Problem(path.name, shown(path), what, fix, Severity.WARNING)
+        if self.empty:
+            what, fix = "is empty", "if a case belongs there, add its files"
+            yield Problem(self.empty[0].name, _some(self.empty, shown), what, fix, Severity.WARNING)
         for folder in self.too_deep:
             what = "holds folders that are too deep to be looked into"
             yield Problem(folder.name, shown(folder), what, "give a folder further down", Severity.WARNING)

@@ -1,5 +1,6 @@
 """Which label map belongs to which label: found, and complained about, before anything is computed."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 from pedseg.cases import Case, find_cases
 from pedseg.cases.case_table import is_table
 from pedseg.cases.label_maps import label_map_case, list_label_maps
-from pedseg.cases.naming import composed, is_label_name, nifti_stem
+from pedseg.cases.naming import composed, is_label_name, nifti_stem, read_name, without_automatic
 from pedseg.errors import PedsegError, Problem, ProblemsError
 from pedseg.imaging.label_values import has_several_volumes
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,12 @@ def _find_labels(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
         return _find_in_tree(folder)
     named = {case: [path for path in paths if _is_named(path)] for case, paths in by_case.items()}
     by_case = {case: paths for case, paths in named.items() if paths} or by_case
+    automated = [path.name for paths in by_case.values() for path in paths if _is_automated(path)]
+    if automated:
+        logger.warning(
+            "%s: %d labels are automated approximations (%s …), which nobody has corrected: scores are agreement with "
+            "them", folder, len(automated), min(automated),
+        )  # fmt: skip
     problems = [
         Problem(name, ", ".join(path.name for path in paths), "several labels of one case", "keep one of them there")
         for name, paths in by_case.items()
@@ -139,6 +148,12 @@ def _find_in_tree(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
     discovery.say()
     found = {case.id: case.label for case in discovery.cases if case.label} | dict(discovery.lone_labels)
     return found, [problem for problem in discovery.problems if problem.case not in discovery.lone_labels]
+
+
+def _is_automated(path: Path) -> bool:
+    """Whether a file's name says that nobody has corrected it."""
+    said = read_name(nifti_stem(path.name) or "")
+    return said is not None and without_automatic(said.case) != said.case
 
 
 def _is_named(path: Path) -> bool:

@@ -120,6 +120,7 @@ class CaseEvaluator:
             ProblemsError: some cases have no label map; those of the rest have been written.
         """
         cases = self.dataset.cases
+        self.dataset.say()
         problems = [
             *self.dataset.problems,
             *predict_cases(self.predictor, cases, self.output, convention=self.convention, overwrite=self.overwrite),
