@@ -177,7 +177,7 @@ class _Finder:
                     self.gathered.files[case][role] += found
         if self.labelled:
             settle_labels(self.gathered, self.decorated)
-        taken = {file.path for files in self.gathered.files.values() for found in files.values() for file in found}
+        taken = set(self.gathered.paths) if self.gathered.unusable else set()
         self.gathered.findings += [
             Problem(path.name, self.shown(path), what, remedy(what))
             for path, what in self.gathered.unusable.items()

@@ -56,6 +56,11 @@ class Gathered:
         """Ids of which there is an image."""
         return {case for case, files in self.files.items() if any(role in files for role in Modality)}
 
+    @property
+    def paths(self) -> Iterator[Path]:
+        """Every file."""
+        return (file.path for files in self.files.values() for found in files.values() for file in found)
+
     def sorted_out(self, source: Source, *, cohort: str, labelled: bool, allow_missing: bool) -> Discovery:
         """Make cases of what is complete and problems of the rest.
 

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from pedseg.cases.spellings import AUTOMATED, LABEL, SPELLINGS, role_of
@@ -78,6 +79,7 @@ def nifti_stem(name: str) -> str | None:
     return f"{match[1]} (1)" if match else None
 
 
+@lru_cache(maxsize=4096)
 def read_name(stem: str) -> Name | None:
     """Tell case and role from a name without its ending; None where there is no role in it.
 

@@ -119,14 +119,11 @@ class Strays:
         for case in sorted({case for case, _ in self.forms} - gathered.files.keys()):
             paths = [path for (other, _), path in self.forms.items() if other == case]
             yield Problem(case, _some(paths, shown), *told(paths[0]))
-        cases: dict[Path, set[str]] = defaultdict(set)  # those with a file somewhere below a folder
-        for case, files in gathered.files.items():
-            for folder in {above for found in files.values() for file in found for above in file.path.parents}:
-                cases[folder].add(case)
+        cases = _cases_below(gathered) if self.foreign else {}
         named = set(self.forms.values())
         tops: dict[str, list[Path]] = defaultdict(list)
         for folder, paths in self.foreign.items():
-            beside = folder in cases or (folder.parent != self.root and len(cases[folder.parent]) == 1)
+            beside = folder in cases or (folder.parent != self.root and len(cases.get(folder.parent, ())) == 1)
             if not beside:
                 top = folder.relative_to(self.root).parts[:1] or (self.root.name,)
                 tops[top[0]] += [path for path in paths if path not in named]
@@ -136,7 +133,7 @@ class Strays:
 
     def _folders(self, gathered: Gathered, shown: Shown) -> Iterator[Problem]:
         """Folders of NIfTI files of which none is known by its name, a row for each folder above them."""
-        taken = {file.path.parent for files in gathered.files.values() for found in files.values() for file in found}
+        taken = {path.parent for path in gathered.paths} if self.unknown else set()
         ids = tuple(gathered.files)
         known: list[Path] = []
         above: dict[Path, list[Path]] = defaultdict(list)
@@ -148,6 +145,15 @@ class Strays:
             if paths:
                 what, fix = "is of no known name, and passed over", "if it is needed, name it as in other cases"
                 yield Problem(paths[0].parent.name, _some(paths, shown), what, f"{fix}, or give a table", weight)
+
+
+def _cases_below(gathered: Gathered) -> dict[Path, set[str]]:
+    """Folder → cases with a file somewhere below it."""
+    cases: dict[Path, set[str]] = defaultdict(set)
+    for case, files in gathered.files.items():
+        for folder in {above for found in files.values() for file in found for above in file.path.parents}:
+            cases[folder].add(case)
+    return cases
 
 
 def _some(paths: Sequence[Path], shown: Shown) -> str:
