@@ -60,6 +60,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--convention", default="brats2023", help="voxel labels to write (default: %(default)s)")
     p.add_argument("--step", type=float, default=0.5, help="distance of windows in patches (default: %(default)s)")
     p.add_argument("--no-mirror", action="store_true", help="do not average over mirrored windows (8 times faster)")
+    p.add_argument(
+        "--save-probabilities",
+        action="store_true",
+        help="also DIR/probabilities/<case id>.nii.gz: volumes WT, TC, ET in 16 bits; above one half where the label "
+        "map has the region",
+    )
     add_background(p)
     p.add_argument(
         "--allow-missing",
@@ -83,7 +89,7 @@ def predict(arguments: argparse.Namespace) -> int:
         raise PedsegError("--input DIR and --output DIR belong together; give both, or neither for a run's own cases")
     if not arguments.input:
         return predict_own(arguments)
-    with writing(arguments.output):
+    with writing(arguments.output, within=("probabilities",)):
         return predict_folder(arguments)
 
 
@@ -106,9 +112,10 @@ def predict_folder(arguments: argparse.Namespace) -> int:
     from pedseg.inference import predict_cases  # loads torch: after everything that can be wrong with the arguments
 
     predictor = _predictor(arguments, checkpoints, runs, how)
+    how_written = {"overwrite": arguments.overwrite, "probabilities": arguments.save_probabilities}
     problems = [
         *found.problems,
-        *predict_cases(predictor, found.cases, arguments.output, convention=convention, overwrite=arguments.overwrite),
+        *predict_cases(predictor, found.cases, arguments.output, convention=convention, **how_written),
     ]
     failed = {problem.case for problem in problems}
     print(f"{len([case for case in found.cases if case.id not in failed])} label maps in {arguments.output}")
@@ -123,6 +130,8 @@ def predict_own(arguments: argparse.Namespace) -> int:
     Raises:
         PedsegError: a checkpoint is given, a run is not finished or was imported, or the variant is unknown.
     """
+    if arguments.save_probabilities:
+        raise PedsegError("--save-probabilities is for a folder of cases; give --input DIR and --output DIR")
     if arguments.checkpoint:
         raise PedsegError("--checkpoint names no cases of its own; give --input DIR and --output DIR, or --run DIR")
     folders = [RunFolder(path.parents[1]) for given in arguments.run for path in checkpoints_of(given)]

@@ -9,6 +9,7 @@ from pedseg.imaging.preprocessing import (
     restore_logits,
     restore_regions,
 )
+from pedseg.imaging.probabilities import restore_probabilities, write_probabilities
 
 __all__ = [
     "PreparedImage",
@@ -20,6 +21,8 @@ __all__ = [
     "read_label",
     "read_volume",
     "restore_logits",
+    "restore_probabilities",
     "restore_regions",
     "write_label_map",
+    "write_probabilities",
 ]

@@ -153,25 +153,47 @@ def write_label_map(path: Path, label: NDArray[np.integer], *, like: Path | Imag
     Raises:
         PedsegError: the shapes differ, `like` cannot be read, or a label does not fit into a byte.
     """
-    source = like.path if isinstance(like, ImageFile) else like
-    header = read_header(source)
-    shape = header.shape[:VOLUME_AXES]
-    if shape != label.shape[::-1]:
-        raise PedsegError(f"{path}: a label map of shape {label.shape[::-1]} does not fit {source} with {shape}")
     if label.min() < 0 or label.max() > LARGEST_LABEL:
         odd = label.min() if label.min() < 0 else label.max()
         raise PedsegError(f"{path}: label {odd} is not from 0 to {LARGEST_LABEL}; give a convention of such labels")
-    plain = _geometry_alone(header.fields, shape) + np.ascontiguousarray(label, dtype=np.uint8).tobytes()
+    write_array(path, label.astype(np.uint8, copy=False), like=like)
+
+
+def write_array(path: Path, array: NDArray[Any], *, like: Path | ImageFile, slope: float = 1.0) -> None:
+    """Write voxels (Z, Y, X) or volumes (volumes, Z, Y, X) in their own type, as `write_label_map` writes labels.
+
+    Args:
+        path: file to write.
+        array: voxels as they are stored.
+        like: image whose grid they lie on.
+        slope: what a reader multiplies them with.
+
+    Raises:
+        PedsegError: the shapes differ, or `like` cannot be read.
+    """
+    source = like.path if isinstance(like, ImageFile) else like
+    header = read_header(source)
+    shape, own = header.shape[:VOLUME_AXES], array.shape[::-1]
+    if shape != own[:VOLUME_AXES]:
+        raise PedsegError(f"{path}: a label map of shape {own[:VOLUME_AXES]} does not fit {source} with {shape}")
+    stored = array.astype(array.dtype.newbyteorder(header.fields.endianness))
+    plain = _geometry_alone(header.fields, own, dtype=array.dtype, slope=slope) + np.ascontiguousarray(stored).tobytes()
     with atomic_path(path) as temporary:
         temporary.write_bytes(_gzip.compress(plain, mtime=0) if path.suffix.lower() == ".gz" else plain)
 
 
-def _geometry_alone(source: Any, shape: tuple[int, ...]) -> bytes:  # noqa: ANN401  (nibabel's headers are not typed)
-    """Bytes before the voxels of a label map: a new header with the geometry of `source`, and no extension."""
+def _geometry_alone(
+    source: Any,  # noqa: ANN401  (nibabel's headers are not typed)
+    shape: tuple[int, ...],
+    *,
+    dtype: np.dtype[Any],
+    slope: float,
+) -> bytes:
+    """Bytes before the voxels: a new header with the geometry of `source`, and no extension."""
     header = type(source)(endianness=source.endianness)
     header.set_data_shape(shape)
-    header.set_data_dtype(np.uint8)
-    header["vox_offset"], header["scl_slope"], header["scl_inter"] = header.single_vox_offset, 1, 0
+    header.set_data_dtype(dtype)
+    header["vox_offset"], header["scl_slope"], header["scl_inter"] = header.single_vox_offset, slope, 0
     for field in GEOMETRY:
         header[field] = source[field]
     block: bytes = header.binaryblock

@@ -14,13 +14,20 @@ from rich.progress import track
 from pedseg.cases import Case
 from pedseg.errors import PedsegError, Problem, ProblemsError
 from pedseg.files import read_json, safe_name, write_json
-from pedseg.imaging import PreparedImage, restore_regions, write_label_map
+from pedseg.imaging import (
+    PreparedImage,
+    restore_probabilities,
+    restore_regions,
+    write_label_map,
+    write_probabilities,
+)
 from pedseg.inference.predictor import Predictor
 from pedseg.inference.settings import RECORD
 from pedseg.labels import LabelConvention, labels_from_regions
 from pedseg.ownership import is_recorded, own, refuse_foreign
 from pedseg.ownership import note as list_files
 
+PROBABILITIES = "probabilities"  # folder beside the label maps
 MISSING = "missing_sequences"  # key of the record: case → sequences
 log = logging.getLogger(__name__)
 
@@ -35,6 +42,7 @@ def predict_cases(
     *,
     convention: LabelConvention,
     overwrite: bool = False,
+    probabilities: bool = False,
 ) -> list[Problem]:
     """Write ``<output>/<case id>.nii.gz`` for every case, on the case's own grid.
 
@@ -43,6 +51,15 @@ def predict_cases(
     networks in the same way (``predictions.json`` tells) and are kept. `overwrite` predicts these cases again whoever
     made their label maps; no other file is touched. If the run is interrupted, the label map that is being written is
     finished first.
+
+    Args:
+        predictor: the networks.
+        cases: to predict.
+        output: folder of the label maps.
+        convention: of the labels.
+        overwrite: predict cases again that have a label map.
+        probabilities: also write ``<output>/probabilities/<case id>.nii.gz`` (`pedseg.imaging.probabilities`); cases
+            that lack it are predicted again.
 
     Returns:
         What went wrong, in the order of the cases.
@@ -56,13 +73,16 @@ def predict_cases(
     wanted = set(paths.values())
     claim(output, record, wanted, replaced=wanted if overwrite else _of_other_images(cases, paths, output, record))
     _note_missing(cases, output)
-    waiting = [case for case in cases if not paths[case.id].exists()]
+    sure = {case.id: output / PROBABILITIES / paths[case.id].name for case in cases}
+    waiting = [c for c in cases if not paths[c.id].exists() or (probabilities and not sure[c.id].exists())]
+    _replace_probabilities(output / PROBABILITIES, [sure[case.id] for case in waiting], wanted=probabilities)
     before = len(predictor.adaptations_kept)
     reading = track(_prefetch(predictor, waiting), description="predicting", total=len(waiting))
     with ThreadPoolExecutor(max_workers=1) as pool:
         done: list[Future[list[Problem]]] = []
         for case, prepared in reading:
-            finish = _inferred(predictor, case, prepared, convention=convention, path=paths[case.id])
+            also = sure[case.id] if probabilities else None
+            finish = _inferred(predictor, case, prepared, convention=convention, path=paths[case.id], also=also)
             if done:
                 done[-1].result()  # so that no more than one label map is kept to be written
             done.append(pool.submit(finish))
@@ -72,10 +92,33 @@ def predict_cases(
     return problems
 
 
+def _replace_probabilities(folder: Path, paths: Sequence[Path], *, wanted: bool) -> None:
+    """Remove those of label maps that will be made anew, and list them if they will be written.
+
+    Raises:
+        PedsegError: one is there that pedseg did not write.
+    """
+    names = [path.name for path in paths]
+    refuse_foreign(folder, names)
+    for path in paths:
+        path.unlink(missing_ok=True)
+    if wanted and names:
+        list_files(folder, names)
+
+
 def _inferred(
-    predictor: Predictor, case: Case, prepared: "Future[PreparedImage]", *, convention: LabelConvention, path: Path
+    predictor: Predictor,
+    case: Case,
+    prepared: "Future[PreparedImage]",
+    *,
+    convention: LabelConvention,
+    path: Path,
+    also: Path | None,
 ) -> Callable[[], list[Problem]]:
-    """Predict a case, and return what writes its label map and then says what went wrong, if anything did."""
+    """Predict a case, and return what writes its label map and then says what went wrong, if anything did.
+
+    Probabilities go to `also`, before the label map, so that a case with a label map lacks nothing.
+    """
     try:
         image = prepared.result()
         logits = predictor.infer(image)
@@ -86,6 +129,8 @@ def _inferred(
 
     def write() -> list[Problem]:
         try:
+            if also is not None:
+                write_probabilities(also, restore_probabilities(logits, geometry), like=case.images[geometry.grid])
             regions = restore_regions(logits, geometry)
             write_label_map(path, labels_from_regions(regions, convention), like=case.images[geometry.grid])
         except CASE_ERRORS as error:
