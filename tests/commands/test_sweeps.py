@@ -122,7 +122,7 @@ def test_a_launcher_that_is_not_installed_is_named_with_the_remedy(
     toy_world: Path, tmp_path: Path, cluster: str, launcher: str
 ) -> None:
     without = (
-        "import hydra_plugins, runpy; p.__path__ = []; runpy.run_module('pedseg.train', {}, '__main__')"
+        "import hydra_plugins, runpy; hydra_plugins.__path__ = []; runpy.run_module('pedseg.train', {}, '__main__')"
     )
     command = [sys.executable, "-c", without, *arguments(toy_world, tmp_path, "-m", f"cluster={cluster}", "fold=0,1")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
