@@ -18,6 +18,7 @@ VERBS = {
     "evaluate": "score label maps against labels",
     "validate": "score trained runs without labels of the target",
     "report": "tables, statistics and figures of trained models",
+    "view": "look at a page and its cases in the browser",
     "benchmark": "how much of the gap between adults and children each model closes",
     "convert": "to and from nnU-Net, MONAI bundles, ONNX and safetensors",
     "completion": "print a script that completes verbs and options in a shell",

@@ -10,12 +10,13 @@ from pedseg.commands.options import (
     add_overwrite,
     add_validator,
     command,
+    natural,
     run,
 )
 from pedseg.errors import PedsegError
 from pedseg.files import write_json, write_text
 from pedseg.locks import writing
-from pedseg.pages import PAGE, PAGE_FILES
+from pedseg.pages import PAGE, PAGE_FILES, VOLUMES
 from pedseg.sinks import csv_text
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
@@ -61,6 +62,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--images", type=Path, metavar="DIR", help="cases for the slices (default: where the runs are from)")
     p.add_argument("--labels", type=Path, metavar="DIR", help="their labels, if not beside the images")
     p.add_argument(
+        "--view", type=natural, default=6, metavar="N", help="cases in the viewer (default: %(default)s; 0: no viewer)"
+    )
+    p.add_argument(
         "--sizes",
         nargs="+",
         type=Path,
@@ -82,7 +86,7 @@ def report(arguments: argparse.Namespace) -> None:
     Raises:
         PedsegError: there is nothing to report, an input cannot be read, or a file in the way is not a report's.
     """
-    with writing(arguments.output, within=("figures",)):
+    with writing(arguments.output, within=("figures", VOLUMES)):
         if _only_validated(arguments.sources):
             report_ranking(arguments)
         else:
@@ -97,6 +101,8 @@ def report_scores(arguments: argparse.Namespace) -> None:
     from pedseg.pages.render import write_page
     from pedseg.reporting.figures.heat_maps import draw_heat_maps
     from pedseg.reporting.figures.pictures import CaseFolders, draw_pictures
+    from pedseg.reporting.headline import first_model
+    from pedseg.reporting.look import viewer_of
     from pedseg.reporting.page import report_document
     from pedseg.reporting.rows import load_models
     from pedseg.reporting.tables import printed
@@ -105,10 +111,11 @@ def report_scores(arguments: argparse.Namespace) -> None:
     models = load_models(arguments.sources)
     check_folder(output, FILES, overwrite=arguments.overwrite, within="figures")
     contents = compute(models, arguments)
+    folders = CaseFolders(arguments.images, arguments.labels)
     pictures = draw_pictures(
         models,
         output / "figures",
-        folders=CaseFolders(arguments.images, arguments.labels),
+        folders=folders,
         sizes=contents.sizes,
         small=contents.small,
         min_et_mm3=arguments.min_et_mm3,
@@ -117,7 +124,9 @@ def report_scores(arguments: argparse.Namespace) -> None:
         contents = replace(contents, core_rule_pictures=[draw_core_rule(contents, output / "figures")])
     if contents.ranking:
         pictures.sweeps = draw_heat_maps(contents.ranking, output / "figures", validator=arguments.validator)
-    document = report_document(contents, pictures, validator=arguments.validator)
+    first, _ = first_model([model.name for model in models], contents.ranking, validator=arguments.validator)
+    viewer = viewer_of(models, first, folders, most=arguments.view)
+    document = report_document(contents, pictures, validator=arguments.validator, viewer=viewer)
     drawn = [file for picture in (*pictures.all, *contents.core_rule_pictures) for file in picture.files]
     record(output, [*write(contents, output), *write_page(document, output), *drawn])
     print(f"{contents.captions[2]}\n{printed(contents.tables[2]).to_string()}")

@@ -16,7 +16,7 @@ EMBEDDED = 24_000_000  # bytes of volumes that are written into a page; more lie
 INSTALL = 'pip install "pedseg[viewer]"'
 # ipyniivue ships NiiVue inside the script of its widget, a module that exports the widget alone. `_CLASS` is where the
 # widget makes its NiiVue, `_EXPORT` the last statement; a page from the disk can load classic scripts only.
-_CLASS = re.compile(r'Creating new Niivue instance"\);[^{}]*?=new ([\w$]+)\(')
+_CLASS = re.compile(r'Creating new Niivue instance"\);.{0,120}?=new ([\w$]+)\(')
 _EXPORT = re.compile(r"export\s*\{[^{}]*\};?\s*\Z")
 
 

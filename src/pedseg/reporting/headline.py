@@ -1,7 +1,7 @@
 """The numbers that matter first: Dice of TC with and without oedema, WT that is lost for it, and the gap closed."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -103,7 +103,7 @@ def headline(found: Sequence[Glance], ranking: Ranking | None, *, validator: str
     """
     by_name = {one.name: one for one in found}
     lower, upper = bounds(by_name)
-    name, why = _first(by_name, ranking, validator)
+    name, why = first_model(by_name, ranking, validator=validator)
     one = by_name[name]
     beside = [f"{bound} {_dice(by_name[bound].tc['all'])}" for bound in (lower, upper) if bound and bound != name]
     reference = f"{lower} {_dice(by_name[lower].wt)}" if lower else "no model of adults to compare with"
@@ -136,7 +136,8 @@ def _ends(known: Mapping[str, Glance], lower: str, upper: str) -> str:
     return f"0 % is {lower}, 100 % {upper}"
 
 
-def _first(known: Mapping[str, Glance], ranking: Ranking | None, validator: str) -> tuple[str, str]:
+def first_model(known: Collection[str], ranking: Ranking | None, *, validator: str) -> tuple[str, str]:
+    """Name of the model that stands first, and why."""
     chosen: Sequence[str] = ranking.costs["chosen"].get(validator, []) if ranking else []
     if len(chosen) == 1 and chosen[0] in known:
         return chosen[0], "which is chosen without labels of the target"

@@ -9,11 +9,20 @@
   };
   const niivue = new globalThis.Niivue({
     isRadiologicalConvention: true, isOrientationTextVisible: true, showAllOrientationMarkers: true,
-    isRuler: true, rulerColor: [1, 1, 1, 0.9], show3Dcrosshair: true, backColor: [0, 0, 0, 1],
-    crosshairColor: [0.34, 0.71, 0.91, 0.8], crosshairWidth: 1, multiplanarShowRender: 1, isSliceMM: false,
+    isRuler: false, show3Dcrosshair: true, backColor: [0, 0, 0, 1],
+    crosshairColor: [0.34, 0.71, 0.91, 0.8], crosshairWidth: 1, crosshairWidthUnit: "mm", fontColor: [1, 1, 1, 1], multiplanarShowRender: 1, isSliceMM: true,
     multiplanarLayout: 0, dragAndDropEnabled: false, isResizeCanvas: true, logLevel: "error", loadingText: "",
     isNearestInterpolation: false, showLegend: false, isColorbar: false, sagittalNoseLeft: true,
   });
+  // The scale bar: of 5 cm, as long as the slices on show make it.
+  const drawScene = niivue.drawScene.bind(niivue);
+  niivue.drawScene = (...given) => {
+    const result = drawScene(...given);
+    const slice = niivue.screenSlices.find((one) => one.axCorSag < 4 && one.fovMM.length);
+    at("bar").hidden = !slice;
+    if (slice) at("bar").style.width = `${50 * slice.leftTopWidthHeight[2] / Math.abs(slice.fovMM[0]) / (window.devicePixelRatio || 1)}px`;
+    return result;
+  };
   let urls = [];
   const place = (layer) => {
     if ("path" in layer) return new URL(layer.path, document.baseURI).href;

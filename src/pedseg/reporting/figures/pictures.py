@@ -102,7 +102,7 @@ def draw_pictures(
     """
     pictures = Pictures()
     pictures.scores += _distributions(models, output, sizes=sizes, small=small, min_et_mm3=min_et_mm3)
-    find = cache(_find)  # models share the folders of their cases
+    find = cache(find_labelled)  # models share the folders of their cases
     trained: set[RunFolder] = set()  # whose training is drawn; the variants of a run share it
     for model in models:
         if not trained.issuperset(model.runs):
@@ -261,7 +261,7 @@ def convention_of(model: Model) -> LabelConvention:
     return get_convention("brats2023" if setting == "auto" else setting)
 
 
-def _find(images: Path, labels: Path | None, labelled: bool) -> dict[str, Case]:
+def find_labelled(images: Path, labels: Path | None, labelled: bool) -> dict[str, Case]:
     """Cases by id, with their labels where there are any."""
     found = {case.id: case for case in find_cases(images, cohort="images", labelled=False).cases}
     if not found:

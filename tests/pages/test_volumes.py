@@ -1,0 +1,82 @@
+"""Cases as volumes: where a voxel lies, what is grey, what is wrong."""
+
+import gzip
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.affines import apply_affine
+
+from pedseg.cases import Case, find_cases
+from pedseg.errors import PedsegError
+from pedseg.labels import get_convention
+from pedseg.metrics import EXTRA, MISSED
+from pedseg.pages.viewing import Layer
+from pedseg.pages.volumes import view_case
+from tests.reporting.worlds import CONVENTION, write_children
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    write_children(tmp_path / "ped", ["BraTS-PED-00000-000"])
+    return find_cases(tmp_path / "ped", cohort="ped", labelled=True).cases[0]
+
+
+def opened(layer: Layer) -> nib.Nifti1Image:
+    return nib.Nifti1Image.from_bytes(gzip.decompress(layer.content))
+
+
+def test_layers_of_a_case(case: Case, tmp_path: Path) -> None:
+    assert case.label is not None
+    label = nib.load(case.label)
+    moved = tmp_path / "moved.nii.gz"
+    nib.Nifti1Image(np.roll(np.asarray(label.dataobj), 1, axis=0), label.affine).to_filename(moved)
+    viewed = view_case(case, {"UDA": moved, "1*": case.label}, convention=CONVENTION, note="best")
+    kinds = [(layer.title, layer.kind, layer.model) for layer in viewed.layers]
+    assert kinds == [
+        ("FLAIR", "image", ""), ("T1 with contrast", "image", ""), ("T1", "image", ""), ("T2", "image", ""),
+        ("label", "tissues", ""),
+        ("prediction", "tissues", "UDA"), ("errors", "difference", "UDA"),
+        ("prediction", "tissues", "1*"), ("errors", "difference", "1*"),
+    ]  # fmt: skip
+    whole = np.asarray(label.dataobj)
+    shown = opened(viewed.layers[4])
+    found = np.asarray(shown.dataobj)
+    assert found.shape < whole.shape  # cut to the brain
+    assert np.bincount(found.ravel()).tolist()[1:] == np.bincount(whole.ravel()).tolist()[1:]
+    for code in (1, 2, 3):  # in the same places of the world
+        ours = apply_affine(shown.affine, np.argwhere(found == code)).mean(axis=0)
+        theirs = apply_affine(label.affine, np.argwhere(whole == code)).mean(axis=0)
+        assert ours == pytest.approx(theirs)
+    middle = apply_affine(label.affine, np.argwhere(whole > 0)).mean(axis=0)
+    assert viewed.spot_mm == pytest.approx(tuple(middle))
+    greys = np.asarray(opened(viewed.layers[0]).dataobj)
+    assert greys.dtype == np.uint8
+    assert (greys.min(), greys.max()) == (0, 255)
+    errors = np.asarray(opened(viewed.layers[6]).dataobj)
+    assert (errors == MISSED).sum() == (errors == EXTRA).sum() > 0
+    assert not np.asarray(opened(viewed.layers[8]).dataobj).any()
+
+
+def test_tissues_have_one_code_whatever_the_convention(case: Case, tmp_path: Path) -> None:
+    assert case.label is not None
+    label = nib.load(case.label)
+    codes = np.asarray(label.dataobj).astype(np.uint8)
+    other = tmp_path / "other.nii.gz"
+    nib.Nifti1Image(np.where(codes == 3, 4, codes).astype(np.uint8), label.affine).to_filename(other)
+    one = view_case(case, {}, convention=CONVENTION).layers[4]
+    two = view_case(replace(case, label=other), {}, convention=get_convention("brats2021")).layers[4]
+    assert one.content == two.content
+
+
+def test_a_case_without_label_is_shown_where_its_prediction_is(case: Case, tmp_path: Path) -> None:
+    assert case.label is not None
+    bare = view_case(replace(case, label=None), {"UDA": case.label}, convention=CONVENTION)
+    assert [layer.kind for layer in bare.layers[4:]] == ["tissues"]
+    assert bare.spot_mm == view_case(case, {}, convention=CONVENTION).spot_mm
+    other = tmp_path / "other.nii.gz"
+    nib.Nifti1Image(np.zeros((3, 4, 5), dtype=np.uint8), np.eye(4)).to_filename(other)
+    with pytest.raises(PedsegError, match="has shape"):
+        view_case(case, {"UDA": other}, convention=CONVENTION)
