@@ -12,9 +12,10 @@ from pedseg.pages.document import Document, Section
 from pedseg.pages.render import write_page
 from pedseg.pages.viewing import Layer, ViewedCase, Viewer, classic_script, described, niivue_module, write_viewer
 
-MODULE = """var a$=class{};var w={initialize({model:A}){console.log("Creating new Niivue instance");let B=A.get("o")
-??{};v=new a$(B)}};export{w as default};
-"""
+MODULE = (
+    'var a$=class{};var w={initialize({model:A}){console.log("Creating new Niivue instance");let B=A.get("o");'
+    "v=new a$(B)}};export{w as default};\n"
+)
 NEEDS_NIIVUE = pytest.mark.skipif(
     importlib.util.find_spec("ipyniivue") is None, reason="ipyniivue is absent: pip install 'pedseg[viewer]'"
 )
@@ -27,7 +28,7 @@ def viewer() -> Viewer:
 
 
 def test_the_module_becomes_a_classic_script() -> None:
-    script = classic_script(MODULE.replace("\n??", "??"), "1.2", "Licence */ text")
+    script = classic_script(MODULE, "1.2", "Licence */ text")
     assert script.startswith("/* NiiVue (BSD-2-Clause")
     assert "Licence * / text" in script
     assert script.rstrip().endswith("globalThis.Niivue = a$;\n})();")
@@ -56,7 +57,7 @@ def test_small_volumes_are_in_the_page() -> None:
 
 def test_large_ones_lie_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(viewing, "EMBEDDED", 5)
-    monkeypatch.setattr(viewing, "niivue_module", lambda: (MODULE.replace("\n??", "??"), "1", ""))
+    monkeypatch.setattr(viewing, "niivue_module", lambda: (MODULE, "1", ""))
     paths = write_viewer(viewer(), tmp_path)
     names = [path.relative_to(tmp_path).as_posix() for path in paths]
     assert names == ["niivue.js", *(f"volumes/{name}.nii.gz" for name in ("000_00", "000_01", "001_00"))]

@@ -71,6 +71,20 @@ def test_tissues_have_one_code_whatever_the_convention(case: Case, tmp_path: Pat
     assert one.content == two.content
 
 
+def test_probabilities_of_the_regions(case: Case, tmp_path: Path) -> None:
+    assert case.label is not None
+    shape = nib.load(case.label).shape
+    values = np.zeros((*shape, 3), dtype=np.float32)
+    values[18, 20, 12] = (1.0, 0.5, 0.25)
+    nib.Nifti1Image(values, nib.load(case.label).affine).to_filename(tmp_path / "sure.nii.gz")
+    sure = {"UDA": tmp_path / "sure.nii.gz"}
+    layers = view_case(case, {"UDA": case.label}, convention=CONVENTION, probabilities=sure).layers[7:]
+    assert [(layer.title, layer.kind, layer.model) for layer in layers] == [
+        (f"probability of {region}", "probability", "UDA") for region in ("WT", "TC", "ET")
+    ]
+    assert [np.asarray(opened(layer).dataobj).max() for layer in layers] == [255, 128, 64]
+
+
 def test_a_case_without_label_is_shown_where_its_prediction_is(case: Case, tmp_path: Path) -> None:
     assert case.label is not None
     bare = view_case(replace(case, label=None), {"UDA": case.label}, convention=CONVENTION)

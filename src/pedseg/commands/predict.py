@@ -16,20 +16,27 @@ from pedseg.commands.options import (
     add_variant,
     command,
     device_of,
+    natural,
     run,
     tell,
 )
 from pedseg.errors import PedsegError
 from pedseg.locks import writing, writing_all
+from pedseg.pages import PAGE, PAGE_FILES, RESEARCH
+from pedseg.pages import VOLUMES as PAGE_VOLUMES
 from pedseg.runs import PLAIN, RunFolder, checkpoints_of, how_it_predicts
+from pedseg.sinks import csv_text
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     import torch
 
+    from pedseg.cases import Case
     from pedseg.inference import Predictor, Settings
+    from pedseg.labels import LabelConvention
     from pedseg.settings.variants import Variant
 
 
+VOLUMES = "volumes.csv"
 POPULATION = "brats_peds2023"  # where nothing names another
 
 
@@ -38,7 +45,8 @@ def parser() -> argparse.ArgumentParser:
     p = command(
         "predict",
         "Segment a folder of cases; or, without --input, give finished runs a variant of --variant's name: their own "
-        "held-out cases are predicted and scored in that way, as training with variant=[...] does.",
+        "held-out cases are predicted and scored in that way, as training with variant=[...] does. "
+        f"Images are expected as BraTS prepares them: four sequences on one grid, near 1 mm, brain alone. {RESEARCH}",
     )
     networks = p.add_argument_group("networks (several make an ensemble)")
     networks.add_argument("--checkpoint", nargs="+", type=Path, default=[], metavar="FILE", help="checkpoints")
@@ -77,6 +85,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--window-batch", type=int, default=1, help="windows, mirrorings counted, per forward pass (%(default)s)"
     )
+    p.add_argument("--page", action="store_true", help="also index.html: volumes, previews and cases to look through")
+    p.add_argument(
+        "--view", type=natural, default=12, metavar="N", help="cases of the page to look through (default: %(default)s)"
+    )
     add_overwrite(p, "predict cases again that have a label map")
     return p
 
@@ -89,7 +101,7 @@ def predict(arguments: argparse.Namespace) -> int:
         raise PedsegError("--input DIR and --output DIR belong together; give both, or neither for a run's own cases")
     if not arguments.input:
         return predict_own(arguments)
-    with writing(arguments.output, within=("probabilities",)):
+    with writing(arguments.output, within=("probabilities", "figures", PAGE_VOLUMES)):
         return predict_folder(arguments)
 
 
@@ -109,6 +121,10 @@ def predict_folder(arguments: argparse.Namespace) -> int:
     found.check_sequences(arguments.input, cohort="input")
     found.say()
 
+    from pedseg.ownership import refuse_foreign
+
+    refuse_foreign(arguments.output, [VOLUMES, *(PAGE_FILES if arguments.page else ())])
+
     from pedseg.inference import predict_cases  # loads torch: after everything that can be wrong with the arguments
 
     predictor = _predictor(arguments, checkpoints, runs, how)
@@ -118,10 +134,34 @@ def predict_folder(arguments: argparse.Namespace) -> int:
         *predict_cases(predictor, found.cases, arguments.output, convention=convention, **how_written),
     ]
     failed = {problem.case for problem in problems}
+    summarise(arguments, [case for case in found.cases if case.id not in failed], convention, checkpoints)
     print(f"{len([case for case in found.cases if case.id not in failed])} label maps in {arguments.output}")
     if kept := predictor.adaptations_kept:
         print(f"test-time adaptation kept for {sum(kept)} of {len(kept)} cases; the others are as without it")
+    print(RESEARCH)
     return tell(problems, f"{len(failed)} cases have no label map:")
+
+
+def summarise(
+    arguments: argparse.Namespace, cases: "Sequence[Case]", convention: "LabelConvention", checkpoints: Sequence[Path]
+) -> None:
+    """Write volumes.csv and, if it is asked for, the page."""
+    from pedseg.evaluation.volumes import measure_volumes
+    from pedseg.files import safe_name, write_text
+    from pedseg.ownership import note
+    from pedseg.phantom.cohort import NOTE
+    from pedseg.reporting.predictions import Predicted
+
+    output: Path = arguments.output
+    label_maps = {case.id: output / f"{safe_name(case.id)}.nii.gz" for case in cases}
+    note(output, [VOLUMES, *(PAGE_FILES if arguments.page else ())])
+    volumes = measure_volumes(label_maps, convention)
+    write_text(output / VOLUMES, csv_text(volumes))
+    if arguments.page and cases:
+        how = (f"Networks: {', '.join(map(str, checkpoints))}.", f"Variant: {arguments.variant}.")
+        predicted = Predicted(cases, label_maps, convention, volumes, how, (arguments.input / NOTE).exists())
+        note(output, [path.relative_to(output).as_posix() for path in predicted.write(output, most=arguments.view)])
+        print(f"page: {output / PAGE}")
 
 
 def predict_own(arguments: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from pedseg.metrics.areas import surface_area_table
 from pedseg.metrics.definitions import DEFINITIONS, Definition, check_rules, get_definition
 from pedseg.metrics.errors import EXTRA, MISSED, OTHER_TISSUE, error_map
+from pedseg.metrics.lesions import connected_parts
 from pedseg.metrics.lesionwise import LesionScores, score_lesions
 from pedseg.metrics.overlap import Counts, count_voxels, dice, sensitivity, specificity
 from pedseg.metrics.scoring import RegionScore, score_case
@@ -28,6 +29,7 @@ __all__ = [
     "SurfaceDistances",
     "border_distances",
     "check_rules",
+    "connected_parts",
     "count_voxels",
     "dice",
     "error_map",

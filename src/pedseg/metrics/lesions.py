@@ -110,6 +110,11 @@ def _along(mask: Mask, axis: int) -> Mask:
     return result
 
 
+def connected_parts(mask: Mask) -> NDArray[np.int64]:
+    """Voxels of each 26-connected component of a mask, in the order of the array."""
+    return np.bincount(_components(mask).ravel())[1:].astype(np.int64)
+
+
 def _components(mask: Mask) -> Labels:
     """Components by number, in the order of the array.
 

@@ -3,4 +3,5 @@
 PAGE = "index.html"
 SCRIPT = "niivue.js"
 PAGE_FILES = (PAGE, SCRIPT)
+RESEARCH = "Research software: not for clinical decisions."
 VOLUMES = "volumes"  # folder beside a page whose volumes do not fit into it

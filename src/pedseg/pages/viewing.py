@@ -26,7 +26,8 @@ class Layer:
 
     Attributes:
         title: such as ``FLAIR`` or ``label``.
-        kind: ``image`` (0-255), ``tissues``, ``difference`` (codes of `pedseg.pages.volumes`) or ``probability``.
+        kind: ``image`` (0-255), ``tissues``, ``difference`` (codes of `pedseg.metrics.errors`) or
+            ``probability`` (0-255).
         content: a NIfTI file, compressed.
         model: whose it is; nothing for those of the case.
     """

@@ -1,6 +1,6 @@
 """Cases as the viewer's volumes: sequences in 256 greys, label, predictions, and where these are wrong."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,10 @@ import numpy as np
 from isal import igzip
 from numpy.typing import NDArray
 
-from pedseg.cases import Case
+from pedseg.cases import Case, ImageFile
 from pedseg.errors import PedsegError
-from pedseg.imaging import Volume, read_images, read_label
-from pedseg.labels import LabelConvention, Modality, get_convention, labels_from_regions, regions_from_labels
+from pedseg.imaging import Volume, read_images, read_label, read_volume
+from pedseg.labels import LabelConvention, Modality, Region, get_convention, labels_from_regions, regions_from_labels
 from pedseg.metrics import error_map
 from pedseg.pages.viewing import Layer, ViewedCase
 
@@ -52,6 +52,7 @@ def view_case(
     convention: LabelConvention,
     note: str = "",
     scores: Mapping[str, str] | None = None,
+    probabilities: Mapping[str, Path] | None = None,
 ) -> ViewedCase:
     """Make the volumes of a case.
 
@@ -61,6 +62,7 @@ def view_case(
         convention: of label and predictions.
         note: what to know of the case.
         scores: a sentence for each model.
+        probabilities: of the regions, a file of `pedseg.imaging.probabilities` for each model that has one.
 
     Raises:
         PedsegError: a file cannot be read, or a label map is on another grid.
@@ -77,6 +79,8 @@ def view_case(
         layers.append(_tissues("prediction", regions, frame, model=model))
         if label is not None:
             layers.append(Layer("errors", "difference", _nifti(error_map(regions, label), frame), model))
+        if probabilities and model in probabilities:
+            layers += _probabilities(probabilities[model], frame, model)
         guide = regions if guide is None else guide
     return ViewedCase(case.id, note, layers, dict(scores or {}), _spot(guide, frame))
 
@@ -104,13 +108,25 @@ def _grey(data: NDArray[Any], frame: Frame) -> bytes:
 
 def _regions(path: Path, convention: LabelConvention, frame: Frame) -> NDArray[np.bool_]:
     label = read_label(path)
-    if label.shape != frame.shape:
-        raise PedsegError(f"{path}: has shape {label.shape[::-1]}, its images {frame.shape[::-1]}; give --images of it")
+    _check(label, path, frame)
     return regions_from_labels(label, convention)[(slice(None), *frame.box)]
 
 
 def _tissues(title: str, regions: NDArray[np.bool_], frame: Frame, *, model: str = "") -> Layer:
     return Layer(title, "tissues", _nifti(labels_from_regions(regions, TISSUES), frame), model)
+
+
+def _probabilities(path: Path, frame: Frame, model: str) -> Iterator[Layer]:
+    for place, region in enumerate(Region):
+        values = read_volume(ImageFile(path, place)).data
+        _check(values, path, frame)
+        codes = (255 * np.clip(values[frame.box].astype(np.float32), 0, 1)).round().astype(np.uint8)
+        yield Layer(f"probability of {region.value.upper()}", "probability", _nifti(codes, frame), model)
+
+
+def _check(data: NDArray[Any], path: Path, frame: Frame) -> None:
+    if data.shape != frame.shape:
+        raise PedsegError(f"{path}: has shape {data.shape[::-1]}, its images {frame.shape[::-1]}; give --images of it")
 
 
 def _nifti(data: NDArray[np.uint8], frame: Frame) -> bytes:

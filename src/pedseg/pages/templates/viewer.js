@@ -68,6 +68,11 @@
       item.append(patch, text);
       return item;
     });
+    if (kind === "probability") {
+      const item = document.createElement("li");
+      item.append("probability from 5 % (dark) to 100 % (yellow)");
+      items.push(item);
+    }
     at("legend").replaceChildren(...items);
   };
   // One drawing at a time, and of those asked for meanwhile the last alone.
@@ -87,7 +92,7 @@
     at("canvas").dataset.state = "loading";
     const volumes = [{ url: place(image), name: "image.nii.gz", colormap: "gray", cal_min: 0, cal_max: 255 }];
     if (overlay) {
-      const look = overlay.kind === "probability" ? { colormap: "viridis", cal_min: 0.05, cal_max: 1 } : {};
+      const look = overlay.kind === "probability" ? { colormap: "viridis", cal_min: 13, cal_max: 255 } : {};
       volumes.push({ url: place(overlay), name: "overlay.nii.gz", opacity: Number(at("opacity").value), ...look });
     }
     try {

@@ -36,6 +36,11 @@ CAPTION = (
     f"coordinates; the bar is {BAR_MM} mm."
 )
 
+PREVIEW = (
+    "outlines of the prediction on the axial, coronal and sagittal slices with most of it; the patient's right (R) is "
+    f"on the left; positions in world coordinates; the bar is {BAR_MM} mm."
+)
+
 
 class Plane(NamedTuple):
     """A plane of an array whose axes run down, to the back and to the patient's left.
@@ -139,6 +144,36 @@ def slice_figure(
     return figure
 
 
+def preview_figure(case: Case, prediction: Path, *, convention: LabelConvention) -> Figure:
+    """Draw the outlines of a prediction on three planes of two sequences.
+
+    Raises:
+        PedsegError: a file cannot be read, or images and prediction differ in shape.
+    """
+    figure = Figure(figsize=(2 * PANEL_INCHES * len(PLANES) + 0.3, PANEL_INCHES + 1.0), layout="constrained")
+    axes = figure.subplots(1, 2 * len(PLANES), squeeze=False)[0]
+    shown = _read(case, prediction, convention)
+    for number, plane in enumerate(PLANES):
+        index, spacing = _where(shown, plane)
+        for axis, modality in zip(axes[2 * number :], (OUTLINED, MAPPED), strict=False):
+            image = _cut(shown.images[modality], plane, index)
+            _draw_image(axis, image, spacing)
+            _draw_outlines(axis, _cut(shown.predicted, plane, index))
+            axis.set_title(f"{plane.name}\n{NAMES[modality]}", fontsize=8)
+        _annotate(axes[2 * number], plane, spacing, f"{plane.world} = {shown.places_mm[plane.axis][index]:.0f} mm")
+    lines = [Line2D([], [], color=REGION_COLOURS[r], label=r.upper(), linewidth=2) for r in ("et", "tc", "wt")]
+    figure.legend(handles=lines, loc="outside lower center", ncols=len(lines))
+    return figure
+
+
+def _where(shown: Shown, plane: Plane) -> tuple[int, list[float]]:
+    """The slice with most tumour in the label, else in the prediction, else the middle one; and its pixel size."""
+    guide = shown.label[0] if shown.label is not None and shown.label[0].any() else shown.predicted[0]
+    others = tuple(axis for axis in range(3) if axis != plane.axis)
+    index = int(guide.sum(axis=others).argmax()) if guide.any() else guide.shape[plane.axis] // 2
+    return index, [shown.spacing_mm[axis] for axis in others]
+
+
 def _read(case: Case, prediction: Path, convention: LabelConvention) -> Shown:
     volumes = {m: read_volume(case.images[list(Modality).index(m)]) for m in (OUTLINED, MAPPED)}
     first = volumes[OUTLINED]
@@ -168,10 +203,7 @@ def _regions(path: Path, convention: LabelConvention, *, like: Volume) -> NDArra
 
 def _draw_plane(row: Sequence[Axes], shown: Shown, plane: Plane) -> None:
     """Draw label, prediction and errors on one plane."""
-    guide = shown.label[0] if shown.label is not None and shown.label[0].any() else shown.predicted[0]
-    others = tuple(axis for axis in range(3) if axis != plane.axis)
-    index = int(guide.sum(axis=others).argmax()) if guide.any() else guide.shape[plane.axis] // 2
-    spacing = [shown.spacing_mm[axis] for axis in others]
+    index, spacing = _where(shown, plane)
     outlined, mapped = (_cut(shown.images[modality], plane, index) for modality in (OUTLINED, MAPPED))
     for axis, regions in zip(row, (shown.label, shown.predicted), strict=False):
         _draw_image(axis, outlined, spacing)
