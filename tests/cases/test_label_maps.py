@@ -1,5 +1,6 @@
 """Of which case a label map is, and what the records beside label maps say."""
 
+import os
 import unicodedata
 from pathlib import Path
 
@@ -53,6 +54,17 @@ def test_folders(tmp_path: Path) -> None:
     assert len(list_label_maps(tmp_path)["a"]) == 2
     with pytest.raises(PedsegError, match=r"a-seg\.nii\.gz and a\.NII\.GZ are both of one case"):
         find_label_maps(tmp_path)
+
+
+def test_names_that_others_cannot_hold(tmp_path: Path) -> None:
+    for name in ("A.nii.gz", "a-seg.nii.gz"):
+        (tmp_path / name).touch()
+    with pytest.raises(PedsegError, match="A and a differ in the case of letters only"):
+        find_label_maps(tmp_path)
+    assert len(list_label_maps(tmp_path)) == 2
+    (tmp_path / os.fsdecode(b"B\xff.nii.gz")).touch()
+    with pytest.raises(PedsegError, match=r"'B\\udcff' is not in UTF-8"):
+        list_label_maps(tmp_path)
 
 
 @pytest.mark.parametrize("convention", [*CONVENTIONS.values(), LabelConvention("custom", (7,), (5, 9), (2,))], ids=str)

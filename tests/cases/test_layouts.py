@@ -68,6 +68,26 @@ def test_automated_segmentations_are_said_and_come_after_corrected_ones(tmp_path
     assert (both.file, both.severity) == ("UPENN-GBM-00001_11_automated_approx_segm.nii.gz", Severity.NOTE)
 
 
+def test_labels_without_images_are_told_by_their_words(tmp_path: Path) -> None:
+    names = ("A-1_tumor_segmentation", "A-1_brain_segmentation", "A-1_brain_parenchyma_segmentation", "B-1_auto_seg")
+    touch(tmp_path, *(f"{name[:3]}/{name}.nii.gz" for name in names))
+    found = find(tmp_path)
+    assert {case: path.name for case, path in found.lone_labels.items()} == {
+        "A-1": "A-1_tumor_segmentation.nii.gz",
+        "B-1": "B-1_auto_seg.nii.gz",
+    }
+
+
+def test_pipelines_that_call_themselves_automated(tmp_path: Path) -> None:
+    plant(tmp_path, LAYOUTS["BIDS without sessions"])
+    touch(tmp_path, "derivatives/automated-masks/sub-A1/anat/sub-A1_dseg.nii.gz")
+    (said,) = find(tmp_path).remarks
+    assert (said.file, said.severity) == ("sub-A1_dseg.nii.gz", Severity.NOTE)
+    touch(tmp_path, "derivatives/others/sub-A1/anat/sub-A1_dseg.nii.gz")
+    (problem,) = find(tmp_path).problems
+    assert problem.file == "derivatives/masks/sub-A1/anat, derivatives/others/sub-A1/anat"
+
+
 def test_a_label_of_another_name_is_taken_only_in_the_folder_of_its_case(tmp_path: Path) -> None:
     plant(tmp_path, LAYOUTS["Kaggle"])
     (said,) = [remark for remark in find(tmp_path).remarks if "the only one in the folder" in remark.what]

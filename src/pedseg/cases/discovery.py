@@ -13,9 +13,9 @@ from pedseg.cases.folder_names import names_in
 from pedseg.cases.formats import not_a_folder
 from pedseg.cases.gathered import Gathered
 from pedseg.cases.listing import Listing, list_folder, remedy
-from pedseg.cases.naming import LABEL_FOLDERS, read_name
+from pedseg.cases.naming import LABEL_FOLDERS, read_name, says_automatic
 from pedseg.cases.segmentations import settle_labels
-from pedseg.cases.spellings import LABEL
+from pedseg.cases.spellings import AUTOMATED, LABEL
 from pedseg.cases.strays import Strays
 from pedseg.errors import PedsegError, Problem, Severity
 from pedseg.labels import Modality
@@ -165,7 +165,10 @@ class _Finder:
                     self._add(stem, LABEL, file)
 
     def _add(self, case: str, role: str, file: Path, *, volume: int | None = None) -> None:
-        derived = role in list(Modality) and _DERIVED in file.relative_to(self.root).parts
+        parts = Path(self.shown(file)).parts
+        derived = role in list(Modality) and _DERIVED in parts
+        if role == LABEL and _DERIVED in parts and says_automatic(parts[parts.index(_DERIVED) + 1]):
+            role = AUTOMATED
         (self.derived if derived else self.gathered).add(case, role, file, volume=volume)
 
     def settle(self) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pedseg.cases.naming import composed, nifti_stem, read_name, without_automatic
+from pedseg.cases.patients import same_text
 from pedseg.cases.spellings import AUTOMATED, LABEL
 from pedseg.errors import PedsegError
 from pedseg.files import read_json
@@ -39,7 +40,7 @@ def list_label_maps(folder: Path) -> dict[str, list[Path]]:
     """Files of each case in a folder of label maps, in the order of their names.
 
     Raises:
-        PedsegError: there is no such folder.
+        PedsegError: there is no such folder, or the name of a file in it is not in UTF-8.
     """
     if not folder.is_dir():
         raise PedsegError(f"{folder}: no such folder; give the folder that holds the label maps")
@@ -47,15 +48,24 @@ def list_label_maps(folder: Path) -> dict[str, list[Path]]:
     for path in sorted(folder.iterdir()):
         case = label_map_case(path.name)
         if case and not path.is_dir():
-            found[case].append(path)
+            found[_in_utf8(case, folder)].append(path)
     return dict(found)
+
+
+def _in_utf8(case: str, folder: Path) -> str:
+    try:
+        case.encode()
+    except UnicodeEncodeError:
+        raise PedsegError(f"{folder}: the name of {case!r} is not in UTF-8; rename the file in UTF-8") from None
+    return case
 
 
 def find_label_maps(folder: Path) -> dict[str, Path]:
     """File of each case in a folder of label maps, in the order of the cases.
 
     Raises:
-        PedsegError: there is no such folder, no label map in it, or several of one case.
+        PedsegError: there is no such folder, no label map in it, several of one case, or two whose names differ in the
+            case of letters only, which are one file elsewhere.
     """
     found = list_label_maps(folder)
     if not found:
@@ -64,6 +74,10 @@ def find_label_maps(folder: Path) -> dict[str, Path]:
         if len(paths) > 1:
             names = " and ".join(path.name for path in paths)
             raise PedsegError(f"{folder}: {names} are both of one case, {case}; keep one of them there")
+    alike: dict[str, str] = {}
+    for case in found:
+        if (other := alike.setdefault(same_text(case), case)) != case:
+            raise PedsegError(f"{folder}: {other} and {case} differ in the case of letters only; rename one of them")
     return {case: found[case][0] for case in sorted(found)}
 
 

@@ -144,6 +144,11 @@ def _bids_label(entities: Mapping[str, str]) -> str | None:
     return AUTOMATED if any(word in text for word in AUTOMATIC) else LABEL
 
 
+def says_automatic(name: str) -> bool:
+    """Whether a name has a word that says that nobody has corrected a segmentation."""
+    return not AUTOMATIC.isdisjoint(re.split(r"[-_ .]", name.lower()))
+
+
 def without_automatic(case: str) -> str:
     """An id of a segmentation without words at its end that say that nobody has corrected it."""
     return _AUTOMATIC.sub("", case)

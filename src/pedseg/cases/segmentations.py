@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from pedseg.cases.gathered import Gathered
@@ -39,9 +39,10 @@ def settle_labels(gathered: Gathered, decorated: Mapping[str, str]) -> None:
         decorated: case → id, where names of images have a word between the id and the role.
     """
     imaged = gathered.imaged
+    labelled = {case for case, files in gathered.files.items() if LABEL in files}
     passed_over: dict[str, list[str]] = defaultdict(list)
     for case in [case for case, files in gathered.files.items() if case not in imaged and set(files) == {LABEL}]:
-        found = _read(case, imaged, decorated)
+        found = _read(case, imaged, labelled, decorated)
         if found is None:
             continue
         files = gathered.files.pop(case)[LABEL]
@@ -52,19 +53,25 @@ def settle_labels(gathered: Gathered, decorated: Mapping[str, str]) -> None:
     gathered.findings += [*_not_labels(passed_over), *_automated(gathered)]
 
 
-def _read(name: str, imaged: set[str], decorated: Mapping[str, str]) -> _Found | None:
+def _read(name: str, imaged: Collection[str], labelled: Collection[str], decorated: Mapping[str, str]) -> _Found | None:
     """What the name of a segmentation says; None if it is no more than a case's id."""
     if name in decorated:
         return _Found(decorated[name], "", LABEL)
-    cuts = [match.start() for match in _WORDS.finditer(name) if match.start()]
-    known = next((cut for cut in reversed(cuts) if name[:cut] in imaged), None)
-    if known is None:  # no image of it: automated ones can still be told by their own words
-        stem = without_automatic(name)
-        return _Found(stem, name[len(stem) + 1 :], AUTOMATED) if stem != name else None
-    case, words = name[:known], [word.lower() for word in _WORDS.split(name[known:]) if word]
-    if any(re.search(r"\d", word) for word in words):
-        return None
-    return _Found(case, name[known + 1 :], _role(words))
+    case, said = _split(name, imaged) or ("", "")
+    words = [word.lower() for word in _WORDS.split(said)]
+    if case and not any(re.search(r"\d", word) for word in words):
+        return _Found(case, said, _role(words))
+    case, said = _split(name, labelled) or ("", "")  # of labels without images, words alone tell
+    if case and {word.lower() for word in _WORDS.split(said)} <= ANATOMY:
+        return _Found(case, said, None)
+    stem = without_automatic(name)
+    return _Found(stem, name[len(stem) + 1 :], AUTOMATED) if stem != name else None
+
+
+def _split(name: str, ids: Collection[str]) -> tuple[str, str] | None:
+    """The longest of the ids that a name begins with, and what follows it."""
+    cuts = [match.span() for match in _WORDS.finditer(name) if match.start()]
+    return next(((name[:start], name[end:]) for start, end in reversed(cuts) if name[:start] in ids), None)
 
 
 def _role(words: list[str]) -> str | None:

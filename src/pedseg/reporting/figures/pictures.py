@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from pedseg.cases import Case, find_cases
+from pedseg.cases.label_maps import label_map_case
 from pedseg.errors import PedsegError
 from pedseg.labels import LabelConvention, get_convention
 from pedseg.pages.document import Picture
@@ -233,9 +234,8 @@ def _slices(model: Model, output: Path, folders: CaseFolders, notes: list[str], 
 
 def predictions_of(model: Model) -> dict[str, Path]:
     """Label maps of a model by case."""
-    return {
-        file.name.removesuffix(".nii.gz"): file for place in model.places for file in place.path.glob("[!.]*.nii.gz")
-    }
+    files = [file for place in model.places for file in place.path.glob("[!.]*.nii.gz")]
+    return {case: file for file in files if (case := label_map_case(file.name))}
 
 
 def images_of(model: Model, folders: CaseFolders) -> Path | None:
