@@ -10,10 +10,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from pedseg.commands import evaluate, predict, prepare
+from pedseg.cases import find_cases
+from pedseg.commands import evaluate, predict, prepare, report
 from pedseg.data.store import CohortStore
+from pedseg.runs import RunFolder
 from tests.builders import AFFINE, write_checkpoint
 from tests.cases.layouts import LAYOUTS, ROLES, touch
+from tests.conftest import FEW, Trained
+from tests.training import assert_same_bits, train, weights
 
 SHAPE = (20, 18, 19)
 
@@ -113,3 +117,22 @@ def test_automated_labels_are_said_by_the_check(tmp_path: Path, capsys: pytest.C
     write_images(tmp_path / "in", LAYOUTS["UPENN-GBM"].cases)
     assert check(tmp_path / "in", tmp_path / "store", "data.cohorts.ped.convention=brats2023", "--check") == 0
     assert "the only segmentation is an automated approximation" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_run_on_tables_is_that_on_folders(toy_world: Path, trained: Trained, tmp_path: Path) -> None:
+    """Training, prediction of held-out children, scores and their report; the table may name labels."""
+    paths = []
+    for cohort in ("adult", "ped"):
+        found = find_cases(toy_world / cohort, cohort=cohort, labelled=True).cases
+        files = [[case.id, *(image.path for image in case.images), case.label] for case in found]
+        table = tmp_path / f"{cohort}.csv"
+        table.write_text("case,t1,t1ce,t2,flair,seg\n" + "".join(",".join(map(str, row)) + "\n" for row in files))
+        paths.append(f"paths.{cohort}={table}")
+    before = trained("uda")
+    assert train(toy_world, tmp_path / "runs", "experiment=uda", "run_name=uda", *FEW, *paths) == 0
+    (folder,) = (tmp_path / "runs" / "uda").iterdir()
+    run = RunFolder(folder)
+    assert_same_bits(weights(run.path), weights(before.path))
+    assert run.variant("plain").scores.read_text() == before.variant("plain").scores.read_text()
+    assert report.main([str(tmp_path / "runs"), "--output", str(tmp_path / "report")]) == 0
+    assert list((tmp_path / "report").rglob("*slices*"))
