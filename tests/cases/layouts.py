@@ -140,6 +140,23 @@ def _mu_glioma() -> Layout:
     return Layout({case: _case(f"{folder}/{case}", endings) for case, folder in ids.items()}, patients=1)
 
 
+def _tcga() -> Layout:
+    """BraTS-TCGA-GBM: an automated segmentation of each case, some of them corrected in a second file."""
+    endings = ("_t1.nii.gz", "_t1Gd.nii.gz", "_t2.nii.gz", "_flair.nii.gz")
+    labels = {"TCGA-02-0003_1997.06.08": "_GlistrBoost_ManuallyCorrected", "TCGA-02-0006_1996.08.23": "_GlistrBoost"}
+    top = "Pre-operative_TCGA_GBM_NIfTI_and_Segmentations"
+    cases = {c: _case(f"{top}/{c}/{c}", (*endings, f"{label}.nii.gz")) for c, label in labels.items()}
+    corrected = next(iter(cases))
+    return Layout(cases, 2, beside=(f"{top}/{corrected}/{corrected}_GlistrBoost.nii.gz",))
+
+
+def _folder_for_each_sequence() -> Layout:
+    """As the Erasmus Glioma Database."""
+    endings = ("1_T1/NIFTI/T1", "2_T1GD/NIFTI/T1GD", "3_T2/NIFTI/T2", "4_FLAIR/NIFTI/FLAIR", "5_SEGMENTATION/NIFTI/seg")
+    names = tuple(f"{ending}.nii.gz" for ending in endings)
+    return Layout({case: _case(f"{case}/", names) for case in ("EGD-0001", "EGD-0002")}, patients=2)
+
+
 def _upper() -> Layout:
     endings = ("-T1N.NII.GZ", "-T1C.NII.GZ", "-T2W.NII.GZ", "-T2F.NII.GZ", "-SEG.NII.GZ")
     return Layout({case: _case(f"{case}/{case}", endings) for case in ("BRATS-PED-1", "BRATS-PED-2")}, patients=2)
@@ -154,6 +171,8 @@ LAYOUTS: Mapping[str, Layout] = {
     "bare names in sessions": _bare_sessions(),
     "Kaggle": _kaggle(),
     "MU-Glioma-Post": _mu_glioma(),
+    "BraTS-TCGA-GBM": _tcga(),
+    "a folder for each sequence": _folder_for_each_sequence(),
     "upper case": _upper(),
 }
 

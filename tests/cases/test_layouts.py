@@ -78,6 +78,20 @@ def test_labels_without_images_are_told_by_their_words(tmp_path: Path) -> None:
     }
 
 
+def test_labels_called_as_their_case_in_a_folder_of_labels(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"images/A-1_{role}.nii.gz" for role in ("t1", "t1ce", "t2", "flair")), "labels/A-1.nii.gz")
+    (case,) = find(tmp_path).cases
+    assert case.label == tmp_path / "labels" / "A-1.nii.gz"
+    touch(tmp_path, "labels/A-1_seg.nii.gz")
+    assert [problem.what for problem in find(tmp_path).problems] == ["2 files for label"]
+
+
+def test_files_of_no_kind_are_named(tmp_path: Path) -> None:
+    touch(tmp_path, "volume_1_slice_0.h5")
+    with pytest.raises(PedsegError, match=r"seen: no NIfTI file, volume_1_slice_0\.h5"):
+        find(tmp_path)
+
+
 def test_pipelines_that_call_themselves_automated(tmp_path: Path) -> None:
     plant(tmp_path, LAYOUTS["BIDS without sessions"])
     touch(tmp_path, "derivatives/automated-masks/sub-A1/anat/sub-A1_dseg.nii.gz")

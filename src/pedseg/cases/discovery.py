@@ -9,11 +9,11 @@ from pedseg.cases import naming
 from pedseg.cases.case import Discovery
 from pedseg.cases.case_table import find_in_table, is_table
 from pedseg.cases.channels import read_channels
-from pedseg.cases.folder_names import names_in
+from pedseg.cases.folder_names import names_in, of_labels
 from pedseg.cases.formats import not_a_folder
 from pedseg.cases.gathered import Gathered
 from pedseg.cases.listing import Listing, list_folder, remedy
-from pedseg.cases.naming import LABEL_FOLDERS, read_name, says_automatic
+from pedseg.cases.naming import LABEL_FOLDERS, composed, read_name, says_automatic
 from pedseg.cases.segmentations import settle_labels
 from pedseg.cases.spellings import AUTOMATED, LABEL
 from pedseg.cases.strays import Strays
@@ -180,6 +180,7 @@ class _Finder:
                     self.gathered.files[case][role] += found
         if self.labelled:
             settle_labels(self.gathered, self.decorated)
+            self._take_named_as_cases()
         taken = set(self.gathered.paths) if self.gathered.unusable else set()
         self.gathered.findings += [
             Problem(path.name, self.shown(path), what, remedy(what))
@@ -187,6 +188,17 @@ class _Finder:
             if path not in taken
         ]
         self.gathered.findings += self.strays.findings(self.gathered, self.shown)
+
+    def _take_named_as_cases(self) -> None:
+        """Take labels that are called as their case is, in a folder that says that it holds labels."""
+        imaged = self.gathered.imaged
+        for folder in filter(of_labels, list(self.strays.unknown)):
+            for name in self.strays.unknown.pop(folder):
+                case = composed(naming.nifti_stem(name) or "")
+                if case in imaged:
+                    self.gathered.add(case, LABEL, folder / name)
+                else:
+                    self.strays.unknown[folder].append(name)
 
     def missing(self, case: str, role: str) -> tuple[str, str]:
         """Where a file that is missing should be, given another one of the case, and what lies there instead."""

@@ -24,6 +24,7 @@ class Listing:
         folders: names.
         foreign: images in other formats, archives apart.
         archives: names.
+        others: names of files that are none of these.
         unusable: entry → what it is, of all that is neither a file nor a folder, and of folders in place of a file.
         has_dataset: whether dataset.json is there.
         is_empty: whether nothing is there.
@@ -33,6 +34,7 @@ class Listing:
     folders: list[str] = field(default_factory=list)
     foreign: list[Path] = field(default_factory=list)
     archives: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
     unusable: dict[Path, str] = field(default_factory=dict)
     has_dataset: bool = False
     is_empty: bool = False
@@ -84,6 +86,8 @@ def _take(found: Listing, entry: "os.DirEntry[str]", plain: list[Path]) -> None:
         found.archives.append(entry.name)
     elif "." not in entry.name or entry.name.replace(".", "").isdecimal():
         plain.append(Path(entry.path))
+    else:
+        found.others.append(entry.name)
 
 
 def _take_image(found: Listing, entry: "os.DirEntry[str]", stem: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
-from pedseg.cases.spellings import AUTOMATED, LABEL, SPELLINGS, role_of
+from pedseg.cases.spellings import AUTOMATED, LABEL, role_of
 from pedseg.labels import Modality
 
 LABEL_FOLDERS: Final = {"imagesTr": "labelsTr", "imagesTs": "labelsTs"}
@@ -20,10 +20,11 @@ LAYOUTS: Final = """The layouts understood are
   Decathlon          dataset.json, imagesTr/<case>.nii.gz with four dimensions, labelsTr/<case>.nii.gz
 For all others give a table in place of the folder: cases.csv with the columns case, t1n, t1c, t2w, t2f and label"""
 
+_ROLES = (*Modality, LABEL)
 _OFFICIAL = {  # how names end: of BraTS up to 2021 ("_"), of BraTS 2023 and on ("-"), of BIDS
-    "_": dict(zip(SPELLINGS, ("t1", "t1ce", "t2", "flair", "seg"), strict=True)),
-    "-": dict(zip(SPELLINGS, ("t1n", "t1c", "t2w", "t2f", "seg"), strict=True)),
-    "bids": dict(zip(SPELLINGS, ("T1w", "ce-gadolinium_T1w", "T2w", "FLAIR", "dseg"), strict=True)),
+    "_": dict(zip(_ROLES, ("t1", "t1ce", "t2", "flair", "seg"), strict=True)),
+    "-": dict(zip(_ROLES, ("t1n", "t1c", "t2w", "t2f", "seg"), strict=True)),
+    "bids": dict(zip(_ROLES, ("T1w", "ce-gadolinium_T1w", "T2w", "FLAIR", "dseg"), strict=True)),
 }
 _NUMBERED = re.compile(r"(.+)_(\d{4})")
 _BRAIN = re.compile(r"(?<=[^-_])[-_]brain$", re.IGNORECASE)  # of skull-stripped images

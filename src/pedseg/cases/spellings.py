@@ -31,7 +31,9 @@ SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {  # small letters and digits 
     LABEL: (
         *("seg", "segm", "segmentation", "segmentations", "segmask", "label", "gt"),
         *("tumorseg", "tumorsegmentation", "tumormask", "tumorlabel", "tumor", "maskseg"),
+        "glistrboostmanuallycorrected",  # of BraTS-TCGA
     ),
+    AUTOMATED: ("glistrboost",),
 }
 _ROLE_OF = {spelling: role for role, spellings in SPELLINGS.items() for spelling in spellings}
 _SHOWN = 6  # spellings that a message names

@@ -42,6 +42,7 @@ class Strays:
         foreign: folder → images in other formats.
         forms: case and role → image in another format.
         archives: paths.
+        others: names of some further files.
         too_deep: folders whose folders were not looked into.
         empty: folders that hold nothing.
     """
@@ -52,6 +53,7 @@ class Strays:
     foreign: dict[Path, list[Path]] = field(default_factory=lambda: defaultdict(list))
     forms: dict[tuple[str, str], Path] = field(default_factory=dict)
     archives: list[Path] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
     too_deep: list[Path] = field(default_factory=list)
     empty: list[Path] = field(default_factory=list)
 
@@ -64,6 +66,7 @@ class Strays:
                 self.forms[name.case or composed(bare_case(folder, self.root)), name.role] = path
         if listing.is_empty and folder != self.root:
             self.empty.append(folder)
+        self.others += listing.others[: _SEEN - len(self.others)] if len(self.others) < _SEEN else []
         self.archives += [folder / name for name in listing.archives]
 
     def seen(self, unusable: Mapping[Path, str]) -> str:
@@ -77,7 +80,7 @@ class Strays:
             names.append(f"{len(files)} files like {files[0].name}, which {what}: {fix}")
         if self.archives:
             names.append(f"{self.archives[0].name}, an archive: {unpacking(self.archives[0])}")
-        return ", ".join(names)[:400] or "no NIfTI file"
+        return ", ".join(names)[:400] or ", ".join(["no NIfTI file", *self.others])
 
     def instead(self, case: str, role: str) -> Instead | None:
         """What lies where a file of a case is missing: a second copy, or an image in another format."""
