@@ -88,17 +88,19 @@ gpu: $(STAMP)  ## Measure on a GPU against nnU-Net (make peers first), and run t
 SEEDS ?= 0
 # Shift A is what methods are developed on; on B to E nothing is chosen, and only what is put forward is compared
 SHIFT ?= a
-AT := benchmark$(if $(filter-out a,$(SHIFT)),/shift_$(SHIFT))
 SCALE ?= benchmark$(if $(filter-out a,$(SHIFT)),_$(SHIFT))
-SWEEPS ?= $(if $(filter-out a,$(SHIFT)),confirmation confirmation_variants,benchmark benchmark_variants benchmark_calibrated)
+FINE := $(filter benchmark_fine,$(SCALE))
+AT := benchmark$(if $(FINE),/fine,$(if $(filter-out a,$(SHIFT)),/shift_$(SHIFT)))
+SPACING := $(if $(FINE),2,4)
+SWEEPS ?= $(if $(FINE)$(filter-out a,$(SHIFT)),confirmation confirmation_variants,benchmark benchmark_variants benchmark_calibrated)
 LABELS ?= few_thresholds few_labels
 RUNS ?= $(AT)/runs
 CONF ?=
 OWN = $(if $(CONF),--config-dir "$(CONF)") scale=$(SCALE)
 benchmark: $(STAMP)  ## Bounds, controls and methods on synthetic cohorts; SEEDS=0,1,2; SHIFT=b to e; SCALE= for others
 ifneq ($(filter benchmark benchmark_%,$(SCALE)),)
-	"$(BIN)/pedseg" phantom --output $(AT)/data --adults 75 --children 50 --spacing 4 --shift $(SHIFT)
-	"$(BIN)/pedseg" phantom --output $(AT)/test --adults 0 --children 40 --first 50 --spacing 4 --shift $(SHIFT)
+	"$(BIN)/pedseg" phantom --output $(AT)/data --adults 75 --children 50 --spacing $(SPACING) --shift $(SHIFT)
+	"$(BIN)/pedseg" phantom --output $(AT)/test --adults 0 --children 40 --first 50 --spacing $(SPACING) --shift $(SHIFT)
 endif
 	"$(BIN)/pedseg" prepare $(OWN)
 	@for sweep in $(SWEEPS); do \
