@@ -4,8 +4,8 @@
 variant, a way in which its network has been predicted, ``predictions/<variant>/``: its settings (variant.json), label
 maps and what made them, thresholds.json where it is calibrated, rules.json where it clears up another's label maps, and
 scores.csv. Rules that are chosen leave source_validation/<cohort>/ with the predictions that they were chosen on; a
-choice made over all folds is postprocessing.json beside them. Validation adds validators.json and validators.npz to a
-variant.
+choice made over all folds is postprocessing.json beside them. Validation adds validators.json, validators.npz and
+reliability.csv with its figure to a variant.
 
 Runs of before variants have the label maps of their one prediction in ``predictions``, what belongs to it at the top,
 and label maps after rules in ``postprocessed/<rules>``. They are read as they are.
@@ -28,8 +28,9 @@ PLAIN = "plain"  # as pedseg.settings.variants has it
 POSTPROCESSED = "postprocessed"
 RECORD = "predictions.json"  # as pedseg.inference.settings has it
 MADE = ("variant.json", "scores.csv", "rules.json", "validators.json")  # one of these tells a variant
+RELIABILITY = ("reliability.csv", "reliability.svg", "reliability.pdf", "reliability.png")
 OF_A_VARIANT = (
-    *MADE, "validators.npz", "thresholds.json", RECORD, "finished.json",
+    *MADE, "validators.npz", *RELIABILITY, "thresholds.json", RECORD, "finished.json",
 )  # fmt: skip
 ENDED = "ended.json"
 OF_A_RUN = ("checkpoints/last.ckpt", "config.json", ENDED, "finished.json", "metrics.csv", "train.log", "wandb_id")
@@ -78,6 +79,11 @@ class VariantFolder:
     def target_masks(self) -> Path:
         """Masks of the target cases that the label-free scores were made on, for comparisons with others."""
         return self.top / "validators.npz"
+
+    @property
+    def reliability(self) -> Path:
+        """Whether probabilities mean what they say, on held-out source cases; its other files are named alike."""
+        return self.top / "reliability.csv"
 
     @property
     def finished(self) -> Path:

@@ -43,6 +43,14 @@ def test_source_dice_of_a_whole_case(predictor: Predictor, toy_world: Path) -> N
     measured = measure_source(predictor, case, seed=0)
     assert measured.dice == pytest.approx(np.mean(dice))
     assert measured.dice > 0
+    assert measured.control is not None
+    core = prediction.copy()
+    core[1] = prediction[0]
+    dice = [2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in zip(core, label, strict=True)]
+    assert measured.control.dice == pytest.approx(np.mean(dice))
+    assert measured.binned[:, 0].sum(axis=1) == pytest.approx([1, 1, 1])
+    assert not np.array_equal(measured.binned[1], measured.control.binned[1])
+    assert np.array_equal(measured.binned[0], measured.control.binned[0])
 
 
 def test_confidence_flips_and_masks_of_the_target(predictor: Predictor, toy_world: Path) -> None:
@@ -64,6 +72,11 @@ def test_confidence_flips_and_masks_of_the_target(predictor: Predictor, toy_worl
         dice += [2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in zip(mirrored, masks, strict=True)]
     assert measured.flip_agreement == pytest.approx(np.mean(dice))
     assert 0 < np.mean(dice) < 1
+    soft = [2 * p[p > 0.5].sum() / (p.sum() + (p > 0.5).sum()) for p in q]
+    assert measured.soft_dice == pytest.approx(np.mean(soft), rel=1e-5)
+    assert measured.control is not None
+    assert np.array_equal(measured.control.masks[1], masks[0])
+    assert measured.control.volumes_mm3[1] == measured.volumes_mm3[0]
 
 
 def test_a_network_that_was_not_mirrored_has_no_flip_agreement(

@@ -17,6 +17,7 @@ from pedseg.choosing.scores import (
     majority,
     mean_dice,
     probe_domains,
+    soft_dice_confidence,
     soft_neighbourhood_density,
 )
 from tests.exactness import Exact
@@ -197,3 +198,13 @@ def test_a_majority_is_more_than_half() -> None:
     np.testing.assert_array_equal(majority(votes), masks("1100"))
     np.testing.assert_array_equal(majority(votes[:2]), masks("1100"))  # a tie marks nothing
     np.testing.assert_array_equal(majority(votes[2:]), votes[2])
+
+
+def test_soft_dice_of_certain_predictions_is_1_and_of_unsure_ones_less() -> None:
+    sure = np.where(np.arange(12).reshape(3, 4) % 2, 50.0, -50.0)
+    assert soft_dice_confidence(sure) == pytest.approx(1)
+    p = np.array([0.9, 0.6, 0.3, 0.1])
+    unsure = np.log(p / (1 - p))[None]
+    assert soft_dice_confidence(unsure) == pytest.approx(2 * 1.5 / (1.9 + 2))
+    assert soft_dice_confidence(np.concatenate([unsure, -np.abs(unsure)])) == pytest.approx(2 * 1.5 / 3.9)
+    assert soft_dice_confidence(-np.abs(unsure)) is None

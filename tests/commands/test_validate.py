@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -123,6 +124,18 @@ def test_every_validator_of_an_adapting_run(validated: Path, untouched: Path) ->
     assert -1 <= found["probe_bottleneck"] <= 0
 
 
+def test_the_rule_and_the_reliability_stand_beside_each_network(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = read_json(plain(runs, UDA).validators)
+    assert record["control"].keys() == record["scores"].keys()
+    assert record["control"]["snd"] == record["scores"]["snd"]  # of features
+    assert record["control"]["checkpoint_agreement"] is None
+    table = pd.read_csv(plain(runs, UDA).reliability)
+    assert set(table["region"]) == {"wt", "tc", "et"}
+    assert plain(runs, UDA).reliability.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert run(runs) == 0
+    assert capsys.readouterr().out.count("TC := WT") == len(NAMES)
+
+
 def test_what_was_trained_on_labels_has_no_vote(validated: Path) -> None:
     assert scores(validated, "m3_mixed")["checkpoint_agreement"] is None
     assert read_json(plain(validated, "m3_mixed").validators)["target_labels"]
@@ -147,6 +160,7 @@ def test_a_run_of_all_adults_has_no_scores_of_the_source(validated: Path) -> Non
     found = scores(validated, "m1_adult")
     missing = {name for name, value in found.items() if value is None}
     assert missing == {"source_dice", "dev", "probe_decoder", "probe_bottleneck"}
+    assert not plain(validated, "m1_adult").reliability.exists()
     settings = [read_json(plain(validated, name).validators)["settings"]["target"] for name in (UDA, "m1_adult")]
     assert settings[0] == settings[1]  # the children that an adapting run of the fold trains on
 

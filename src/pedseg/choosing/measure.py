@@ -5,19 +5,21 @@ Windows are not mirrored, whatever the run's own predictions do. A network that 
 measured as it is then; mirrored images meet what it has become for the case.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from pedseg.choosing.published_sizes import Volumes, nested_volumes
-from pedseg.choosing.scores import Confidence, Masks, agreement, confidence, mean_dice
+from pedseg.choosing.reliability import binned
+from pedseg.choosing.scores import Confidence, Masks, agreement, confidence, mean_dice, soft_dice_confidence
 from pedseg.data import StoredCase
 from pedseg.errors import PedsegError
 from pedseg.hardware import autocast
 from pedseg.inference import Predictor
+from pedseg.labels import Region
 
 PATCHES = 4  # of a case whose features are read
 VOXELS = 100  # of a case whose features are compared, drawn evenly from its patches
@@ -46,10 +48,14 @@ class SourceCase:
     Attributes:
         features: of its image.
         dice: of the prediction of the whole case, mean over regions.
+        binned: (regions, 3, bins) probabilities and truth in the brain, see `pedseg.choosing.reliability`.
+        control: the same under the rule TC := WT.
     """
 
     features: Features
     dice: float
+    binned: NDArray[np.float64]
+    control: "SourceCase | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,8 @@ class TargetCase:
             not trained to be mirrored.
         masks: (regions, d, h, w) predicted.
         volumes_mm3: of WT, TC and ET as the label map holds them.
+        soft_dice: of probabilities and masks; None if nothing is found.
+        control: the same under the rule TC := WT.
     """
 
     features: Features
@@ -70,6 +78,8 @@ class TargetCase:
     flip_agreement: float | None
     masks: Masks
     volumes_mm3: Volumes
+    soft_dice: float | None
+    control: "TargetCase | None" = None
 
 
 def measure_source(predictor: Predictor, case: StoredCase, *, seed: int) -> SourceCase:
@@ -80,8 +90,24 @@ def measure_source(predictor: Predictor, case: StoredCase, *, seed: int) -> Sour
     """
     image, brain = _read(predictor, case)
     label = case.read_label((0, 0, 0), case.shape).astype(bool)
-    with predictor.following(torch.from_numpy(image), torch.from_numpy(brain)) as logits:
-        return SourceCase(patch_features(predictor, case, seed=seed), mean_dice(logits.numpy() > 0, label))
+    with predictor.following(torch.from_numpy(image), torch.from_numpy(brain)) as followed:
+        logits, features = followed.numpy(), patch_features(predictor, case, seed=seed)
+    return replace(
+        _source_case(logits, label, brain, features), control=_source_case(core(logits), label, brain, features)
+    )
+
+
+def _source_case(logits: Floats32, label: Masks, brain: NDArray[np.bool_], features: Features) -> SourceCase:
+    regions = zip(logits[:, brain], label[:, brain], strict=True)
+    return SourceCase(features, mean_dice(logits > 0, label), np.stack([binned(z, truth) for z, truth in regions]))
+
+
+def core(logits: Floats32) -> Floats32:
+    """Logits (regions, d, h, w) under the rule TC := WT."""
+    order = list(Region)
+    result = logits.copy()
+    result[order.index(Region.TC)] = logits[order.index(Region.WT)]
+    return result
 
 
 def measure_target(predictor: Predictor, case: StoredCase, *, seed: int) -> TargetCase:
@@ -92,18 +118,32 @@ def measure_target(predictor: Predictor, case: StoredCase, *, seed: int) -> Targ
     """
     array, brain = _read(predictor, case)
     image = torch.from_numpy(array)
-    with predictor.following(image, torch.from_numpy(brain)) as logits:
-        mirrored = [
-            predictor.logits(image.flip(1 + axis)).flip(1 + axis).numpy() > 0 for axis in predictor.mirror_axes[0]
-        ]
+    with predictor.following(image, torch.from_numpy(brain)) as followed:
+        logits, axes = followed.numpy(), predictor.mirror_axes[0]
+        mirrored = [predictor.logits(image.flip(1 + axis)).flip(1 + axis).numpy() for axis in axes]
         features = patch_features(predictor, case, seed=seed)
-    masks = logits.numpy() > 0
+    own, control = (
+        _target_case(rule(logits), [rule(other) for other in mirrored], brain, features, predictor.spacing_mm)
+        for rule in (lambda z: z, core)
+    )
+    return replace(own, control=control)
+
+
+def _target_case(
+    logits: Floats32,
+    mirrored: Sequence[Floats32],
+    brain: NDArray[np.bool_],
+    features: Features,
+    spacing_mm: Sequence[float],
+) -> TargetCase:
+    masks, inside = logits > 0, logits[:, brain]
     return TargetCase(
         features=features,
-        confidence=confidence(logits.numpy()[:, brain]),
-        flip_agreement=agreement(masks, mirrored) if mirrored else None,
+        confidence=confidence(inside),
+        flip_agreement=agreement(masks, [other > 0 for other in mirrored]) if mirrored else None,
         masks=masks,
-        volumes_mm3=nested_volumes(masks, predictor.spacing_mm),
+        volumes_mm3=nested_volumes(masks, spacing_mm),
+        soft_dice=soft_dice_confidence(inside),
     )
 
 

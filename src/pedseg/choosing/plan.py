@@ -17,7 +17,7 @@ from pedseg.settings.population import Population
 from pedseg.settings.stored import ImportedSettings, read_settings, read_stored
 from pedseg.settings.variants import Variant
 
-FORMAT = 2  # raised whenever scores of an older version do not compare
+FORMAT = 3  # raised whenever scores of an older version do not compare
 UNDECIDED = ("mirror", "window_batch")  # of the prediction: the same for all, and without effect
 
 

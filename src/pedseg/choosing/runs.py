@@ -1,5 +1,7 @@
 """Validators of trained runs: ``validators.json`` of each variant, and the agreement of a run with the other runs.
 
+Beside the scores of a network stand those of the rule TC := WT on it (``control``), which is not chosen among.
+
 Of the target only images are opened: with or without labels on disk the file is the same, bit for bit.
 """
 
@@ -16,6 +18,7 @@ from rich.progress import track
 from pedseg.choosing.measure import SourceCase, TargetCase, measure_source, measure_target
 from pedseg.choosing.plan import Plan
 from pedseg.choosing.published_sizes import published_sizes
+from pedseg.choosing.reliability import reliability
 from pedseg.choosing.scores import (
     FEWEST_CASES,
     Masks,
@@ -53,7 +56,11 @@ def validate_run(plan: Plan, *, device: torch.device) -> None:
     source = [measure_source(predictor, case, seed=plan.seed) for case in _track(plan, plan.source, "source")]
     target = [measure_target(predictor, case, seed=plan.seed) for case in _track(plan, plan.target, "target")]
     scores, details = score(source, target, plan.population)
+    core = [case.control for case in source if case.control], [case.control for case in target if case.control]
+    control, _ = score(*core, plan.population)
+    details["reliability"] = reliability([case.binned for case in source])
     plan.run.validators.unlink(missing_ok=True)  # it belongs to the masks that are replaced
+    plan.run.reliability.unlink(missing_ok=True)
     _write_masks(plan, [case.masks for case in target])
     write_json(
         plan.run.validators,
@@ -63,6 +70,7 @@ def validate_run(plan: Plan, *, device: torch.device) -> None:
             "target_labels": plan.target_labels,
             "synthetic": plan.synthetic,
             "scores": scores,
+            "control": control,
             "details": details,
         },
     )
@@ -87,6 +95,8 @@ def score(
     scores: Scores = dict.fromkeys(VALIDATORS)
     scores["entropy"] = certainty(confidences)
     scores["infomax"] = infomax(confidences)
+    found = [case.soft_dice for case in target if case.soft_dice is not None]
+    scores["soft_dice"] = float(np.mean(found)) if found else None
     scores["snd"] = soft_neighbourhood_density(voxels)
     scores["flip_agreement"] = float(np.mean(flips)) if flips else None
     if population is not None:

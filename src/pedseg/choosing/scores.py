@@ -64,6 +64,26 @@ def infomax(cases: Sequence[Confidence]) -> float:
     return float(np.mean(marginal - np.mean([case.entropy for case in cases], axis=0)))
 
 
+def soft_dice_confidence(logits: NDArray[np.floating]) -> float | None:
+    """Soft Dice of probabilities and the masks that they give, mean over regions (Borges et al. 2024, SDC).
+
+    ``2 Σ p y / (Σ p + Σ y)`` with y = 1 where p > 0.5: what the Dice is expected to be if probabilities mean what they
+    say. A region of which nothing is found has no say.
+
+    Args:
+        logits: (regions, n) of the voxels of one brain.
+
+    Returns:
+        None if nothing is found of any region.
+    """
+    values = []
+    for z in logits.astype(np.float64):
+        probability, found = expit(z), z > 0
+        if found.any():
+            values.append(2 * probability[found].sum() / (probability.sum() + found.sum()))
+    return float(np.mean(values)) if values else None
+
+
 def soft_neighbourhood_density(features: NDArray[np.floating], *, temperature: float = TEMPERATURE) -> float:
     """Mean entropy (nats) of how each sample's similarity spreads over the others (SND; Saito et al. 2021, eqs. 1-3).
 

@@ -6,6 +6,7 @@ _DECLARED = (  # name, title, and what `pedseg validate --help` says of it; in t
     ("source_dice", "source Dice", "the baseline"),
     ("entropy", "entropy", "Morerio 2018"),
     ("infomax", "InfoMax", "Krause 2010"),
+    ("soft_dice", "soft-Dice confidence", "Dice of probabilities and the masks that they give, Borges 2024"),
     ("snd", "SND", "soft neighbourhood density, Saito 2021"),
     ("dev", "DEV", "importance-weighted source risk, You 2019"),
     ("flip_agreement", "flip agreement", "with the predictions of mirrored images"),

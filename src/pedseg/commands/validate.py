@@ -31,7 +31,9 @@ def parser() -> argparse.ArgumentParser:
         "validate",
         "Scores for choosing among trained runs without a label of the target: of the last checkpoint of each finished "
         "run, in each of its variants, on images of target training cases and on held-out source cases. They go to "
-        "<run>/predictions/<variant>/validators.json; what is there already is kept. `pedseg report` ranks by them.",
+        "<run>/predictions/<variant>/validators.json; what is there already is kept. `pedseg report` ranks by them. "
+        "Beside them, of held-out source cases, lies what shows whether probabilities mean what they say: "
+        "reliability.csv, .svg, .pdf and .png with the expected calibration error (ECE) of each region.",
         epilog=f"{HELP}. All are the higher the better. No label of the target is opened.",
     )
     add_runs(p)
@@ -58,6 +60,7 @@ def validate(arguments: argparse.Namespace) -> None:
     from pedseg.assembly.validation import targets_of, validation_plan
     from pedseg.choosing.plan import find_runs
     from pedseg.choosing.runs import compare_runs, validate_run
+    from pedseg.reporting.figures.reliability import draw_reliability
     from pedseg.reporting.ranking import find_members, printed_scores
 
     device = device_of(arguments)
@@ -76,6 +79,7 @@ def validate(arguments: argparse.Namespace) -> None:
             print(f"{number} of {len(plans)}: {plan.title}{state}", flush=True)
             if not done:
                 validate_run(plan, device=device)
+            draw_reliability(plan.run)
         compare_runs(plans)
     print(printed_scores(find_members(arguments.runs)))
 

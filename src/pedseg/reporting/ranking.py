@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Member:
         target_labels: whether it was trained on labels of the target: it is no candidate then.
         synthetic: whether the data are.
         config: settings of the first run, if they are known.
+        control: scores of the rule TC := WT on it, which is shown and not chosen among.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Member:
     target_labels: bool = False
     synthetic: bool = False
     config: Stored | None = None
+    control: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ def _member(folder: Path, variant: str, runs: Mapping[Path, Path], names: Mappin
         target_labels=any(record["target_labels"] for record in records),
         synthetic=any(record["synthetic"] for record in records),
         config=config,
+        control={name: _mean([record.get("control", {}).get(name) for record in records]) for name in VALIDATORS},
     )
 
 
@@ -208,7 +211,10 @@ def _mean(values: Sequence[float | None]) -> float:
 
 
 def printed_scores(members: Sequence[Member]) -> str:
-    """Scores of all members as plain text for the terminal."""
-    rows = [[member.scores[name] for name in VALIDATORS] for member in members]
-    table = pd.DataFrame(rows, index=[member.name for member in members], columns=list(VALIDATORS.values()))
+    """Scores of all members as plain text for the terminal, and under each those of the rule TC := WT on it."""
+    rows = {}
+    for member in members:
+        rows[member.name] = [member.scores[name] for name in VALIDATORS]
+        rows[f"{member.name}, TC := WT"] = [member.control.get(name, math.nan) for name in VALIDATORS]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(VALIDATORS.values()))
     return str(table.to_string(float_format="{:.4f}".format, na_rep="–"))
