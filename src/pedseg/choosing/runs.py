@@ -95,8 +95,8 @@ def score(
     scores: Scores = dict.fromkeys(VALIDATORS)
     scores["entropy"] = certainty(confidences)
     scores["infomax"] = infomax(confidences)
-    found = [case.soft_dice for case in target if case.soft_dice is not None]
-    scores["soft_dice"] = float(np.mean(found)) if found else None
+    soft = [case.soft_dice for case in target if case.soft_dice is not None]
+    scores["soft_dice"] = float(np.mean(soft)) if soft else None
     scores["snd"] = soft_neighbourhood_density(voxels)
     scores["flip_agreement"] = float(np.mean(flips)) if flips else None
     if population is not None:
