@@ -35,7 +35,7 @@ def test_every_command_has_a_verb_and_a_module_of_its_own() -> None:
     [
         (["trian", "fold=0"], "there is no verb trian; do you mean train?"),
         (["reports"], "do you mean report?"),
-        (["xyz"], "the verbs are phantom, prepare, train"),
+        (["xyz"], "the verbs are phantom, check, prepare, train"),
         (["--device", "cpu"], "there is no verb --device"),
         ([], "usage: pedseg VERB"),
     ],

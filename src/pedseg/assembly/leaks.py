@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping
 
+from pedseg.data.selection import Selection
 from pedseg.data.sharing import leaks
 from pedseg.data.store import CohortStore
 from pedseg.errors import ProblemsError
@@ -11,10 +12,14 @@ from pedseg.settings.run import RunSettings
 log = logging.getLogger(__name__)
 
 
-def check_leaks(settings: RunSettings) -> None:
+def check_leaks(settings: RunSettings, selection: Selection) -> None:
     """Refuse a run of whose labelled cohorts a case is in another cohort, which it adapts to or evaluates.
 
-    Cases are compared by what preparation has kept of their images, and by patient.
+    Cases are compared by what preparation has kept of their images, and by patient, as the folds know them.
+
+    Args:
+        settings: of the run.
+        selection: its cases, and whose they are.
 
     Raises:
         ProblemsError: some are; a row for each.
@@ -32,7 +37,10 @@ def check_leaks(settings: RunSettings) -> None:
                     "`pedseg prepare` again, which reads the images and prepares nothing anew", cohort,
                 )  # fmt: skip
     _say_axes(stores, data.labelled_source, judged)
-    known = {cohort: store.identities for cohort, store in stores.items()}
+    known = {
+        cohort: [case.of(selection.patients.get(cohort, {})) for case in store.identities]
+        for cohort, store in stores.items()
+    }
     found = [problem for _, problem in leaks(known, sources=labelled, targets=judged)]
     if found:
         cases = len({problem.case for problem in found})

@@ -16,7 +16,6 @@ from pedseg.choosing.published_sizes import Volumes, nested_volumes
 from pedseg.choosing.reliability import binned
 from pedseg.choosing.scores import Confidence, Masks, agreement, confidence, mean_dice, soft_dice_confidence
 from pedseg.data import StoredCase
-from pedseg.errors import PedsegError
 from pedseg.hardware import autocast
 from pedseg.inference import Predictor
 from pedseg.labels import Region
@@ -24,7 +23,6 @@ from pedseg.labels import Region
 PATCHES = 4  # of a case whose features are read
 VOXELS = 100  # of a case whose features are compared, drawn evenly from its patches
 STAGES = ("decoder", "bottleneck")  # the last stage of each: what the heads read, and the deepest
-SAME_SPACING = 1e-3  # relative difference of voxel sizes that are the same
 Floats32 = NDArray[np.float32]
 
 
@@ -179,10 +177,6 @@ def _stages(predictor: Predictor, image: Floats32) -> tuple[Floats32, Floats32]:
 
 def _read(predictor: Predictor, case: StoredCase) -> tuple[Floats32, NDArray[np.bool_]]:
     """Image (C, d, h, w) and brain (d, h, w) of a whole case."""
-    if not np.allclose(case.spacing_mm, predictor.spacing_mm, rtol=SAME_SPACING):
-        raise PedsegError(
-            f"{case.folder}: is prepared at {case.spacing_mm} mm and the network was trained at {predictor.spacing_mm} "
-            "mm; give the run the store that it was trained from"
-        )
+    predictor.check_spacing(case.spacing_mm, case.folder)
     image, brain = case.read_image((0, 0, 0), case.shape)
     return image, brain[0]

@@ -13,7 +13,8 @@ if TYPE_CHECKING:  # the settings wait until --help is answered
     from pedseg.settings.keys import Key
 
 SHELLS = ("bash", "zsh", "fish")
-SETTINGS = ("prepare", "train")  # verbs that take settings of conf/
+SETTINGS = {"check": "prepare", "prepare": "prepare", "train": "train"}  # verbs that take settings → a file of conf/
+OPTIONS = ("check",)  # those among them that take options of their own, too
 WRITTEN = "machine."  # what a run writes itself
 FOLDS = ("0", "1", "2", "3", "4", "all")
 
@@ -50,7 +51,10 @@ def script(shell: str) -> str:
     root.add_argument("--version", action="store_true", help="print the version")
     verbs = root.add_subparsers(metavar="VERB")
     for verb, what in VERBS.items():
-        described = settings_parser(verb) if verb in SETTINGS else parser_of(verb)
+        own = verb not in SETTINGS or verb in OPTIONS
+        described = parser_of(verb) if own else settings_parser(verb)
+        if verb in SETTINGS:
+            _complete_settings(described, verb)
         _complete_values(described, shtab.FILE)
         verbs.add_parser(verb, help=what, parents=[described], add_help=False)
     return shtab.complete(root, shell)
@@ -69,24 +73,29 @@ def settings_parser(verb: str) -> argparse.ArgumentParser:
     p.add_argument("--dry-run" if verb == "train" else "--check", action="store_true", help="say what would be done")
     p.add_argument("-m", "--multirun", action="store_true", help="a job for each of several values")
     p.add_argument("--cfg", choices=("job", "hydra", "all"), help="show the configuration")
-    words = p.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="settings")
-    known = " ".join(settings_words(verb))
-    bash = f'{BASH}\n_pedseg_{verb}() {{ _pedseg_settings "$1" "{known}"; }}\n'
-    complete: Any = {"bash": f"_pedseg_{verb}", "zsh": f"({known})", "fish": known, "preamble": {"bash": bash}}
-    words.complete = complete  # type: ignore[attr-defined]
+    p.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="settings")
     return p
 
 
-def settings_words(verb: str) -> Iterator[str]:
+def _complete_settings(described: argparse.ArgumentParser, verb: str) -> None:
+    """Have the settings of a verb completed by the names in conf/."""
+    known = " ".join(settings_words(SETTINGS[verb]))
+    bash = f'{BASH}\n_pedseg_{verb}() {{ _pedseg_settings "$1" "{known}"; }}\n'
+    complete: Any = {"bash": f"_pedseg_{verb}", "zsh": f"({known})", "fish": known, "preamble": {"bash": bash}}
+    (words,) = (action for action in described._actions if action.dest == "settings")
+    words.complete = complete  # type: ignore[attr-defined]
+
+
+def settings_words(config: str) -> Iterator[str]:
     """``group=option`` for every file in conf/ that a verb may choose, and ``key=value`` where the values are few."""
     from pedseg.settings.conf import default_options, groups
     from pedseg.settings.keys import root
 
     options = groups()
-    yield from (f"{group}={option}" for group in sorted(default_options(verb)) for option in options[group])
-    if verb == "train":
+    yield from (f"{group}={option}" for group in sorted(default_options(config)) for option in options[group])
+    if config == "train":
         yield from (f"fold={fold}" for fold in FOLDS)
-    for key in root(import_module(f"pedseg.commands.{verb}").settings_model()).leaves():
+    for key in root(import_module(f"pedseg.commands.{config}").settings_model()).leaves():
         if "<" not in key.name and not key.name.startswith(WRITTEN):
             yield from (f"{key.name}={value}" for value in _few_values(key))
 

@@ -9,6 +9,7 @@ from pedseg import __version__
 USAGE_ERROR = 2
 VERBS = {
     "phantom": "make synthetic cohorts of adults and children",
+    "check": "say what is wrong with the images and labels of cohorts",
     "prepare": "check cohorts and prepare them for training",
     "train": "train a model, predict the held-out cases and score them",
     "status": "say which runs are finished, running, stopped, failed or left",

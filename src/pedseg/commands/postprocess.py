@@ -79,7 +79,7 @@ def postprocess_folders(arguments: argparse.Namespace) -> None:
         )
 
     from pedseg.cases.label_maps import known_convention
-    from pedseg.data.parallel import default_workers
+    from pedseg.data.parallel import workers_of
     from pedseg.evaluation.postprocessing.folders import postprocess_folder, survey_folder
     from pedseg.evaluation.postprocessing.keep_largest import read_choice
 
@@ -93,7 +93,7 @@ def postprocess_folders(arguments: argparse.Namespace) -> None:
                 arguments.output / name,
                 rule_set,
                 convention=known,
-                workers=arguments.workers or default_workers(),
+                workers=workers_of(arguments.workers or "auto"),
                 overwrite=arguments.overwrite,
             )
         changed = f"{applied.changed_cases} of {len(applied.inputs)} label maps changed"
@@ -116,11 +116,11 @@ def postprocess_runs(arguments: argparse.Namespace) -> None:
 
 def postprocess_experiments(experiments: "Sequence[Experiment]", arguments: argparse.Namespace) -> None:
     """Apply each rule set to every fold of the experiments."""
-    from pedseg.data.parallel import default_workers
+    from pedseg.data.parallel import workers_of
     from pedseg.evaluation.postprocessing.runs import postprocess_fold
     from pedseg.settings.variants import Variant
 
-    workers = arguments.workers or default_workers()
+    workers = workers_of(arguments.workers or "auto")
     chosen = choose(experiments, arguments, workers=workers) if CHOSEN in arguments.rules else {}
     for experiment in experiments:
         for name, rules in _rule_sets(arguments.rules, chosen.get(experiment.path, ())).items():

@@ -96,7 +96,7 @@ def _train(settings: "RunSettings", folder: RunFolder, plans: "list[Plan] | None
         _go_on_from_finished(settings, folder, planned=plans is not None)
         return
     selection = select(settings)
-    check_leaks(settings)
+    check_leaks(settings, selection)
     cases = evaluation_cases(settings, selection)
     _quieten_lightning(profiled=settings.trainer.profiler is not None)
     seed_everything(settings.seed, workers=True, verbose=False)

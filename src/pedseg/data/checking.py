@@ -11,7 +11,7 @@ from pedseg.data.check_record import check_of
 from pedseg.data.cohort_settings import CohortSettings
 from pedseg.data.parallel import run_parallel
 from pedseg.data.ready import ready_entries
-from pedseg.errors import Problem, Severity
+from pedseg.errors import PedsegError, Problem, Severity
 from pedseg.imaging.copies import Identity, find_copies
 from pedseg.imaging.integrity import CaseCheck, check_case
 from pedseg.labels import (
@@ -20,6 +20,7 @@ from pedseg.labels import (
     LabelConvention,
     check_convention,
     detect_convention,
+    fitting_conventions,
     gather_evidence,
 )
 
@@ -68,12 +69,20 @@ class CohortCheck:
         return [check.evidence for check in self.checks.values() if check.evidence]
 
 
-def check_cohort(folder: Path, discovery: Discovery, settings: CohortSettings, *, workers: int) -> CohortCheck:
+def check_cohort(
+    discovery: Discovery, settings: CohortSettings, *, store: Path | None = None, workers: int
+) -> CohortCheck:
     """Check every case that is not prepared yet; prepared ones were checked when they were.
 
-    Cases that an older version has prepared, which knew copies by their files alone, are checked again.
+    Cases that an older version has prepared, which knew less of them, are checked again.
+
+    Args:
+        discovery: the cases.
+        settings: of the cohort.
+        store: its folder of prepared cases, if it has one.
+        workers: processes.
     """
-    ready = ready_entries(folder, discovery.cases, settings, workers=workers)
+    ready = {} if store is None else ready_entries(store, discovery.cases, settings, workers=workers)
     known = {case.id: check for case in discovery.cases if (check := check_of(case, ready.get(case.id)))}
     waiting = [case for case in discovery.cases if case.id not in known]
     job = partial(check_case, convention=settings.convention, background=settings.background)
@@ -99,14 +108,44 @@ def settle_convention(settings: CohortSettings, evidence: Sequence[CaseEvidence]
     Raises:
         PedsegError: the labels speak for none, for several, or against the one that is set.
     """
+    convention, remark = _settled(settings, evidence)
+    if remark:
+        logger.warning("cohort %s: %s. %s", settings.cohort, remark, EXPECTED)
+    return convention
+
+
+def convention_findings(
+    settings: CohortSettings, evidence: Sequence[CaseEvidence], *, needed: bool = True
+) -> list[Problem]:
+    """The same as findings.
+
+    Args:
+        settings: of the cohort.
+        evidence: what the labels of its cases tell.
+        needed: whether it is a problem if the labels fit several conventions and none is set.
+    """
+    try:
+        _, remark = _settled(settings, evidence)
+    except PedsegError as error:
+        values = {value for case in evidence for value in case.voxels}
+        open_ = not needed and settings.convention is None and fitting_conventions(values)
+        severity = Severity.WARNING if open_ else Severity.PROBLEM
+        fix = "say which it is (--convention)" if open_ else "set the cohort's convention, or correct the labels"
+        return [Problem(settings.cohort, "", str(error), fix, severity)]
+    return [Problem(settings.cohort, "", remark, EXPECTED, Severity.WARNING)] if remark else []
+
+
+def _settled(settings: CohortSettings, evidence: Sequence[CaseEvidence]) -> tuple[LabelConvention | None, str]:
+    """The convention, and what is doubtful about it."""
     if not settings.labelled or not evidence:
-        return settings.convention
+        return settings.convention, ""
     gathered = gather_evidence(settings.cohort, evidence)
     convention = settings.convention or detect_convention(gathered)
     check_convention(gathered, convention)
-    if len(evidence) > 1 and len(gathered.values) == 1:
-        logger.warning(
-            "cohort %s: no other label than %d occurs in %d cases; it is read as in %s, not as the whole tumour. %s",
-            settings.cohort, *gathered.values, len(evidence), convention, EXPECTED,
-        )  # fmt: skip
-    return convention
+    if len(evidence) == 1 or len(gathered.values) != 1:
+        return convention, ""
+    (value,) = gathered.values
+    return convention, (
+        f"no other label than {value} occurs in {len(evidence)} cases; it is read as in {convention}, not as the whole "
+        "tumour"
+    )

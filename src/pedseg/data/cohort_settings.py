@@ -42,6 +42,11 @@ class CohortSettings:
         return record | self.background_record
 
     @property
+    def labels(self) -> str:
+        """What is prepared of labels, in words."""
+        return f"labels {self.convention}" if self.labelled else "no labels"
+
+    @property
     def background_record(self) -> dict[str, float]:
         """The background where one is set, so that older stores are those without."""
         return {} if self.background is None else {"background": self.background}

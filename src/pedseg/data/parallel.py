@@ -5,8 +5,9 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from multiprocessing import get_context
-from typing import TypeVar
+from typing import Literal, TypeVar
 
+from rich.console import Console
 from rich.progress import track
 
 from pedseg.errors import PedsegError
@@ -21,6 +22,11 @@ _shared: ContextVar[ProcessPoolExecutor | None] = ContextVar("shared", default=N
 def default_workers() -> int:
     """Processes to use: one per core that this process may run on, at most `MOST_WORKERS`."""
     return min(MOST_WORKERS, cores())
+
+
+def workers_of(setting: int | Literal["auto"]) -> int:
+    """Processes that a setting asks for."""
+    return default_workers() if setting == "auto" else setting
 
 
 @contextmanager
@@ -52,10 +58,15 @@ def run_parallel(
     if not items:
         return
     if workers <= 1 or len(items) == 1:
-        yield from track(map(job, items), description=description, total=len(items))
+        yield from _shown(map(job, items), description, len(items))
         return
     with _processes(min(workers, len(items))) as pool:
-        yield from track(pool.map(job, items), description=description, total=len(items))
+        yield from _shown(pool.map(job, items), description, len(items))
+
+
+def _shown(results: Iterator[Result], description: str, total: int) -> Iterator[Result]:
+    """The same with a progress bar, which leaves stdout to what a command is for."""
+    return iter(track(results, description=description, total=total, console=Console(stderr=True)))
 
 
 @contextmanager

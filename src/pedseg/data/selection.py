@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +28,7 @@ class Selection:
         target_train: training cases whose labels are never read.
         evaluation: cases that are predicted and scored after training.
         overlap: cohort → patients with one session trained on and another validated or evaluated.
+        patients: cohort → case → patient; empty where the ids tell.
     """
 
     source_train: CaseIds
@@ -35,6 +36,7 @@ class Selection:
     target_train: CaseIds
     evaluation: CaseIds
     overlap: CaseIds
+    patients: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def select_cases(
@@ -99,7 +101,7 @@ def select_cases(
     held_out = {c: source_validation[c] for c, part in source.items() if part == "fold" and fold != "all"} | evaluated
     transductive = {cohort for cohort, part in target.items() if part == "all"}
     overlap = _find_overlap(source_train | target_train, held_out, transductive=transductive, patients=patients)
-    return Selection(source_train, source_validation, target_train, evaluated, overlap)
+    return Selection(source_train, source_validation, target_train, evaluated, overlap, patients)
 
 
 def choose_cases(ids: CaseIds, number: int, *, seed: int) -> Chosen:

@@ -31,11 +31,17 @@ def leaks(cohorts: Known, *, sources: Collection[str], targets: Collection[str])
 
 def _remedy(shared: str, source: str) -> str:
     fix = f"leave it out of {source} (pedseg prepare of both cohorts with skip_bad=true does)"
-    return fix if shared == "images" else f"{fix}; or give the patients other names, if they are two people"
+    return (
+        fix if shared == "images" else f"{fix}; or, if they are two people, tell them apart by folds.patients=TABLE.csv"
+    )
 
 
 def without_leaks(
-    checks: Mapping[str, CohortCheck], *, labelled: Collection[str], target: str | None
+    checks: Mapping[str, CohortCheck],
+    *,
+    labelled: Collection[str],
+    target: str | None,
+    patients: Mapping[str, Mapping[str, str]],
 ) -> dict[str, CohortCheck]:
     """Checked cohorts, with a problem for each source case that is in a target.
 
@@ -43,10 +49,13 @@ def without_leaks(
         checks: by cohort.
         labelled: cohorts with labels.
         target: cohort that runs adapt to, labelled or not; those without labels are targets anyhow.
+        patients: cohort → case → patient, where something else than preparation tells it.
     """
     targets = [cohort for cohort in checks if cohort == target or cohort not in labelled]
     sources = [cohort for cohort in checks if cohort in labelled and cohort != target]
-    known = {cohort: check.identities for cohort, check in checks.items()}
+    known = {
+        cohort: [case.of(patients.get(cohort, {})) for case in check.identities] for cohort, check in checks.items()
+    }
     found = list(leaks(known, sources=sources, targets=targets))
     return {
         cohort: check.with_findings(

@@ -72,7 +72,7 @@ def pair_folder(predictions: Path, labels: Path, *, subset: bool = False) -> lis
     found = list_label_maps(predictions)
     if not found:
         raise PedsegError(f"{predictions}: no label map in it; give a folder of <case id>.nii.gz")
-    truth, problems = _find_labels(labels)
+    truth, problems = find_labels(labels)
     reported = {problem.case for problem in problems}
     problems = [problem for problem in problems if not subset or problem.case in found]
     problems += _without_label(found, sorted(set(found) - set(truth) - reported), labels)
@@ -114,7 +114,7 @@ def _is_other(path: Path) -> bool:
         return False
 
 
-def _find_labels(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
+def find_labels(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
     """Label file of each case, and what keeps others from having one."""
     by_case = {} if is_table(folder) else list_label_maps(folder)
     if not by_case:
@@ -136,7 +136,7 @@ def _find_labels(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
 
 
 def _find_in_tree(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
-    """As `_find_labels`, where labels lie in folders below: beside images, alone, or named as the folder is."""
+    """As `find_labels`, where labels lie in folders below: beside images, alone, or named as the folder is."""
     try:
         discovery = find_cases(folder, cohort="labels", labelled=True)
     except PedsegError:

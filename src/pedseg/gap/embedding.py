@@ -17,7 +17,6 @@ from pedseg.inference import Predictor
 
 STAGE = -2  # of the decoder: the paper's classifier reads the second-highest; the only one where there is one
 WINDOWS = 4  # of a case
-SAME_SPACING = 1e-3  # relative difference of voxel sizes that are the same
 FEWEST_CASES = 2  # of a domain
 Floats = NDArray[np.float64]
 
@@ -83,11 +82,7 @@ def stage_features(predictor: Predictor, cases: Iterable[StoredCase], *, seed: i
 
 @torch.inference_mode()
 def _case_features(predictor: Predictor, case: StoredCase, *, seed: int) -> Floats:
-    if not np.allclose(case.spacing_mm, predictor.spacing_mm, rtol=SAME_SPACING):
-        raise PedsegError(
-            f"{case.folder}: is prepared at {case.spacing_mm} mm and the network was trained at {predictor.spacing_mm} "
-            "mm; give the run the store that it was trained from"
-        )
+    predictor.check_spacing(case.spacing_mm, case.folder)
     rng = np.random.default_rng([seed, *case.id.encode()])
     brain = case.read_image((0, 0, 0), case.shape)[1]
     images, masks = [], []

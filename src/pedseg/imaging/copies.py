@@ -1,12 +1,14 @@
 """One patient under two ids: copies are known by what their files hold, not by the files."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pedseg.cases.patients import same_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,10 @@ class Identity:
     case_id: str
     patient: str
     digests: tuple[str, ...] = ()
+
+    def of(self, patients: Mapping[str, str]) -> Self:
+        """The same, of the patient that `patients` (case → patient) says."""
+        return replace(self, patient=patients.get(self.case_id, self.patient))
 
 
 def find_copies(cases: Iterable[Identity]) -> dict[str, str]:
@@ -46,15 +52,15 @@ def find_shared(cases: Iterable[Identity], others: Iterable[Identity]) -> Iterat
     by_image: dict[str, str] = {}
     by_patient: dict[str, str] = {}
     for other in others:
-        by_patient.setdefault(other.patient, other.case_id)
+        by_patient.setdefault(same_text(other.patient), other.case_id)
         for digest in other.digests:
             by_image.setdefault(digest, other.case_id)
     for case in cases:
         copy = next((by_image[digest] for digest in case.digests if digest in by_image), None)
         if copy is not None:
             yield case.case_id, "images", copy
-        elif case.patient in by_patient:
-            yield case.case_id, f"patient {case.patient}", by_patient[case.patient]
+        elif (person := same_text(case.patient)) in by_patient:
+            yield case.case_id, f"patient {case.patient}", by_patient[person]
 
 
 def voxel_digest(data: NDArray[Any]) -> str:

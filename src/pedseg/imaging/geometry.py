@@ -1,5 +1,6 @@
 """Grids of images in space: whether two are one, also where their voxels are stored in other axes."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import nibabel as nib
@@ -12,6 +13,12 @@ from pedseg.imaging.nifti import Volume
 # head lose up to 0.05 mm at its corners), and no interpolation would bring images nearer to each other.
 CORNER_TOLERANCE = 0.1
 AXES = 3
+LPI = -np.eye(3)  # from the world (RAS) to axes that grow to left, back and bottom
+
+
+def in_xyz(sizes: Sequence[float]) -> str:
+    """Voxels or mm along z, y, x as messages show them, along x, y, z."""
+    return " × ".join(f"{size:g}" for size in reversed(sizes))
 
 
 def corners_mm(volume: Volume) -> NDArray[np.float64]:
@@ -51,6 +58,15 @@ def onto(volume: Volume, grid: Volume) -> Volume | None:
     if turned is None or not same_grid(turned, grid):
         return None
     return replace(turned, data=np.ascontiguousarray(turned.data), affine=grid.affine, spacing_mm=grid.spacing_mm)
+
+
+def upright(volume: Volume) -> Volume:
+    """`volume` with its axes as pictures have them: planes go down, rows to the back, columns to the patient's left."""
+    turned = _turn(volume, LPI @ volume.affine[:AXES, :AXES])
+    if turned is None:
+        return volume
+    x, y, z = (float(side) for side in np.linalg.norm(turned.affine[:AXES, :AXES], axis=0))
+    return replace(turned, data=np.ascontiguousarray(turned.data), spacing_mm=(z, y, x))
 
 
 def axes_of(affine: NDArray[np.float64]) -> str:

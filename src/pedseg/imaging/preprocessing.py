@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pedseg.cases import Case
 from pedseg.errors import PedsegError, Problem
 from pedseg.imaging.brain import Box, find_brain
+from pedseg.imaging.geometry import in_xyz
 from pedseg.imaging.integrity import read_checked
 from pedseg.imaging.nifti import Volume
 from pedseg.imaging.resampling import LOGITS_ORDER, resample_image, resample_label, resampled_shape
@@ -110,8 +111,7 @@ def prepare_image(
     for volume in volumes[1:]:
         if volume.data.shape != first.data.shape or not np.allclose(volume.spacing_mm, first.spacing_mm, rtol=1e-3):
             raise PedsegError(
-                f"modalities differ in grid: {first.data.shape} at {first.spacing_mm} mm and {volume.data.shape} at "
-                f"{volume.spacing_mm} mm; register them to one grid"
+                f"modalities differ in grid: {_grid(first)} and {_grid(volume)}; register them to one grid"
             )
     crop, brain = find_brain([volume.data for volume in volumes], background)
     raw = _stack([volume.data[crop] for volume in volumes])
@@ -126,6 +126,10 @@ def prepare_image(
     return prepared if spacing_mm is None else _resample(prepared, spacing_mm)
 
 
+def _grid(volume: Volume) -> str:
+    return f"{in_xyz(volume.data.shape)} voxels of {in_xyz(volume.spacing_mm)} mm"
+
+
 def prepare_label(
     label: NDArray[np.integer], prepared: PreparedImage, convention: LabelConvention
 ) -> NDArray[np.bool_]:
@@ -135,7 +139,9 @@ def prepare_label(
         PedsegError: its shape is not that of the images.
     """
     if label.shape != prepared.input_shape:
-        raise PedsegError(f"label of shape {label.shape} does not fit images of shape {prepared.input_shape}")
+        raise PedsegError(
+            f"label of {in_xyz(label.shape)} voxels does not fit images of {in_xyz(prepared.input_shape)} voxels"
+        )
     cropped = label[prepared.crop]
     shape = prepared.brain.shape
     if cropped.shape != shape:

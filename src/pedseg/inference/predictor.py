@@ -14,6 +14,7 @@ from torch import Tensor
 from pedseg.cases import Case
 from pedseg.errors import PedsegError
 from pedseg.imaging import PreparedImage, prepare_case, restore_regions
+from pedseg.imaging.geometry import in_xyz
 from pedseg.inference.checkpoint import LoadedNetwork, load_network
 from pedseg.inference.settings import Settings
 from pedseg.inference.sliding_window import NotFiniteError, sliding_window_logits
@@ -22,6 +23,7 @@ from pedseg.labels import LabelConvention, Region
 from pedseg.networks import above
 
 log = logging.getLogger(__name__)
+SAME_SPACING = 1e-3  # relative difference of voxel sizes that are the same
 
 
 class Predictor:
@@ -74,6 +76,18 @@ class Predictor:
         own = [one.thresholds for one in loaded]
         self.thresholds = _mean_thresholds(own if thresholds is None else thresholds)
         self._beside = thresholds is not None  # the networks' files do not tell them
+
+    def check_spacing(self, spacing_mm: Sequence[float], prepared: Path) -> None:
+        """Refuse a prepared case of another voxel size (z, y, x) than that of the training.
+
+        Raises:
+            PedsegError: it is one.
+        """
+        if not np.allclose(spacing_mm, self.spacing_mm, rtol=SAME_SPACING):
+            raise PedsegError(
+                f"{prepared}: is prepared at {in_xyz(spacing_mm)} mm and the network was trained at "
+                f"{in_xyz(self.spacing_mm)} mm; give the run the store that it was trained from"
+            )
 
     def prepare(self, case: Case) -> PreparedImage:
         """Read a case, check its images, and bring it to the networks' voxel size; what is worth saying is logged.
@@ -182,11 +196,14 @@ def _mean_thresholds(each: Sequence[Sequence[float] | None]) -> Tensor | None:
     return torch.tensor([[0.0] * len(Region) if one is None else list(one) for one in each]).mean(0)
 
 
+def _patch(network: LoadedNetwork) -> str:
+    return f"a patch of {in_xyz(network.patch_size)} voxels of {in_xyz(network.spacing_mm)} mm"
+
+
 def _check_ensemble(checkpoints: Sequence[Path], loaded: Sequence[LoadedNetwork]) -> None:
     first = loaded[0]
     for path, other in zip(checkpoints[1:], loaded[1:], strict=True):
         if (other.patch_size, other.spacing_mm) != (first.patch_size, first.spacing_mm):
             raise PedsegError(
-                f"{path} has patch {other.patch_size} at {other.spacing_mm} mm, {checkpoints[0]} has "
-                f"{first.patch_size} at {first.spacing_mm} mm; an ensemble needs the same"
+                f"{path} has {_patch(other)}, {checkpoints[0]} has {_patch(first)}; an ensemble needs the same"
             )

@@ -16,7 +16,19 @@ def _known_grouping(value: str) -> str:
     return value
 
 
-class Folds(Group):
+class Whose(Group):
+    """Whose cases are whose."""
+
+    patients: Annotated[
+        OrNone[Text],
+        setting(
+            "Whose the cases are: a table (.csv, .tsv, .json; columns case and patient), or a regular expression whose "
+            "group is the patient. It holds from the next command on, with nothing prepared again; null: ids tell."
+        ),
+    ] = None
+
+
+class Folds(Whose):
     """How cohorts are divided, and whose cases are whose."""
 
     SHORT = "by"
@@ -27,14 +39,6 @@ class Folds(Group):
             "`folds=...` is short for it."
         ),
     ]
-    patients: Annotated[
-        OrNone[Text],
-        setting(
-            "Whose the cases are: a table (.csv, .tsv, .json; columns case and patient), or a regular expression whose "
-            "group is the patient. It holds from the next command on, with nothing prepared again; null: ids tell."
-        ),
-    ] = None
-
     table_digest: Annotated[OrNone[Text], setting("Of what the table said; written by the run.")] = None
 
     @property

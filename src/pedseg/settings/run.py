@@ -9,7 +9,7 @@ from pedseg.errors import PedsegError
 from pedseg.settings.cohorts import Data, Paths
 from pedseg.settings.faults import messages
 from pedseg.settings.fields import FOLD, INDIRECT, NAMED, PLACE, RESULT, VARIANT, Group, refuse, setting
-from pedseg.settings.folds import FoldsOrShort
+from pedseg.settings.folds import FoldsOrShort, Whose
 from pedseg.settings.following import Callbacks, Cluster, Logger, Machine, Prediction
 from pedseg.settings.pair import how_to_declare, with_folders, with_pair, with_variants_of_pair
 from pedseg.settings.population import Population
@@ -84,6 +84,7 @@ class PrepareSettings(WithCohorts):
     model_config = ConfigDict(extra="ignore")
 
     check: Annotated[Flag, setting("Only report problems.", PLACE)]
+    folds: Annotated[Whose, setting("Whose the cases are, as cohorts are compared by it.", RESULT)] = Whose()
     skip_bad: Annotated[Flag, setting("Leave out the cases with problems instead of stopping.")]
     overwrite: Annotated[Flag, setting("Prepare again into a store that was made with other settings.", PLACE)]
     workers: Annotated[

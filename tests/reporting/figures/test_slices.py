@@ -6,12 +6,14 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from pedseg.cases import find_cases
 from pedseg.errors import PedsegError
 from pedseg.reporting.figures.slices import choose_cases, slice_figure
 from pedseg.reporting.rows import Model, load_models
 from pedseg.runs import RunFolder
+from tests.imaging.turned import turn
 from tests.reporting.worlds import CONVENTION, SHAPE, SPACING_MM, write_children, write_run
 
 IDS = tuple(f"BraTS-PED-0000{n}-000" for n in range(5))
@@ -75,6 +77,27 @@ def test_axes_that_run_the_other_way_are_flipped(run: RunFolder, tmp_path: Path)
     assert figure is not None
     outline = np.concatenate([p.vertices for p in figure.axes[0].collections[0].get_paths()])
     assert outline[:, 0].mean() == pytest.approx(22, abs=0.5)
+
+
+def test_files_that_are_stored_in_different_axes(run: RunFolder, tmp_path: Path) -> None:
+    case = find_cases(tmp_path / "ped", cohort="ped", labelled=True).cases[1]
+    prediction = run.variant("plain").path / f"{case.id}.nii.gz"
+    assert case.label is not None
+    places = {"t1c": case.images[1].path, "t2f": case.images[3].path, "label": case.label, "prediction": prediction}
+    model = Model("x", scores(**{case.id: 0.5}))
+
+    def drawn() -> list[NDArray[np.float64]]:
+        figure = slice_figure(model, {case.id: case}, {case.id: prediction}, convention=CONVENTION, title="")
+        assert figure is not None
+        drawings = [outline for axis in figure.axes for outline in axis.collections]
+        outlines = [np.concatenate([p.vertices for p in outline.get_paths()]) for outline in drawings]
+        return [*(np.asarray(axis.images[0].get_array()) for axis in figure.axes), *outlines]
+
+    before = drawn()
+    for path, axes in zip(places.values(), ("PIR", "RAS", "ASL", "LPI"), strict=True):
+        turn(path, axes)
+    for one, other in zip(before, drawn(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_without_labels_images_or_predictions(run: RunFolder, tmp_path: Path) -> None:

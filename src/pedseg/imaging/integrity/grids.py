@@ -1,6 +1,6 @@
 """The images of a case, and its label, brought voxel upon voxel."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pedseg.cases import ImageFile
 from pedseg.errors import PedsegError, Severity
-from pedseg.imaging.geometry import axes_of, onto, same_grid, shift_mm
+from pedseg.imaging.geometry import axes_of, in_xyz, onto, same_grid, shift_mm
 from pedseg.imaging.integrity.findings import Findings
 from pedseg.imaging.nifti import Volume, integer_label, read_volume
 from pedseg.labels import Modality
@@ -28,16 +28,29 @@ def read_label_onto(path: Path, grid: Volume) -> NDArray[np.integer]:
     return label_onto(read_volume(path), path, grid, "its images")
 
 
+def read_onto(source: ImageFile | Path, grid: Volume) -> Volume:
+    """Read a volume in the order of the voxels of `grid`.
+
+    Raises:
+        PedsegError: it cannot be read, or lies on another grid.
+    """
+    return _onto(read_volume(source), source if isinstance(source, Path) else source.path, grid, "its images")
+
+
 def label_onto(stored: Volume, path: Path, grid: Volume, reference: str) -> NDArray[np.integer]:
     """A label map (Z, Y, X) in the order of the voxels of `grid`; `path` and `reference` are for messages.
 
     Raises:
         PedsegError: it is no label map, or lies on another grid.
     """
+    return integer_label(_onto(stored, path, grid, reference).data, path)
+
+
+def _onto(stored: Volume, path: Path, grid: Volume, reference: str) -> Volume:
     turned = onto(stored, grid)
     if turned is None:
         raise PedsegError(f"{path}: {difference(stored, grid, reference)}; register it to the grid of {reference}")
-    return integer_label(turned.data, path)
+    return turned
 
 
 def common_grid(read: Volumes) -> Modality:
@@ -75,9 +88,5 @@ def difference(volume: Volume, grid: Volume, reference: str) -> str:
     if volume.data.shape != grid.data.shape:
         return f"has shape {volume.data.shape[::-1]}, {reference} {grid.data.shape[::-1]}"
     if not np.allclose(volume.spacing_mm, grid.spacing_mm, rtol=0, atol=SPACING_TOLERANCE_MM):
-        return f"has voxels of {_mm(volume.spacing_mm)}, {reference} {_mm(grid.spacing_mm)} mm"
+        return f"has voxels of {in_xyz(volume.spacing_mm)}, {reference} {in_xyz(grid.spacing_mm)} mm"
     return f"has another affine than {reference}: voxels lie up to {shift_mm(volume, grid):.3g} mm apart"
-
-
-def _mm(spacing: Sequence[float]) -> str:
-    return " × ".join(f"{s:g}" for s in spacing[::-1])

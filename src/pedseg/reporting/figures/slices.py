@@ -16,8 +16,9 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from pedseg.cases import Case
-from pedseg.errors import PedsegError
-from pedseg.imaging import Volume, read_label, read_volume
+from pedseg.imaging import read_volume
+from pedseg.imaging.geometry import upright
+from pedseg.imaging.integrity import read_label_onto, read_onto
 from pedseg.labels import LabelConvention, Modality, Region, regions_from_labels
 from pedseg.metrics import error_map
 from pedseg.reporting.figures.style import ERROR_COLOURS, REGION_COLOURS
@@ -119,7 +120,7 @@ def slice_figure(
         None if no chosen case has both images and a prediction.
 
     Raises:
-        PedsegError: a file cannot be read, or images, label and prediction of a case differ in shape.
+        PedsegError: a file cannot be read, or lies on another grid than its images.
     """
     chosen = {k: c for k, c in choose_cases(model.scores).items() if c in cases and c in predictions}
     if not chosen:
@@ -175,30 +176,15 @@ def _where(shown: Shown, plane: Plane) -> tuple[int, list[float]]:
 
 
 def _read(case: Case, prediction: Path, convention: LabelConvention) -> Shown:
-    volumes = {m: read_volume(case.images[list(Modality).index(m)]) for m in (OUTLINED, MAPPED)}
-    first = volumes[OUTLINED]
-    # World coordinates (RAS) grow upwards, to the front and to the patient's right: against the axes of the pictures.
-    flips = tuple(slice(None, None, -1) if first.affine[a, a] > 0 else slice(None) for a in (2, 1, 0))
-    masks = [
-        None if path is None else _regions(path, convention, like=first)[(slice(None), *flips)]
-        for path in (prediction, case.label)
-    ]
-    assert masks[0] is not None  # noqa: S101  (there is a prediction)
-    images = {modality: volume.data[flips] for modality, volume in volumes.items()}
+    files = dict(zip(Modality, case.images, strict=True))
+    grid = upright(read_volume(files[OUTLINED]))
+    images = {OUTLINED: grid.data, MAPPED: read_onto(files[MAPPED], grid).data}
+    predicted = regions_from_labels(read_label_onto(prediction, grid), convention)
+    label = None if case.label is None else regions_from_labels(read_label_onto(case.label, grid), convention)
     places = tuple(
-        (first.affine[a, a] * np.arange(n) + first.affine[a, 3])[flip]
-        for a, n, flip in zip((2, 1, 0), first.data.shape, flips, strict=True)
+        grid.affine[a, a] * np.arange(n) + grid.affine[a, 3] for a, n in zip((2, 1, 0), grid.data.shape, strict=True)
     )
-    return Shown(images, masks[0], masks[1], first.spacing_mm, places)
-
-
-def _regions(path: Path, convention: LabelConvention, *, like: Volume) -> NDArray[np.bool_]:
-    label = read_label(path)
-    if label.shape != like.data.shape:
-        raise PedsegError(
-            f"{path}: has shape {label.shape[::-1]}, its images {like.data.shape[::-1]}; give --images of it"
-        )
-    return regions_from_labels(label, convention)
+    return Shown(images, predicted, label, grid.spacing_mm, places)
 
 
 def _draw_plane(row: Sequence[Axes], shown: Shown, plane: Plane) -> None:
