@@ -93,6 +93,31 @@ def test_a_patient_is_told_by_the_name(raw: Path, tmp_path: Path, capsys: pytest
     assert f"has the patient BraTS-PED-90002 of {CHILD} in cohort ped" in capsys.readouterr().err
 
 
+def test_a_patient_is_told_by_a_table(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Which names one child for an adult's id, then tells two people of one name apart."""
+    adults, children = (sorted(path.name for path in (raw / cohort).iterdir()) for cohort in ("adult", "ped"))
+    table = tmp_path / "who.csv"
+
+    def say(**patients: str) -> str:
+        rows = [f"{case},{patients.get(case, case)}" for case in (*adults, *children)]
+        table.write_text("\n".join(["case,patient", *rows]))
+        return f"folds.patients={table}"
+
+    world = _world(raw, tmp_path / "store", prepared=True)
+    dry = ["experiment=uda", "fold=0", "trainer.fast_dev_run=1"]
+    said = say(**{adults[0]: "Ann", children[1]: "ANN"})
+    assert train(world, tmp_path / "runs", *dry, said) == 2
+    expected = f"{adults[0]}: cohort adult: has the patient Ann of {children[1]} in cohort ped"
+    assert expected in capsys.readouterr().err
+    assert prepare(raw, world / "store", said) == 2
+    assert expected in capsys.readouterr().err
+    assert train(world, tmp_path / "runs", *dry, say()) == 3
+    same_patient(raw)
+    adults.append("BraTS-PED-90002-001")
+    assert prepare(raw, tmp_path / "other") == 2
+    assert prepare(raw, tmp_path / "other", say()) == 0
+
+
 @pytest.mark.parametrize("experiment", ["uda", "m1_adult_fold", "m3_mixed"])
 def test_training_refuses_what_preparation_could_not_compare(
     raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], experiment: str
@@ -109,7 +134,9 @@ def test_training_refuses_what_preparation_could_not_compare(
     assert train(world, tmp_path / "runs", f"experiment={experiment}", "fold=0", "trainer.fast_dev_run=1") == 3
 
 
-def _world(raw: Path, store: Path) -> Path:
+def _world(raw: Path, store: Path, *, prepared: bool = False) -> Path:
+    if prepared:
+        assert prepare(raw, store) == 0
     store.rename(raw / "store")
     store.symlink_to(raw / "store")
     return raw

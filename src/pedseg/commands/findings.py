@@ -42,13 +42,17 @@ def show(found: Found, *, stream: TextIO, notes: bool = True) -> None:
         return
     console = Console(file=stream)
     if not console.is_terminal:
-        lines = "\n".join(str(row) for _, row in shown)
+        lines = "\n".join(_line(row) for _, row in shown)
         console.print(lines, soft_wrap=True, markup=False, highlight=False)
         return
     table = Table(*HEADINGS, title="Findings")
     for row in shown:
         table.add_row(*map(Text, _cells(*row)))
     console.print(table)
+
+
+def _line(row: Problem) -> str:
+    return f"{row.severity}: {row}" if row.severity is Severity.PROBLEM else str(row)
 
 
 def _cells(cohort: str, row: Problem) -> tuple[str, ...]:
