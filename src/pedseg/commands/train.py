@@ -192,7 +192,7 @@ def add_variants(settings: "RunSettings", folder: RunFolder) -> None:
     log.info("%s is finished; it is predicted as %s", folder.path, ", ".join(missing))
     selection = select(settings)
     if settings.few_labelled:
-        check_leaks(settings)
+        check_leaks(settings, selection)
     cases = evaluation_cases(settings, selection)
     device = training_device(settings.trainer.accelerator)
     with kept_log(folder.log):
