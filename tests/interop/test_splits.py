@@ -75,6 +75,16 @@ def test_published_file_is_written_again(shared: Path, tmp_path: Path, exact: Ex
     )
 
 
+def test_cases_that_are_left_out_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cohort = name_cases(tmp_path / "cohort", ["C-0", *ADULT])
+    next(cohort.rglob("C-0*t1c*")).unlink()
+    output = tmp_path / "splits.json"
+    assert main(["splits", str(cohort), "--output", str(output)]) == 0
+    assert "C-0" not in output.read_text()
+    assert "is left out: C-0 · " in caplog.text
+    assert "no t1c image" in caplog.text
+
+
 def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     adult = name_cases(tmp_path / "adult", ADULT)
     again = name_cases(tmp_path / "again", ADULT[:6])

@@ -1,5 +1,6 @@
 """The folds of cohorts as a file that nnU-Net reads; ``folds=FILE`` reads such files."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from pedseg.cases import Patients, find_cases
 from pedseg.errors import PedsegError
 from pedseg.files import check_free
 from pedseg.folds import Fold, Grouping, make_folds, write_nnunet_splits
+
+logger = logging.getLogger(__name__)
 
 
 def export_splits(
@@ -30,10 +33,7 @@ def export_splits(
     """
     check_free(output, overwrite=overwrite)
     said = Patients.read(patients)
-    known = [
-        {case.id: case.patient for case in find_cases(folder, cohort=folder.stem, labelled=False).cases}
-        for folder in cohorts
-    ]
+    known = [_patients(folder) for folder in cohorts]
     ids = [list(cases) for cases in known]
     for index, folder in enumerate(cohorts):
         shared = set(ids[index]).intersection(*[set().union(*ids[:index])])
@@ -44,6 +44,14 @@ def export_splits(
     folds = (make_folds(list(cases), grouping=grouping, patients=cases) for cases in whose.values())
     parts = zip(*folds, strict=True)
     write_nnunet_splits(output, [_joined(folds) for folds in parts])
+
+
+def _patients(folder: Path) -> dict[str, str]:
+    """Patient of each complete case of a cohort; the others are left out, and said."""
+    found = find_cases(folder, cohort=folder.stem, labelled=False)
+    for problem in found.problems:
+        logger.warning("%s is left out: %s", folder, problem)
+    return {case.id: case.patient for case in found.cases}
 
 
 def _joined(folds: Sequence[Fold]) -> Fold:
