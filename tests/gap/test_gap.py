@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -354,6 +355,9 @@ def test_page_and_files(tmp_path: Path) -> None:
     assert "8 test cases of the target, seeds 0, 1; in brackets 95 % bootstrap intervals over cases and 2 seeds" in text
     assert "<h1>Label-free benchmark (SYNTHETIC data)</h1>" in text
     assert ">Choosing without labels</h2>" in text
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", text)
+    assert len(captions) == 4
+    assert all("SYNTHETIC" in caption for caption in captions)
     assert "The first numbers are of uda_mean_teacher, which InfoMax chooses without labels." in text
     table = pd.read_csv(io.StringIO(to_csv(report))).set_index("model")
     assert table.loc["uda", "gap closed tc"] == pytest.approx(0.5, abs=1e-12)

@@ -25,7 +25,7 @@ def labels_section(benchmark: Benchmark, found: Sequence[Worth]) -> Section:
         dice = few_dice(one, benchmark)
         cells = [Cell(f"{one.cases} children", one.cases), Cell(one.way), count(len(one.draws))]
         rows.append([*cells, *(number(dice.get(part, math.nan), 3) for part in DICE_OF)])
-    heads = ["1* with labels of", "", "draws", *(f"Dice {_name(part)}" for part in DICE_OF)]
+    heads = ["1* with labels of", "way", "draws", *(f"Dice {_name(part)}" for part in DICE_OF)]
     tried = Table("few_labels", "The adults' model trained on with labels of few children.", heads, rows)
     return Section(title, [READING], tables=[tried, _worth_table(found, most=_most(benchmark))])
 

@@ -126,7 +126,13 @@ def gap_document(report: Report) -> Document:
     ]
     title = f"Label-free benchmark{report.mark}"
     lead = [*whose, goal_text(report)]
+    sections = [replace(one, tables=[_marked(table, report.mark) for table in one.tables]) for one in sections]
     return Document(title, sections, lead, numbers, synthetic=report.benchmark.synthetic)
+
+
+def _marked(table: Table, mark: str) -> Table:
+    """Say in the caption that the data are synthetic, where it does not yet."""
+    return table if table.caption.endswith(mark) else replace(table, caption=f"{table.caption}{mark}")
 
 
 def _numbers(report: Report) -> tuple[list[str], list[KeyNumber]]:
@@ -154,7 +160,7 @@ def _numbers(report: Report) -> tuple[list[str], list[KeyNumber]]:
 def main_table(rows: Sequence[Row]) -> Table:
     """A row per model; what closes most of each gap among those without labels of the target is marked."""
     best = {region: best_row(rows, region) for region in GAP_OF}
-    heads = ["model", "", *(f"Dice {NAMES[name]}" for name in DICE_OF), "HD95 (mm)"]
+    heads = ["model", "role", *(f"Dice {NAMES[name]}" for name in DICE_OF), "HD95 (mm)"]
     heads += [*(f"{NAMES[name]} gap closed (%)" for name in GAP_OF), "WT lost", "source Dice", "minutes", "seeds"]
     cells = []
     for row in rows:

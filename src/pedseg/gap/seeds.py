@@ -89,7 +89,7 @@ def seed_table(costs: Sequence[SeedCosts]) -> Table:
         cells += [_choice(row.chosen[seed], row.regret[seed]) for seed in row.chosen]
         rows.append([*cells, number(row.mean_regret, DIGITS), number(row.mean_correlation, 2, signed=True)])
     heads = ["validator", *(f"seed {seed}" for seed in costs[0].chosen), "mean regret", "mean rank correlation"]
-    return Table("seeds", "", heads, rows)
+    return Table("seeds", "What each validator chooses in each seed.", heads, rows)
 
 
 def _rank(benchmark: Benchmark, seed: int, candidates: Sequence[Entry]) -> Ranking | None:

@@ -20,8 +20,8 @@ from pedseg.reporting.paper import REGIONS
 from pedseg.reporting.rows import Model, marked, pick
 
 CAPTION = (
-    "Cases spread over the ranks of {model} by mean Dice, from its best to its worst, of {number}. Sequences in 256 "
-    "greys, cut to the brain."
+    "Cases spread over the ranks of {model} by mean Dice, from its best to its worst, of {number} that the models have "
+    "in common. Sequences in 256 greys, cut to the brain."
 )
 
 
@@ -43,8 +43,10 @@ def viewer_of(models: Sequence[Model], first: str, folders: CaseFolders, *, most
         return None
     cases = cases_of(ranked, folders, cache(find_labelled))
     predicted = predictions_of(ranked)
-    usable = [case for case in _by_rank(ranked) if case in cases and case in predicted]
     shown = [ranked, *(model for model in models if model is not ranked and model.cohort == ranked.cohort)]
+    usable = [case for case in _by_rank(ranked) if case in cases and case in predicted]
+    everywhere = frozenset.intersection(*(frozenset(predictions_of(model)) for model in shown))
+    usable = [case for case in usable if case in everywhere] or usable
     chosen = dict.fromkeys(np.linspace(0, len(usable) - 1, min(most, len(usable))).round().astype(int).tolist())
     notes = {place: f"rank {place + 1} of {len(usable)} by {first}" for place in chosen}
     viewed = [_view(cases[usable[place]], shown, note=note) for place, note in notes.items()]

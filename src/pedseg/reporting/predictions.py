@@ -18,6 +18,7 @@ from pedseg.pages.volumes import view_case
 from pedseg.reporting.figures.slices import PREVIEW, preview_figure
 from pedseg.reporting.figures.style import save
 from pedseg.reporting.paper import REGIONS
+from pedseg.reporting.rows import SYNTHETIC
 
 MM3_PER_ML = 1000
 NETWORK = "network"  # in the viewer
@@ -62,18 +63,23 @@ class Predicted:
         written = write_page(self.document(self.viewer(self.cases[:most]), pictures), folder)
         return [*written, *(file for picture in pictures for file in picture.files)]
 
+    @property
+    def mark(self) -> str:
+        """What is added to titles and captions where the data are synthetic."""
+        return f" ({SYNTHETIC})" if self.synthetic else ""
+
     def draw(self, cases: Sequence[Case], folder: Path) -> Iterator[Picture]:
         """Draw each case on three planes."""
         for place, case in enumerate(cases):
             figure = preview_figure(case, self.label_maps[case.id], convention=self.convention)
-            yield save(figure, folder / f"preview_{place:03}", caption=f"{case.id}: {PREVIEW}")
+            yield save(figure, folder / f"preview_{place:03}", caption=f"{case.id}: {PREVIEW}{self.mark}")
 
     def viewer(self, cases: Sequence[Case]) -> Viewer | None:
         """The cases in 3-D."""
         if not cases:
             return None
         viewed = [self._view(case) for case in cases]
-        return Viewer(f"The first {len(viewed)} cases. Sequences in 256 greys, cut to the brain.", viewed)
+        return Viewer(f"The first {len(viewed)} cases. Sequences in 256 greys, cut to the brain.{self.mark}", viewed)
 
     def _view(self, case: Case) -> ViewedCase:
         path = self.label_maps[case.id]
@@ -89,17 +95,17 @@ class Predicted:
             *(_median(self.volumes, region) for region in ("wt", "tc", "et")),
         ]
         sections = [
-            Section("Volumes", tables=[volumes_table(self.volumes)]),
+            Section("Volumes", tables=[volumes_table(self.volumes, caption=f"{VOLUMES}{self.mark}")]),
             Section("Look at cases", viewer=viewer),
             Section("Previews", pictures=previews),
             Section("How it was made", [EXPECTED], self.how),
         ]
         lead = ["The cases have no labels here: nothing on this page says how good the label maps are."]
-        title = "Predicted tumours"
+        title = f"Predicted tumours{self.mark}"
         return Document(title, sections, lead, numbers, synthetic=self.synthetic, warning=RESEARCH)
 
 
-def volumes_table(volumes: pd.DataFrame) -> Table:
+def volumes_table(volumes: pd.DataFrame, *, caption: str) -> Table:
     """A row per case: volume in ml, components and largest component of each region."""
     heads = ["case", *(f"{region.upper()} (ml)" for region in REGIONS)]
     heads += [f"{region.upper()} components" for region in REGIONS]
@@ -111,7 +117,7 @@ def volumes_table(volumes: pd.DataFrame) -> Table:
             [number(one[region][name] / MM3_PER_ML, 2) for region in REGIONS] for name in ("volume_mm3", "largest_mm3")
         )
         rows.append([Cell(str(case)), *sizes, *(count(one[region]["components"]) for region in REGIONS), *largest])
-    return Table("volumes", VOLUMES, heads, rows)
+    return Table("volumes", caption, heads, rows)
 
 
 def _median(volumes: pd.DataFrame, region: str) -> KeyNumber:

@@ -148,7 +148,7 @@ def beside_paper(table: pd.DataFrame, *, number: int) -> Table:
         if any(marks):
             changes = [_difference(o, t) for o, t in zip(ours, theirs, strict=True)]
             rows.append([Cell(""), Cell("difference"), *(Cell(c, float(c) if c else None) for c in changes)])
-    return Table(f"paper{number}", "", ["model", "", *_heads()], rows)
+    return Table(f"paper{number}", "", ["model", "whose", *_heads()], rows)
 
 
 def write_table(table: pd.DataFrame, folder: Path, *, name: str, caption: str, second: bool) -> list[Path]:

@@ -1,5 +1,7 @@
 """The left part of the paper's Fig. 3: how large the tissues of the tumours are, by cohort."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,7 +11,8 @@ from pedseg.reporting.figures.style import GREY, SOURCE, TARGET, VIOLET
 from pedseg.reporting.sizes import TISSUES
 
 TITLES = {"et": "ET", "nc": "NC", "ed": "ED"}
-COLOURS = (SOURCE, TARGET, VIOLET, GREY)  # of cohorts: adults come first
+COLOURS = {"adult": SOURCE, "ped": TARGET}  # of cohorts
+OTHERS = (VIOLET, GREY)
 BINS: list[float] = np.logspace(0, 6, 31).tolist()  # mm³; five bins a decade, to a litre
 
 
@@ -36,7 +39,9 @@ def size_figure(sizes: pd.DataFrame, *, below_mm3: float, title: str = "") -> Fi
 
 
 def _draw_tissue(axis: Axes, sizes: pd.DataFrame, tissue: str) -> None:
-    for colour, (cohort, rows) in zip(COLOURS, sizes.groupby("cohort"), strict=False):
+    others = itertools.cycle(OTHERS)
+    for cohort, rows in sizes.groupby("cohort"):
+        colour = COLOURS.get(str(cohort)) or next(others)
         volumes = rows[tissue].dropna().to_numpy(dtype=np.float64)
         present = volumes[volumes > 0]
         weights = np.full(len(present), 100 / max(len(volumes), 1))

@@ -160,6 +160,7 @@ def preview_figure(case: Case, prediction: Path, *, convention: LabelConvention)
             image = _cut(shown.images[modality], plane, index)
             _draw_image(axis, image, spacing)
             _draw_outlines(axis, _cut(shown.predicted, plane, index))
+            axis.set(**_field_of_view(image, spacing))
             axis.set_title(f"{plane.name}\n{NAMES[modality]}", fontsize=8)
         _annotate(axes[2 * number], plane, spacing, f"{plane.world} = {shown.places_mm[plane.axis][index]:.0f} mm")
     lines = [Line2D([], [], color=REGION_COLOURS[r], label=r.upper(), linewidth=2) for r in ("et", "tc", "wt")]
@@ -197,10 +198,8 @@ def _draw_plane(row: Sequence[Axes], shown: Shown, plane: Plane) -> None:
     _draw_image(row[2], mapped, spacing)
     errors = None if shown.label is None else error_map(shown.predicted, shown.label)
     _draw_errors(row[2], None if errors is None else _cut(errors, plane, index))
-    frame = _field_of_view(outlined, spacing)
     for axis in row:
-        axis.set_xlim(*frame[0])
-        axis.set_ylim(*frame[1])
+        axis.set(**_field_of_view(outlined, spacing))
     _annotate(row[0], plane, spacing, f"{plane.world} = {shown.places_mm[plane.axis][index]:.0f} mm")
 
 
@@ -210,15 +209,16 @@ def _cut(volume: NDArray[Any], plane: Plane, index: int) -> NDArray[Any]:
     return cut
 
 
-def _field_of_view(
-    image: NDArray[np.generic], spacing: Sequence[float]
-) -> tuple[tuple[float, float], tuple[float, float]]:
+def _field_of_view(image: NDArray[np.generic], spacing: Sequence[float]) -> dict[str, Any]:
     """Limits of x and y (pointing down) that frame what is not zero."""
     rows, columns = np.nonzero(image)
     if not len(rows):
-        return (-0.5, image.shape[1] - 0.5), (image.shape[0] - 0.5, -0.5)
+        return {"xlim": (-0.5, image.shape[1] - 0.5), "ylim": (image.shape[0] - 0.5, -0.5)}
     down, across = (MARGIN_MM / size + 0.5 for size in spacing)
-    return (columns.min() - across, columns.max() + across), (rows.max() + down, rows.min() - down)
+    return {
+        "xlim": (columns.min() - across, columns.max() + across),
+        "ylim": (rows.max() + down, rows.min() - down),
+    }
 
 
 def _draw_image(axis: Axes, image: NDArray[np.generic], spacing: Sequence[float]) -> None:
