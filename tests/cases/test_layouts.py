@@ -51,7 +51,7 @@ def test_layouts_without_their_labels(tmp_path: Path, name: str) -> None:
 
 def test_segmentations_that_are_no_label_are_said(tmp_path: Path) -> None:
     plant(tmp_path, LAYOUTS["UCSF-PDGM"])
-    said = [remark for remark in find(tmp_path).remarks if "are taken for none of the whole tumour" in remark.what]
+    said = [remark for remark in find(tmp_path).remarks if "are taken for no labels of the tumour" in remark.what]
     assert [(remark.case, remark.severity) for remark in said] == [("3 files", Severity.NOTE)] * 2
     label = LAYOUTS["UCSF-PDGM"].cases["UCSF-PDGM-0004"]["label"]
     (tmp_path / label).rename(tmp_path / label.replace("tumor_seg", "peritumoral_seg"))

@@ -86,7 +86,7 @@ def _not_labels(passed_over: Mapping[str, list[str]]) -> Iterator[Problem]:
         yield Problem(
             f"{len(names)} file{'s'[: len(names) > 1]}",
             f"{min(names)}{' …' if len(names) > 1 else ''}",
-            f"segmentations called {words!r} are taken for none of the whole tumour, and passed over",
+            f"segmentations called {words!r} are taken for no labels of the tumour, and passed over",
             "if they are the labels, name them <case>_seg, or give a table of the cases",
             Severity.NOTE if known else Severity.WARNING,
         )
