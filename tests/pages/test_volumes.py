@@ -15,6 +15,7 @@ from pedseg.labels import get_convention
 from pedseg.metrics import EXTRA, MISSED
 from pedseg.pages.viewing import Layer
 from pedseg.pages.volumes import view_case
+from tests.imaging.turned import turn
 from tests.reporting.worlds import CONVENTION, write_children
 
 
@@ -71,6 +72,15 @@ def test_tissues_have_one_code_whatever_the_convention(case: Case, tmp_path: Pat
     assert one.content == two.content
 
 
+def test_files_that_are_stored_in_different_axes(case: Case) -> None:
+    assert case.label is not None
+    before = view_case(case, {}, convention=CONVENTION)
+    for path, axes in zip([case.images[0].path, case.images[1].path, case.label], ("PIR", "RAS", "ASL"), strict=True):
+        turn(path, axes)
+    after = view_case(case, {}, convention=CONVENTION)
+    assert [layer.content for layer in after.layers] == [layer.content for layer in before.layers]
+
+
 def test_probabilities_of_the_regions(case: Case, tmp_path: Path) -> None:
     assert case.label is not None
     shape = nib.load(case.label).shape
@@ -92,5 +102,5 @@ def test_a_case_without_label_is_shown_where_its_prediction_is(case: Case, tmp_p
     assert bare.spot_mm == view_case(case, {}, convention=CONVENTION).spot_mm
     other = tmp_path / "other.nii.gz"
     nib.Nifti1Image(np.zeros((3, 4, 5), dtype=np.uint8), np.eye(4)).to_filename(other)
-    with pytest.raises(PedsegError, match="has shape"):
+    with pytest.raises(PedsegError, match=r"other\.nii\.gz"):
         view_case(case, {"UDA": other}, convention=CONVENTION)

@@ -11,8 +11,8 @@ from isal import igzip
 from numpy.typing import NDArray
 
 from pedseg.cases import Case, ImageFile
-from pedseg.errors import PedsegError
-from pedseg.imaging import Volume, read_images, read_label, read_volume
+from pedseg.imaging import Volume, read_volume
+from pedseg.imaging.integrity import read_label_onto, read_onto
 from pedseg.labels import LabelConvention, Modality, Region, get_convention, labels_from_regions, regions_from_labels
 from pedseg.metrics import error_map
 from pedseg.pages.viewing import Layer, ViewedCase
@@ -36,12 +36,12 @@ class Frame:
 
     Attributes:
         box: slices of (Z, Y, X).
-        shape: of the whole grid.
+        grid: of the case, whole.
         affine: (4, 4) from voxel (x, y, z) of the part to world mm.
     """
 
     box: tuple[slice, slice, slice]
-    shape: tuple[int, ...]
+    grid: Volume
     affine: NDArray[np.float64]
 
 
@@ -67,10 +67,13 @@ def view_case(
     Raises:
         PedsegError: a file cannot be read, or a label map is on another grid.
     """
-    volumes = dict(zip(Modality, read_images(case.images), strict=True))
-    frame = _frame(list(volumes.values()))
+    there = [modality for modality in ORDER if modality not in case.missing]
+    files = dict(zip(Modality, case.images, strict=True))
+    grid = read_volume(files[there[0]])
+    images = {modality: read_onto(files[modality], grid).data for modality in there}
+    frame = _frame(grid, list(images.values()))
     label = None if case.label is None else _regions(case.label, convention, frame)
-    layers = [Layer(TITLES[m], "image", _grey(volumes[m].data, frame)) for m in ORDER if m not in case.missing]
+    layers = [Layer(TITLES[modality], "image", _grey(data, frame)) for modality, data in images.items()]
     if label is not None:
         layers.append(_tissues("label", label, frame))
     guide = label
@@ -85,17 +88,17 @@ def view_case(
     return ViewedCase(case.id, note, layers, dict(scores or {}), _spot(guide, frame))
 
 
-def _frame(volumes: Sequence[Volume]) -> Frame:
+def _frame(grid: Volume, images: Sequence[NDArray[Any]]) -> Frame:
     """The box around what is not 0 in any sequence."""
-    anything = np.any([volume.data != 0 for volume in volumes], axis=0)
+    anything = np.any([data != 0 for data in images], axis=0)
     box = []
     for axis in range(3):
         places = np.flatnonzero(anything.any(axis=tuple(other for other in range(3) if other != axis)))
         first, last = (int(places[0]), int(places[-1])) if len(places) else (0, anything.shape[axis] - 1)
         box.append(slice(max(first - MARGIN, 0), last + 1 + MARGIN))
-    affine = volumes[0].affine.copy()
+    affine = grid.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ [box[axis].start for axis in (2, 1, 0)]
-    return Frame((box[0], box[1], box[2]), anything.shape, affine)
+    return Frame((box[0], box[1], box[2]), grid, affine)
 
 
 def _grey(data: NDArray[Any], frame: Frame) -> bytes:
@@ -107,9 +110,7 @@ def _grey(data: NDArray[Any], frame: Frame) -> bytes:
 
 
 def _regions(path: Path, convention: LabelConvention, frame: Frame) -> NDArray[np.bool_]:
-    label = read_label(path)
-    _check(label, path, frame)
-    return regions_from_labels(label, convention)[(slice(None), *frame.box)]
+    return regions_from_labels(read_label_onto(path, frame.grid), convention)[(slice(None), *frame.box)]
 
 
 def _tissues(title: str, regions: NDArray[np.bool_], frame: Frame, *, model: str = "") -> Layer:
@@ -118,15 +119,9 @@ def _tissues(title: str, regions: NDArray[np.bool_], frame: Frame, *, model: str
 
 def _probabilities(path: Path, frame: Frame, model: str) -> Iterator[Layer]:
     for place, region in enumerate(Region):
-        values = read_volume(ImageFile(path, place)).data
-        _check(values, path, frame)
+        values = read_onto(ImageFile(path, place), frame.grid).data
         codes = (255 * np.clip(values[frame.box].astype(np.float32), 0, 1)).round().astype(np.uint8)
         yield Layer(f"probability of {region.value.upper()}", "probability", _nifti(codes, frame), model)
-
-
-def _check(data: NDArray[Any], path: Path, frame: Frame) -> None:
-    if data.shape != frame.shape:
-        raise PedsegError(f"{path}: has shape {data.shape[::-1]}, its images {frame.shape[::-1]}; give --images of it")
 
 
 def _nifti(data: NDArray[np.uint8], frame: Frame) -> bytes:
