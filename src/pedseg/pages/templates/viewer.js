@@ -35,7 +35,7 @@
     select.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
     const known = options.map(([value]) => String(value));
     select.value = known.includes(wanted) ? wanted : known[0] ?? "";
-    select.parentElement.hidden = options.length < 2;
+    select.parentElement.hidden = options.length < 2 && select !== at("case");
   };
   const current = () => cases[Number(at("case").value)];
   const overlays = () => {
@@ -116,10 +116,8 @@
     at("canvas").dataset.state = "shown";
   };
   niivue.onLocationChange = (location) => {
-    const [x, y, z] = location.mm;
-    const side = (value, right, left) => `${Math.abs(value).toFixed(1)} mm ${value < 0 ? left : right}`;
-    const text = `Position: ${side(x, "R", "L")}, ${side(y, "A", "P")}, ${side(z, "S", "I")}`;
-    at("place").textContent = text;
+    const [x, y, z] = Array.from(location.mm, (value) => value.toFixed(1));
+    at("place").textContent = `Position: x ${x}, y ${y}, z ${z} mm in world coordinates`;
   };
   at("case").addEventListener("change", () => { offerLayers(); show(true); });
   at("model").addEventListener("change", () => { offerOverlays(); show(false); });
