@@ -79,7 +79,7 @@ def test_the_list_of_verbs_loads_none() -> None:
         ("pedseg.data.preparation", ("torch", "pandas", "sklearn", "scipy.ndimage")),
         ("pedseg.evaluation.postprocessing.runs", ("torch", "sklearn", "pandas", "matplotlib")),
         ("pedseg.reporting.page", ("torch", "sklearn", "scipy.stats")),
-        ("pedseg.callbacks.tracking", ("wandb", "monai")),
+        ("pedseg.callbacks", ("wandb", "monai", "mlflow")),
     ],
 )
 def test_modules_spare_what_they_do_not_need(module: str, spared: Sequence[str]) -> None:

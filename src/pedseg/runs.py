@@ -33,7 +33,9 @@ OF_A_VARIANT = (
     *MADE, "validators.npz", *RELIABILITY, "thresholds.json", RECORD, "finished.json",
 )  # fmt: skip
 ENDED = "ended.json"
-OF_A_RUN = ("checkpoints/last.ckpt", "config.json", ENDED, "finished.json", "metrics.csv", "train.log", "wandb_id")
+OF_A_RUN = (
+    "checkpoints/last.ckpt", "config.json", ENDED, "finished.json", "metrics.csv", "train.log", "wandb_id", "mlflow_id",
+)  # fmt: skip
 BEFORE_VARIANTS = ("scores.csv", "validators.json", "validators.npz", f"predictions/{RECORD}")
 TRACKED = ("tensorboard/hparams.yaml", "wandb/latest-run", "wandb/debug.log", "wandb/debug-internal.log")
 BETWEEN = " · "  # of a run's name and a variant's

@@ -20,15 +20,17 @@ from torch.utils.data import DataLoader
 from pedseg.adaptation import DomainAdversary
 from pedseg.adaptation.adversary import Classifier
 from pedseg.callbacks import AdversaryHealth, LastCheckpoint, MetricsCsv
-from pedseg.callbacks.tracking import finish_wandb, wandb_logger
 from pedseg.health import METRICS
 from pedseg.modules import AdaptationModule, SegmentationModule
 from pedseg.networks import UNet
 from pedseg.reporting.adversary import watch
 from pedseg.runs import RunFolder
 from pedseg.schedules import constant
+from pedseg.settings.following import Logger as LoggerSettings
+from pedseg.settings.outside import About
+from pedseg.tracking.wandb_run import WandbRun
 from tests.composed import write_config
-from tests.tracking import read_records
+from tests.wandb_records import history_of, read_records
 
 PATCH = (16, 16, 16)
 WEAK = 1e-9  # lambda that nobody feels
@@ -149,6 +151,8 @@ def test_only_the_first_process_speaks(first: bool, caplog: pytest.LogCaptureFix
             current_epoch=number,
             is_global_zero=first,
             loggers=[],
+            max_epochs=1,
+            global_step=1,
         )
         health.on_train_epoch_end(trainer, watched)  # type: ignore[arg-type]
     said = ["dominating gradient"]
@@ -163,11 +167,10 @@ def test_only_the_first_process_speaks(first: bool, caplog: pytest.LogCaptureFix
 
 def test_the_panel_is_in_an_offline_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
-    logger = wandb_logger(
-        tmp_path, config={}, group="uda", job_type="fold_0", project="test", entity=None, offline=True
-    )
+    about = About(name="uda/fold_0", group="uda", job="fold_0", config={}, tags=(), notes="")
+    logger = WandbRun(tmp_path, about, LoggerSettings(wandb=True, offline=True))
     health = fit(RunFolder(tmp_path), epochs=3, loggers=[logger])
-    finish_wandb([logger], failed=False)
+    logger.close(failed=False)
     (record,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
     history, config = read_record(record)
     shown = [row for row in history if "adversary/alpha" in row]
@@ -193,6 +196,4 @@ def test_the_panel_is_in_an_offline_record(tmp_path: Path, monkeypatch: pytest.M
 def read_record(path: Path) -> tuple[list[dict[str, Any]], str]:
     """Rows of the history and the configuration in a W&B record, once its writer has ended it."""
     records = read_records(path)
-    history = [record.history.item for record in records if record.HasField("history")]
-    rows = [{(item.key or "/".join(item.nested_key)): json.loads(item.value_json) for item in row} for row in history]
-    return rows, "".join(item.value_json for record in records for item in record.config.update)
+    return history_of(records), "".join(item.value_json for record in records for item in record.config.update)

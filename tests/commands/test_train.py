@@ -17,8 +17,8 @@ from pedseg.files import read_json, write_json
 from pedseg.inference.calibration import read_thresholds
 from pedseg.runs import RunFolder
 from tests.conftest import FEW, Trained
-from tests.tracking import read_records
 from tests.training import assert_same_bits, rows, spawn, train, weights
+from tests.wandb_records import read_records
 
 
 def test_frozen_parts_are_bit_identical_and_trained_ones_are_not(trained: Trained) -> None:

@@ -133,7 +133,7 @@ def test_a_run_is_its_deciding_settings() -> None:
         paths={"adult": "/a", "runs": "/r"},
         data={"store": "/s", "num_workers": 3, "cohorts": {"ped": {"folder": "/p"}}},
         trainer={"devices": 2, "strategy": "ddp", "max_time": "00:01:00:00", "max_steps": 5, "fast_dev_run": True},
-        logger={"kind": "wandb"},
+        logger={"wandb": True},
         callbacks={"images": True, "checkpoint_every": 1},
         init={"run": "elsewhere"},
         variant={"tent": {"adapt_steps": 3}},

@@ -1,4 +1,4 @@
-"""Selection, data, module, Trainer and loggers of a run."""
+"""Selection, data, module and Trainer of a run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,12 +6,9 @@ from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.loggers.logger import Logger
 
 from pedseg.assembly.methods import build_methods
 from pedseg.assembly.targets import build_optimizer, build_schedule
-from pedseg.callbacks import MetricsCsv
-from pedseg.callbacks.tracking import tensorboard_logger, wandb_logger
 from pedseg.cases import Patients
 from pedseg.data.datamodule import PatchDataModule
 from pedseg.data.selection import Part, Selection, select_cases
@@ -21,9 +18,8 @@ from pedseg.inference import load_network
 from pedseg.losses import DiceBCELoss
 from pedseg.modules import AdaptationModule, OpposedModule, SegmentationModule
 from pedseg.networks import SegmentationNetwork, build
-from pedseg.runs import RunFolder, required_checkpoint
+from pedseg.runs import required_checkpoint
 from pedseg.settings.faults import near
-from pedseg.settings.outside import told, told_name
 from pedseg.settings.run import RunSettings
 from pedseg.settings.training import Init
 
@@ -188,24 +184,3 @@ def build_trainer(settings: RunSettings, *, callbacks: Sequence[Callback], check
         )
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         raise PedsegError(f"trainer: {error}") from error
-
-
-def build_loggers(settings: RunSettings, folder: RunFolder, *, first_epoch: int) -> list[Logger]:
-    """metrics.csv, and what logger= names beside it."""
-    loggers: list[Logger] = [MetricsCsv(folder.metrics, first_epoch=first_epoch)]
-    chosen = settings.logger
-    if chosen.kind == "wandb":
-        loggers.append(
-            wandb_logger(
-                folder.path,
-                config=told(settings),
-                group=told_name(settings),
-                job_type=f"fold_{settings.run_fold}",
-                project=chosen.project,
-                entity=chosen.entity,
-                offline=chosen.offline,
-            )
-        )
-    elif chosen.kind == "tensorboard":
-        loggers.append(tensorboard_logger(folder.path))
-    return loggers

@@ -1,16 +1,33 @@
 """What a run is scored on without labels: the cases are found as the run found them itself."""
 
+import logging
 from collections.abc import Sequence
 
 import torch
 
 from pedseg.assembly.objects import select
-from pedseg.choosing.plan import Plan, make_plan
+from pedseg.choosing.plan import Plan, make_plan, predictions_of
+from pedseg.choosing.runs import validate_run
 from pedseg.choosing.validators import CASES
 from pedseg.inference import settings_of_run
-from pedseg.runs import VariantFolder, how_it_predicts
+from pedseg.runs import RunFolder, VariantFolder, how_it_predicts
 from pedseg.settings.population import Population
 from pedseg.settings.stored import read_settings
+
+log = logging.getLogger(__name__)
+
+
+def validate_own(run: RunFolder, device: torch.device) -> None:
+    """Score every prediction of a run without labels, as ``pedseg validate`` does, unless that has been done.
+
+    Raises:
+        PedsegError: there is no image of the target, or a file is damaged.
+    """
+    for place in predictions_of(run):
+        plan = validation_plan(place, common=targets_of([place]), device=device)
+        if not plan.is_current():
+            validate_run(plan, device=device)
+            log.info("scores of %d images without labels: %s", len(plan.target), place.validators)
 
 
 def targets_of(runs: Sequence[VariantFolder]) -> list[str]:

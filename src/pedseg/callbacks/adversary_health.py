@@ -6,10 +6,10 @@ from dataclasses import asdict, astuple
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.loggers import WandbLogger
 
 from pedseg.adaptation import DomainAdversary
 from pedseg.health import Epoch, Thresholds, epoch_of, judge
+from pedseg.tracking import trackers
 
 log = logging.getLogger(__name__)
 
@@ -19,12 +19,11 @@ class AdversaryHealth(pl.Callback):
 
     Each warning is written once in a run, by rank 0; what was said and seen is in the checkpoint, so that a resumed
     run neither repeats nor forgets. Logged per epoch: ``train/lambda_loss_domain`` (λ·L_d) and, while anything is
-    reversed, ``train/gradient_ratio`` (`gradient_domain` / `gradient_seg`). A W&B logger gets the panel of
-    `pedseg.callbacks.tracking.log_adversary` too.
+    reversed, ``train/gradient_ratio`` (`gradient_domain` / `gradient_seg`). Trackers are told of both.
 
     Args:
         limits: thresholds of the rules.
-        panel_every: epochs between two drawings of the W&B panel; it is also drawn after the last epoch.
+        panel_every: epochs between two drawings of a tracker's chart; it is also drawn after the last epoch.
     """
 
     def __init__(self, *, limits: Thresholds | None = None, panel_every: int = 10) -> None:
@@ -64,20 +63,17 @@ class AdversaryHealth(pl.Callback):
                 self.said.append(finding.rule)
                 if trainer.is_global_zero:
                     log.warning("adversary, epoch %d: %s: %s", finding.epoch + 1, finding.rule, finding.text)
+                for tracker in trackers(trainer.loggers):
+                    tracker.warn(finding.rule, f"epoch {finding.epoch + 1}: {finding.text}")
 
     def _show(self, trainer: pl.Trainer, weighted: float) -> None:
-        """Send the epoch to W&B, if that is asked for."""
-        loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
-        if not loggers:
-            return
-        from pedseg.callbacks.tracking import log_adversary  # noqa: PLC0415  (loads wandb)
-
+        """Send the epoch to the trackers."""
         done = trainer.current_epoch + 1
         now = self.epochs[-1]
         values = asdict(now) | {"lambda_loss_domain": weighted, "gradient_ratio": now.gradient_ratio}
         draw = done % self.panel_every == 0 or done == trainer.max_epochs
-        for logger in loggers:
-            log_adversary(logger, values, step=trainer.global_step, history=self.epochs if draw else ())
+        for tracker in trackers(trainer.loggers):
+            tracker.adversary(values, step=trainer.global_step, history=self.epochs if draw else ())
 
 
 def _adversary(module: pl.LightningModule) -> tuple[str, DomainAdversary | None]:

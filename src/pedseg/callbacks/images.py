@@ -5,13 +5,16 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pedseg.tracking import trackers
+
+CAPTION = "FLAIR · label · prediction"
+
 
 class SourceSlices(pl.Callback):
-    """Send one slice of the first source validation patch to the logger, label and prediction side by side.
+    """Send one slice of the first source validation patch to the trackers, label and prediction side by side.
 
     Args:
         every_n_epochs: epochs between two pictures.
@@ -36,11 +39,8 @@ class SourceSlices(pl.Callback):
         source = batch["source"]
         logits = pl_module(source["image"][:1])
         picture = slice_picture(source["image"][0], source["label"][0] > 0, logits[0] > 0)
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image("val/source/slice", [picture], caption=["FLAIR · label · prediction"])
-            elif isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image("val/source/slice", picture, trainer.current_epoch, dataformats="HWC")
+        for tracker in trackers(trainer.loggers):
+            tracker.picture("val/source/slice", picture, caption=CAPTION, epoch=trainer.current_epoch)
 
 
 def slice_picture(image: Tensor, label: Tensor, prediction: Tensor) -> NDArray[np.uint8]:

@@ -118,11 +118,11 @@ def find_runs(sources: Sequence[Path]) -> tuple[list[VariantFolder], list[tuple[
             elif not (run.finished.exists() and run.checkpoint.exists()):
                 left_out.append((run.path, "it is not finished; give its command again to continue it"))
             else:
-                usable[run.path.resolve()] = _predictions(run)
+                usable[run.path.resolve()] = predictions_of(run)
     return [variant for variants in usable.values() for variant in variants], left_out
 
 
-def _predictions(run: RunFolder) -> list[VariantFolder]:
+def predictions_of(run: RunFolder) -> list[VariantFolder]:
     """Variants of a run that are predictions; the plain one where it has none, as where it holds out no case.
 
     Thresholds by labels are left out: they are a control that nothing is chosen among.

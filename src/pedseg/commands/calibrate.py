@@ -62,7 +62,10 @@ def calibrate(arguments: argparse.Namespace) -> int:
     """Calibrate on every case of the input folder; 1 if some could not be read."""
     run = RunFolder(_only(checkpoints_of(arguments.run)).parents[1])
     with writing(run.path, within=run.written):
-        return calibrate_run(run, arguments)
+        from pedseg.assembly import retold
+
+        with retold(run):
+            return calibrate_run(run, arguments)
 
 
 def calibrate_run(run: RunFolder, arguments: argparse.Namespace) -> int:

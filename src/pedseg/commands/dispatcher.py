@@ -21,6 +21,7 @@ VERBS = {
     "report": "tables, statistics and figures of trained models",
     "view": "look at a page and its cases in the browser",
     "benchmark": "how much of the gap between adults and children each model closes",
+    "dashboard": "panels of W&B that show whether adaptation works",
     "convert": "to and from nnU-Net, MONAI bundles, ONNX and safetensors",
     "completion": "print a script that completes verbs and options in a shell",
 }

@@ -72,33 +72,24 @@ class Fit:
         tried = f"tried {batches} batch{'es' * (batches > 1)} (trainer.fast_dev_run)"
         raise self._stopped(f"{tried}; nothing was kept, and the same command without it trains")
 
-    def train(self) -> "Trainer":
-        """Train to the last epoch, from the last checkpoint if there is one.
+    def train(self, loggers: "Sequence[Logger]") -> "Trainer":
+        """Train to the last epoch, from the last checkpoint if there is one, and tell the loggers.
 
         Raises:
             StoppedEarlyError: the training was told to stop before.
         """
-        from pedseg.assembly import build_loggers
-
         if self.resumed:
             log.info("continuing at epoch %d from %s", self.checkpoint.done + 1, self.resumed)
         trainer = self.trainer
-        trainer.loggers = loggers = build_loggers(self.settings, self.folder, first_epoch=self.checkpoint.done)
-        failed = True
+        trainer.loggers = list(loggers)
         try:
             with reused_memory():
                 trainer.fit(self.module, datamodule=self.data, ckpt_path=self.resumed, weights_only=True)
-            if self.checkpoint.done < self.settings.trainer.max_epochs:
-                raise self._stopped(self._why())
-            failed = False
-        except StoppedEarlyError:
-            failed = False
-            raise
         except Stopped as stopped:
             _stop_helpers(trainer, stopped)
             raise
-        finally:
-            close_loggers(loggers, failed=failed)
+        if self.checkpoint.done < self.settings.trainer.max_epochs:
+            raise self._stopped(self._why())
         return trainer
 
     def _why(self) -> str:
@@ -119,12 +110,3 @@ def _stop_helpers(trainer: "Trainer", stopped: Stopped) -> None:
     kill = getattr(trainer.strategy.launcher, "kill", None)
     if kill is not None:
         kill(stopped.signal)
-
-
-def close_loggers(loggers: "Sequence[Logger]", *, failed: bool) -> None:
-    """Finish the W&B run of this job, so that the next job of a sweep gets one of its own."""
-    from pedseg.callbacks.tracking import finish_wandb
-
-    for logger in loggers:
-        logger.finalize("failed" if failed else "success")
-    finish_wandb(loggers, failed=failed)

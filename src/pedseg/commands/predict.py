@@ -176,12 +176,13 @@ def predict_own(arguments: argparse.Namespace) -> int:
         raise PedsegError("--checkpoint names no cases of its own; give --input DIR and --output DIR, or --run DIR")
     folders = [RunFolder(path.parents[1]) for given in arguments.run for path in checkpoints_of(given)]
 
-    from pedseg.assembly import Processes, add_variant
+    from pedseg.assembly import Processes, add_variant, retold
 
     device = device_of(arguments)
     with writing_all((folder.path for folder in folders), within=folders[0].written):
         for folder in folders:
-            place = add_variant(folder, arguments.variant, Processes(device), target=arguments.target)
+            with retold(folder):
+                place = add_variant(folder, arguments.variant, Processes(device), target=arguments.target)
             print(f"{place.path}{'' if place.scores.exists() else ': no scores, as no case has a label'}")
     return 0
 

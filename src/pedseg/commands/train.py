@@ -80,6 +80,7 @@ def _train(settings: "RunSettings", folder: RunFolder, plans: "list[Plan] | None
         check_leaks,
         check_parts,
         evaluation_cases,
+        followed,
         on_this_machine,
         select,
         with_table_noted,
@@ -118,8 +119,8 @@ def _train(settings: "RunSettings", folder: RunFolder, plans: "list[Plan] | None
     with kept_log(folder.log if first else None), told_its_end(folder) if first else nullcontext():
         for text in (_describe(settings, selection), _describe_machine(settings, machine)) if first else ():
             log.info("%s: %s", folder.path, text)
-        trainer = fit.train()
-        finish(settings, folder, cases, selection, trainer)
+        with followed(settings, folder, first_epoch=fit.checkpoint.done) as loggers:
+            finish(settings, folder, cases, selection, fit.train(loggers))
 
 
 def _check_folder(settings: "RunSettings", folder: RunFolder, cases: "Sequence[Case]") -> None:
@@ -170,33 +171,45 @@ def kept_log(path: Path | None) -> Iterator[None]:
 def finish(
     settings: "RunSettings", folder: RunFolder, cases: "list[Case]", selection: "Selection", trainer: "Trainer"
 ) -> None:
-    """Predict and score the held-out cases in every variant, then mark the run as finished."""
-    from pedseg.assembly import Processes, Trained
+    """Predict and score the held-out cases in every variant, mark the run as finished, and score it without labels."""
+    from pedseg.assembly import Processes, Trained, validate_own
     from pedseg.files import write_json
 
     Trained(settings, folder, cases, selection, Processes.of(trainer)).make_variants()
     if trainer.is_global_zero:
         write_json(folder.finished, {"predicted": len(cases)})
+        if settings.callbacks.validators:
+            validate_own(folder, trainer.strategy.root_device)
 
 
 def add_variants(settings: "RunSettings", folder: RunFolder) -> None:
-    """Make the variants that a finished run does not have yet; nothing is trained."""
-    from pedseg.assembly import Processes, Trained, check_leaks, evaluation_cases, missing_variants, select
+    """Make what a finished run does not have yet, and tell its trackers; nothing is trained."""
+    from pedseg.assembly import (
+        Processes,
+        Trained,
+        check_leaks,
+        evaluation_cases,
+        missing_variants,
+        retold,
+        select,
+        validate_own,
+    )
     from pedseg.assembly.machine import training_device
 
     missing = missing_variants(settings, folder)
     folder.begin(settings, overwrite=False)
-    if not missing:
-        log.info("%s is finished; overwrite=true trains it again", folder.path)
-        return
-    log.info("%s is finished; it is predicted as %s", folder.path, ", ".join(missing))
-    selection = select(settings)
-    if settings.few_labelled:
-        check_leaks(settings, selection)
-    cases = evaluation_cases(settings, selection)
+    what = f"it is predicted as {', '.join(missing)}" if missing else "overwrite=true trains it again"
+    log.info("%s is finished; %s", folder.path, what)
     device = training_device(settings.trainer.accelerator)
-    with kept_log(folder.log):
-        Trained(settings, folder, cases, selection, Processes(device)).make_variants()
+    with retold(folder), kept_log(folder.log if missing else None):
+        if missing:
+            selection = select(settings)
+            if settings.few_labelled:
+                check_leaks(settings, selection)
+            cases = evaluation_cases(settings, selection)
+            Trained(settings, folder, cases, selection, Processes(device)).make_variants()
+        if settings.callbacks.validators:
+            validate_own(folder, device)
 
 
 def _describe(settings: "RunSettings", selection: "Selection") -> str:

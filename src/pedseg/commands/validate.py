@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pedseg.choosing.validators import CASES, HELP
@@ -57,6 +58,7 @@ def validate(arguments: argparse.Namespace) -> None:
     Raises:
         PedsegError: there is no finished run, or a run has no images of the target.
     """
+    from pedseg.assembly import retold
     from pedseg.assembly.validation import targets_of, validation_plan
     from pedseg.choosing.plan import find_runs
     from pedseg.choosing.runs import compare_runs, validate_run
@@ -72,7 +74,10 @@ def validate(arguments: argparse.Namespace) -> None:
     common = [arguments.target] if arguments.target else targets_of(runs)
     how = {"cases": arguments.cases, "seed": arguments.seed, "population": population_of(arguments)}
     plans = [validation_plan(run, common=common, device=device, **how) for run in runs]
-    with writing_all((run.run for run in runs), within=RunFolder(runs[0].run).written):
+    folders = [RunFolder(path) for path in dict.fromkeys(run.run for run in runs)]
+    with writing_all((folder.path for folder in folders), within=folders[0].written), ExitStack() as told:
+        for folder in folders:
+            told.enter_context(retold(folder))
         for number, plan in enumerate(plans, start=1):
             done = plan.is_current()
             state = " has been validated" if done else _sizes(plan)

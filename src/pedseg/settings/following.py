@@ -28,10 +28,21 @@ class Prediction(Group):
 class Logger(Group):
     """Where curves go beside metrics.csv."""
 
-    kind: Annotated[Literal["csv", "tensorboard", "wandb"], setting("What shows them; csv: nothing else.")]
-    project: Annotated[Text, setting("Project of Weights & Biases.")] = "pedseg"
-    entity: Annotated[OrNone[Text], setting("Its team; null: your own.")] = None
-    offline: Annotated[Flag, setting("Whether nothing leaves the machine, or PEDSEG_WANDB_OFFLINE.")] = False
+    wandb: Annotated[Flag, setting("Whether Weights & Biases shows them.")] = False
+    mlflow: Annotated[Flag, setting("Whether MLflow does.")] = False
+    tensorboard: Annotated[Flag, setting("Whether TensorBoard does.")] = False
+    project: Annotated[Text, setting("Project of Weights & Biases, experiment of MLflow.")] = "pedseg"
+    entity: Annotated[OrNone[Text], setting("Team of Weights & Biases; null: your own.")] = None
+    offline: Annotated[Flag, setting("Whether W&B writes to disk only, or PEDSEG_WANDB_OFFLINE.")] = False
+    store: Annotated[Text, setting("Folder, database (sqlite:///FILE) or server of MLflow.")] = "mlflow"
+    artifact: Annotated[Flag, setting("Whether the last checkpoint is kept there, too.")] = False
+    tags: Annotated[tuple[Text, ...], setting("Words to find the run by, beside experiment and methods.")] = ()
+    notes: Annotated[OrNone[Text], setting("What to say of it, before what is said anyway.")] = None
+
+    @property
+    def tracks(self) -> bool:
+        """Whether anything beside metrics.csv shows them."""
+        return self.wandb or self.mlflow or self.tensorboard
 
 
 class Callbacks(Group):
@@ -41,7 +52,8 @@ class Callbacks(Group):
         Whole,
         setting("Epochs between writes of checkpoints/last.ckpt; the last is always.", unit="epochs", ge=1),
     ]
-    images: Annotated[Flag, setting("Whether slices of validation patches, patient data, go to the logger.")]
+    images: Annotated[Flag, setting("Whether slices and ids of cases, patient data, go to the loggers.")]
+    validators: Annotated[Flag, setting("Whether the run is scored without labels, as pedseg validate does.")] = False
 
 
 class Cluster(Group):

@@ -58,6 +58,7 @@ GONE: Mapping[str, tuple[str, ...]] = {
 def lifted(config: Config) -> dict[str, Any]:
     """The configuration of a run in the present shape; one that has it stays as it is."""
     lifts = (
+        _with_loggers,
         _with_variants,
         _with_declared_cohorts,
         _with_what_came_later,
@@ -68,6 +69,15 @@ def lifted(config: Config) -> dict[str, Any]:
     for lift in lifts:
         config = lift(config)
     return dict(config)
+
+
+def _with_loggers(config: Config) -> Config:
+    """Until there could be several, one was named by its kind."""
+    logger = config.get("logger")
+    if not isinstance(logger, Mapping) or "kind" not in logger:
+        return config
+    kept = {key: value for key, value in logger.items() if key != "kind"}
+    return {**config, "logger": {**kept, **({} if logger["kind"] == "csv" else {logger["kind"]: True})}}
 
 
 def _with_declared_cohorts(config: Config) -> Config:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
@@ -12,6 +13,60 @@ from pedseg.settings.run import RunSettings
 
 LOCAL = ("run_dir", "init.command")  # name places, whatever else they do
 ABSOLUTE = re.compile(r"(?:~|/|[A-Za-z]:[\\/]|\\\\)")
+
+
+SEED = re.compile(r"seed=\d+$")
+
+
+@dataclass(frozen=True)
+class About:
+    """What a tracker is told of a run before it begins.
+
+    Attributes:
+        name: of the run.
+        group: that the seeds and folds of an experiment share.
+        job: which fold.
+        config: settings, in plain values.
+        tags: words to find it by.
+        notes: what it is, in sentences.
+    """
+
+    name: str
+    group: str
+    job: str
+    config: Mapping[str, Any]
+    tags: tuple[str, ...]
+    notes: str
+
+
+def about(settings: RunSettings) -> About:
+    """What of a run is told to others."""
+    name, job = told_name(settings), f"fold_{settings.run_fold}"
+    synthetic = ["synthetic"] if settings.data.synthetic else []
+    known = [settings.experiment_name or "custom", *settings.adaptation.root, *synthetic, *settings.logger.tags]
+    return About(
+        name=f"{name}/{job}",
+        group=_group(name),
+        job=job,
+        config=told(settings),
+        tags=tuple(dict.fromkeys(known)),
+        notes=" ".join([*([settings.logger.notes] if settings.logger.notes else []), _sentence(settings)]),
+    )
+
+
+def _group(name: str) -> str:
+    """A run's name without its seed."""
+    experiment, _, overrides = name.partition("/")
+    kept = ",".join(one for one in overrides.split(",") if not SEED.match(one))
+    return f"{experiment}/{kept}" if kept else experiment
+
+
+def _sentence(settings: RunSettings) -> str:
+    data = settings.data
+    without = f" and {', '.join(data.target)} without" if data.target else ""
+    kind = " Data are synthetic." if data.synthetic else ""
+    trained = f"Trained on {', '.join(data.labelled_source)} with labels{without}"
+    return f"{trained}; evaluated on {data.evaluation} as {', '.join(settings.variant)}.{kind}"
 
 
 def told(settings: RunSettings) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What W&B writes to disk."""
 
+import json
 import struct
 import time
 from collections.abc import Iterator
@@ -35,3 +36,26 @@ def entries(data: bytes) -> Iterator[bytes]:
         if kind in {1, 4}:  # whole, or the last piece
             yield entry
             entry = b""
+
+
+def summary_of(records: list[Any]) -> dict[str, Any]:
+    """Last value of each name in the summary."""
+    changes = [change for record in records if record.HasField("summary") for change in record.summary.update]
+    return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in changes}
+
+
+def history_of(records: list[Any]) -> list[dict[str, Any]]:
+    """Rows of the curves."""
+    rows = [record.history.item for record in records if record.HasField("history")]
+    return [{item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in row} for row in rows]
+
+
+def run_of(records: list[Any]) -> Any:
+    """What is said of the run itself."""
+    return next(record.run for record in records if record.HasField("run"))
+
+
+def sessions(folder: Path) -> list[list[Any]]:
+    """Records of a run folder in the order in which they were begun."""
+    files = sorted((folder / "wandb").glob("offline-run-*/*.wandb"), key=lambda path: path.parent.name)
+    return [read_records(path) for path in files]
