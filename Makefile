@@ -9,7 +9,7 @@ JOBS ?= 2
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format bench peers exactness memory faults docs tables gpu benchmark clean
+.PHONY: help setup demo test test-all lint format bench peers exactness memory faults tracking docs tables gpu benchmark clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ docs: $(STAMP)  ## Build the site into site/, with every link checked
 
 faults: $(STAMP)  ## Try 1,500 damaged, hostile and unlucky inputs on the commands, and write docs/faults.md
 	"$(BIN)/python" -m tests.faults --trials 1500 --seed 0 --output docs/faults.md
+
+tracking: $(STAMP)  ## Write the table of docs/tracking.md from the offline records of a toy run
+	"$(BIN)/python" -m tests.tracking_page
 
 memory: $(STAMP)  ## Write docs/memory.md: memory of a step and a prediction, computed and measured
 	"$(BIN)/python" -m tests.memory_page
