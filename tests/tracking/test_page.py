@@ -1,4 +1,4 @@
-"""docs/tracking.md says what a dashboard shows: what a run logs here stands there, and what stands there is explained."""
+"""docs/tracking.md says what a dashboard shows: all that a run logs stands there, and all there is explained."""
 
 import re
 
