@@ -77,3 +77,15 @@ def test_settings_of_today_are_not_refused() -> None:
         assert advice_on(today) is None
     assert moved("adaptation.mean_teacher.weight") is None
     assert moved("model.classifier") is None
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({"kind": "csv"}, {}),
+        ({"kind": "wandb", "project": "mine", "offline": True}, {"wandb": True, "project": "mine", "offline": True}),
+        ({"wandb": True, "mlflow": True}, {"wandb": True, "mlflow": True}),
+    ],
+)
+def test_one_logger_by_its_kind_becomes_one_of_several(before: dict[str, Any], now: dict[str, Any]) -> None:
+    assert lifted({**experiments()["uda"], "logger": before})["logger"] == now

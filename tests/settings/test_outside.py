@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from pedseg.settings.names import run_name
-from pedseg.settings.outside import told, told_name
+from pedseg.settings.outside import about, told, told_name
 from pedseg.settings.run import RunSettings
 from tests import composed
 
@@ -37,6 +39,25 @@ def test_a_name_keeps_what_was_overridden_without_its_folders() -> None:
     assert given.run_name == "uda/folds=_home_ada_my_study_splits.json,trainer.max_epochs=5"
     assert told_name(given) == "uda/folds=splits.json,trainer.max_epochs=5"
     assert told_name(settings("seed=3")) == "uda/seed=3"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "group"),
+    [
+        (["seed=3"], "uda"),
+        (["seed=3", "trainer.max_epochs=5"], "uda/trainer.max_epochs=5"),
+        (["trainer.max_epochs=5", "fold=2"], "uda/trainer.max_epochs=5"),
+        (["folds=/home/ada/splits.json", "seed=11"], "uda/folds=splits.json"),
+    ],
+)
+def test_seeds_and_folds_share_a_group(overrides: list[str], group: str) -> None:
+    assert about(settings(*overrides)).group == group
+
+
+def test_tags_and_notes_say_what_a_run_is() -> None:
+    told_of = about(settings("logger=wandb", "logger.tags=[dann,mine]", "logger.notes=First.", "variant=[plain,core]"))
+    assert told_of.tags == ("uda", "dann", "mine")
+    assert told_of.notes == ("First. Trained on adult with labels and ped without; evaluated on ped as plain, core.")
 
 
 def test_a_name_that_is_cut_has_no_folder_either() -> None:

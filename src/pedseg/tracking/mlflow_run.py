@@ -20,7 +20,7 @@ from pedseg.settings.outside import About
 from pedseg.tracking.tracker import CaseRow, Tracker
 
 NOTE = "mlflow_id"  # of the run's folder
-LONGEST = 500  # characters of a parameter that every store takes
+LONGEST, AT_ONCE = 500, 100  # characters of a parameter, and parameters in a call, that every store takes
 COLOURS = np.array([[0, 0, 0], [0, 114, 178], [230, 159, 0], [204, 121, 167]])  # of regions, from 1
 NAME = re.compile(r"[^\w./ -]")
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
@@ -70,6 +70,8 @@ class MlflowRun(Tracker, Logger):
             raise PedsegError(f"logger=mlflow: {self.uri}: {' '.join(str(error).split())}") from error
 
     def _created(self) -> str:
+        from mlflow.entities import Param  # noqa: PLC0415
+
         about = self.about
         tags = {
             "mlflow.note.content": about.notes,
@@ -81,8 +83,9 @@ class MlflowRun(Tracker, Logger):
         }
         run = self.client.create_run(self._experiment(), tags=tags, run_name=about.name)
         run_id: str = run.info.run_id
-        for name, value in _flat(about.config):
-            self.client.log_param(run_id, NAME.sub("_", name), str(value)[:LONGEST])
+        given = [Param(NAME.sub("_", name), str(value)[:LONGEST]) for name, value in _flat(about.config)]
+        for start in range(0, len(given), AT_ONCE):
+            self.client.log_batch(run_id, params=given[start : start + AT_ONCE])
         return run_id
 
     def _experiment(self) -> str:

@@ -84,6 +84,7 @@ class WandbRun(WandbLogger, Tracker):
             settings=wandb.Settings(**PRIVATE, silent=True),
             **own,
         )
+        self._wandb_init.pop("anonymous", None)  # W&B warns of it whatever its value
         self._begin()
 
     @rank_zero_only
