@@ -39,3 +39,14 @@ class TensorBoardRun(TensorBoardLogger, Tracker):
         del caption
         writer: Any = self.experiment
         writer.add_image(name, image, epoch, dataformats="HWC")
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Write what there is; the file stays open for what comes after the training."""
+        del status
+        self.save()
+
+    @rank_zero_only
+    def close(self, *, failed: bool) -> None:
+        """Close the file."""
+        super().finalize("failed" if failed else "success")
