@@ -96,7 +96,7 @@ def count(world: Path) -> dict[str, int]:
         "prepare again": lambda: prepare(preparing),
         "start of training": lambda: start_training(world / "store", world / "PED"),
         "evaluate": lambda: evaluate([*scoring, "--workers", "1"]),
-        "report": lambda: report([str(world / "runs"), "--output", str(world / "report")]),
+        "report": lambda: report([str(world / "runs"), "--output", str(world / "report"), "--view", "3"]),
     }
     counts = {}
     for name, command in commands.items():

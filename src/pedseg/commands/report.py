@@ -99,8 +99,9 @@ def report_scores(arguments: argparse.Namespace) -> None:
 
     from pedseg.ownership import check_folder, record
     from pedseg.pages.render import write_page
+    from pedseg.reporting.case_folders import CaseFolders
     from pedseg.reporting.figures.heat_maps import draw_heat_maps
-    from pedseg.reporting.figures.pictures import CaseFolders, draw_pictures
+    from pedseg.reporting.figures.pictures import draw_pictures
     from pedseg.reporting.headline import first_model
     from pedseg.reporting.look import viewer_of
     from pedseg.reporting.page import report_document

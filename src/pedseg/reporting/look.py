@@ -1,21 +1,13 @@
 """Which cases the viewer of a report shows."""
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 
 from pedseg.cases import Case
 from pedseg.pages.viewing import ViewedCase, Viewer
 from pedseg.pages.volumes import view_case
-from pedseg.reporting.figures.pictures import (
-    CaseFolders,
-    cases_of,
-    convention_of,
-    find_labelled,
-    images_of,
-    predictions_of,
-)
+from pedseg.reporting.case_folders import CaseFolders, convention_of, predictions_of
 from pedseg.reporting.paper import REGIONS
 from pedseg.reporting.rows import Model, marked, pick
 
@@ -38,10 +30,10 @@ def viewer_of(models: Sequence[Model], first: str, folders: CaseFolders, *, most
         PedsegError: a file cannot be read, or a label map is on another grid than its images.
     """
     ranked = next(model for model in models if model.name == first)
-    images = images_of(ranked, folders)
+    images = folders.images_of(ranked)
     if most < 1 or images is None or not images.is_dir():
         return None
-    cases = cases_of(ranked, folders, cache(find_labelled))
+    cases = folders.cases_of(ranked)
     predicted = predictions_of(ranked)
     shown = [ranked, *(model for model in models if model is not ranked and model.cohort == ranked.cohort)]
     usable = [case for case in _by_rank(ranked) if case in cases and case in predicted]

@@ -1,18 +1,14 @@
 """Which pictures a report has, and their captions."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
-from pedseg.cases import Case, find_cases
-from pedseg.cases.label_maps import label_map_case
-from pedseg.errors import PedsegError
-from pedseg.labels import LabelConvention, get_convention
 from pedseg.pages.document import Picture
 from pedseg.reporting.adversary import watch
+from pedseg.reporting.case_folders import CaseFolders, convention_of, predictions_of
 from pedseg.reporting.figures.adversary import adversary_figure
 from pedseg.reporting.figures.comparison import comparison_figure, models_to_compare
 from pedseg.reporting.figures.curves import training_curves
@@ -25,10 +21,7 @@ from pedseg.reporting.rows import Model, cases_text, marked
 from pedseg.reporting.statistics import compare_models
 from pedseg.reporting.training_log import read_curves
 from pedseg.runs import BETWEEN, RunFolder
-from pedseg.settings.cohorts import Cohort
-from pedseg.settings.run import RunSettings
 
-Find = Callable[[Path, Path | None, bool], Mapping[str, Case]]  # images, labels, whether labelled → cases by id
 LINES = "Lines in the boxes are medians, boxes quartiles, diamonds means, dots cases."
 
 
@@ -58,19 +51,6 @@ class Pictures:
     def all(self) -> list[Picture]:
         """In the order of the report."""
         return [*self.scores, *self.training, *self.adversaries, *self.cases, *self.sweeps]
-
-
-@dataclass(frozen=True, slots=True)
-class CaseFolders:
-    """Where the images and labels of the evaluated cases are; None for where the runs say.
-
-    Attributes:
-        images: folder of cases in any layout.
-        labels: folder of cases, if the labels are not beside the images.
-    """
-
-    images: Path | None = None
-    labels: Path | None = None
 
 
 def file_name(model: Model) -> str:
@@ -103,14 +83,13 @@ def draw_pictures(
     """
     pictures = Pictures()
     pictures.scores += _distributions(models, output, sizes=sizes, small=small, min_et_mm3=min_et_mm3)
-    find = cache(find_labelled)  # models share the folders of their cases
     trained: set[RunFolder] = set()  # whose training is drawn; the variants of a run share it
     for model in models:
         if not trained.issuperset(model.runs):
             pictures.training += _curves(model, output)
             pictures.adversaries += _adversary(model, output, pictures.health)
         trained.update(model.runs)
-        pictures.cases += _slices(model, output, folders, pictures.notes, find)
+        pictures.cases += _slices(model, output, folders, pictures.notes)
     return pictures
 
 
@@ -207,17 +186,17 @@ def _adversary(model: Model, output: Path, health: list[str]) -> Iterator[Pictur
     )
 
 
-def _slices(model: Model, output: Path, folders: CaseFolders, notes: list[str], find: Find) -> Iterator[Picture]:
+def _slices(model: Model, output: Path, folders: CaseFolders, notes: list[str]) -> Iterator[Picture]:
     predictions = predictions_of(model)
     if not predictions:
         return
-    images = images_of(model, folders)
+    images = folders.images_of(model)
     if images is None or (not images.exists() and folders.images is None):
         notes.append(f"No slices of {model.name}: its images are not at {images}; give them as --images DIR.")
         return
     figure = slice_figure(
         model,
-        cases_of(model, folders, find),
+        folders.cases_of(model),
         predictions,
         convention=convention_of(model),
         title=marked([model], f"Best, median and worst case of {model.name}"),
@@ -230,61 +209,3 @@ def _slices(model: Model, output: Path, folders: CaseFolders, notes: list[str], 
         f"{model.scores['case'].nunique()} cases: {SLICES}"
     )
     yield save(figure, output / f"slices_{file_name(model)}", caption=caption)
-
-
-def predictions_of(model: Model) -> dict[str, Path]:
-    """Label maps of a model by case."""
-    files = [file for place in model.places for file in place.path.glob("[!.]*.nii.gz")]
-    return {case: file for file in files if (case := label_map_case(file.name))}
-
-
-def images_of(model: Model, folders: CaseFolders) -> Path | None:
-    """Where the images of the cases that a model is scored on are, if anybody says."""
-    cohort = _evaluated_cohort(model)
-    return folders.images or (cohort.folder if cohort else None)
-
-
-def cases_of(model: Model, folders: CaseFolders, find: Find) -> Mapping[str, Case]:
-    """Cases that a model is scored on, by id.
-
-    Raises:
-        PedsegError: their folder holds none.
-    """
-    cohort, images = _evaluated_cohort(model), images_of(model, folders)
-    return find(images, folders.labels, cohort is None or cohort.labelled) if images else {}
-
-
-def convention_of(model: Model) -> LabelConvention:
-    """Of the labels of a model's cases and of its predictions: as train writes these."""
-    cohort = _evaluated_cohort(model)
-    setting = cohort.convention if cohort else "brats2023"
-    return get_convention("brats2023" if setting == "auto" else setting)
-
-
-def find_labelled(images: Path, labels: Path | None, labelled: bool) -> dict[str, Case]:
-    """Cases by id, with their labels where there are any."""
-    found = {case.id: case for case in find_cases(images, cohort="images", labelled=False).cases}
-    if not found:
-        raise PedsegError(f"{images}: holds no complete case; give a folder of cases with all four modalities")
-    if labels is not None:
-        return {name: _with_label(case, label) for name, case, label in _pair(found, labels)}
-    if labelled:
-        found |= {case.id: case for case in find_cases(images, cohort="images", labelled=True).cases}
-    return found
-
-
-def _pair(found: Mapping[str, Case], labels: Path) -> Iterator[tuple[str, Case, Path | None]]:
-    if not labels.is_dir():
-        raise PedsegError(f"{labels}: no such folder of labels")
-    known = {path.name: path for path in sorted(labels.rglob("*.nii.gz"))}
-    for name, case in found.items():
-        names = (f"{name}.nii.gz", f"{name}-seg.nii.gz", f"{name}_seg.nii.gz")
-        yield name, case, next((known[n] for n in names if n in known), None)
-
-
-def _with_label(case: Case, label: Path | None) -> Case:
-    return Case(case.id, case.patient, case.cohort, case.images, label)
-
-
-def _evaluated_cohort(model: Model) -> Cohort | None:
-    return model.settings.data.cohorts[model.cohort] if isinstance(model.settings, RunSettings) else None
