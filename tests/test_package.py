@@ -20,6 +20,9 @@ def test_an_installed_wheel_carries_its_configuration(tmp_path: Path) -> None:
     (wheel,) = wheels.glob("pedseg-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "pedseg/py.typed" in names
+    assert {f"pedseg/pages/templates/{name}" for name in ("page.html", "page.css", "page.js", "viewer.js")} <= set(
+        names
+    )
     assert {f"pedseg/conf/{path.relative_to(ROOT / 'conf')}" for path in (ROOT / "conf").rglob("*.yaml")} <= set(names)
     subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(wheel)], check=True)
     environment = {**os.environ, "PYTHONPATH": str(site)}
