@@ -2,10 +2,10 @@
 
 ``runs/<experiment>/[<overrides>/]fold_<k>/`` holds config.json, checkpoints/last.ckpt and metrics.csv; and for each
 variant, a way in which its network has been predicted, ``predictions/<variant>/``: its settings (variant.json), label
-maps and what made them, thresholds.json where it is calibrated, rules.json where it clears up another's label maps, and
-scores.csv. Rules that are chosen leave source_validation/<cohort>/ with the predictions that they were chosen on; a
-choice made over all folds is postprocessing.json beside them. Validation adds validators.json, validators.npz and
-reliability.csv with its figure to a variant.
+maps and what made them, thresholds.json and sensitivity.csv where it is calibrated, rules.json where it clears up
+another's label maps, and scores.csv. Rules that are chosen leave source_validation/<cohort>/ with the predictions that
+they were chosen on; a choice made over all folds is postprocessing.json beside them. Validation adds validators.json,
+validators.npz and reliability.csv with its figure to a variant.
 
 Runs of before variants have the label maps of their one prediction in ``predictions``, what belongs to it at the top,
 and label maps after rules in ``postprocessed/<rules>``. They are read as they are.
@@ -30,7 +30,7 @@ RECORD = "predictions.json"  # as pedseg.inference.settings has it
 MADE = ("variant.json", "scores.csv", "rules.json", "validators.json")  # one of these tells a variant
 RELIABILITY = ("reliability.csv", "reliability.svg", "reliability.pdf", "reliability.png")
 OF_A_VARIANT = (
-    *MADE, "validators.npz", *RELIABILITY, "thresholds.json", RECORD, "finished.json",
+    *MADE, "validators.npz", *RELIABILITY, "thresholds.json", "sensitivity.csv", RECORD, "finished.json",
 )  # fmt: skip
 ENDED = "ended.json"
 OF_A_RUN = (
@@ -66,6 +66,11 @@ class VariantFolder:
     def thresholds(self) -> Path:
         """Thresholds of its logits, and what they were found on."""
         return self.path / "thresholds.json"
+
+    @property
+    def sensitivity(self) -> Path:
+        """What would have come of other shares than those that its thresholds give."""
+        return self.path / "sensitivity.csv"
 
     @property
     def scores(self) -> Path:

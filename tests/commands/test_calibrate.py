@@ -8,9 +8,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from pedseg.calibration.record import read_thresholds
 from pedseg.commands.calibrate import main
 from pedseg.commands.predict import main as predict
-from pedseg.inference.calibration import read_thresholds
 from pedseg.ownership import note
 from pedseg.runs import RunFolder
 from tests.builders import write_case, write_checkpoint

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from pedseg.assembly import select
+from pedseg.calibration.record import read_thresholds
 from pedseg.choosing.plan import find_runs
 from pedseg.files import read_json
-from pedseg.inference.calibration import read_thresholds
 from pedseg.runs import RunFolder
 from tests.composed import settings
 from tests.training import train

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
+from pedseg.calibration.record import read_thresholds
 from pedseg.inference import load_network
-from pedseg.inference.calibration import read_thresholds
 from pedseg.modules import AdaptationModule
 from pedseg.networks import KINDS
 from pedseg.runs import RunFolder
@@ -62,7 +62,7 @@ def test_it_is_calibrated(adapted: Any) -> None:
     folder = folder_of(adapted[1], "uda_mean_teacher")
     place = folder.variant("tent_calibrated")
     found = read_thresholds(place.thresholds)
-    assert found is None or len(found) == 3
+    assert found is None or (isinstance(found, list) and len(found) == 3)
     assert len(rows(place.scores)) == 3 * 2
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
+from pedseg.calibration.record import read_thresholds
 from pedseg.callbacks import LastCheckpoint
 from pedseg.files import read_json, write_json
-from pedseg.inference.calibration import read_thresholds
 from pedseg.runs import RunFolder
 from tests.conftest import FEW, Trained
 from tests.training import assert_same_bits, rows, spawn, train, weights

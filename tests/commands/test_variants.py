@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pedseg.assembly import calibration
+from pedseg.calibration.record import read_thresholds
 from pedseg.commands import convert, predict
 from pedseg.files import read_json, write_json
-from pedseg.inference.calibration import read_thresholds
 from pedseg.reporting.rows import load_models
 from pedseg.runs import RunFolder
 from tests.training import rows, train

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from pedseg.calibration.calibration import Calibration
 from pedseg.cases import Case, find_cases
 from pedseg.inference import Predictor, Settings, sliding_window_logits
-from pedseg.inference.calibration import PartThresholds
 from pedseg.inference.tent import adapted, harmless, norm_parameters
+from pedseg.settings.variants import Variant
 from tests.builders import write_case, write_checkpoint
 from tests.devices.elsewhere import to_cpu
 from tests.inference.test_tent import make_image, make_network
@@ -86,8 +87,10 @@ def test_parts_are_calibrated_from_logits_there(device: torch.device) -> None:
     logits = 3 * torch.randn(3, 20, 18, 16, generator=torch.Generator("cpu").manual_seed(0))
     found = []
     for place in (CPU, device):
-        parts = PartThresholds({"tc": 0.7, "et": 0.2})
-        parts.count(logits.to(place))
-        found.append(parts.thresholds())
+        calibration = Calibration(Variant.model_validate({"shares": {"tc": 0.7, "et": 0.2}}), images=1)
+        calibration.target.count(0, logits.to(place))
+        thresholds = calibration.thresholds()
+        assert isinstance(thresholds, list)
+        found.append(thresholds)
     assert found[1] == pytest.approx(found[0], abs=1e-3)
     assert found[0][2] > found[0][1] > -10

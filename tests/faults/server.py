@@ -55,7 +55,7 @@ PRELOADED = (
     "pedseg.reporting.page",
     "torch._dynamo",
     "monai.networks.blocks.dynunet_block",
-    "pedseg.inference.calibration",
+    "pedseg.calibration.record",
     "pedseg.choosing.plan",
 )
 PAUSE_S = 0.003

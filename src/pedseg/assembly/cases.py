@@ -21,8 +21,13 @@ def evaluation_cases(settings: RunSettings, selection: Selection) -> list[Case]:
     return cases_of(settings.data.cohorts[name].folder, selection.evaluation.get(name, ()), cohort=name)
 
 
-def check_held_out(settings: RunSettings, run: RunFolder) -> list[str]:
+def check_held_out(settings: RunSettings, run: RunFolder, *, to: str) -> list[str]:
     """Cohorts of which a run holds cases out.
+
+    Args:
+        settings: of the run.
+        run: its folder.
+        to: what they are wanted for, as the message has it.
 
     Raises:
         PedsegError: there is none.
@@ -32,7 +37,7 @@ def check_held_out(settings: RunSettings, run: RunFolder) -> list[str]:
     if not cohorts:
         raise PedsegError(
             f"{run.path}: is trained on every source case (fold=all, or all of each cohort), so none is held out to "
-            f"choose {KEEP_LARGEST} on; leave {KEEP_LARGEST} out for this run, or train folds"
+            f"{to}; leave that variant out for this run, or train folds"
         )
     return cohorts
 
@@ -44,7 +49,7 @@ def held_out_cases(run: RunFolder) -> dict[str, list[Case]]:
         PedsegError: there is none, or they are not where the run has found them.
     """
     settings = read_settings(run.path)
-    cohorts = check_held_out(settings, run)
+    cohorts = check_held_out(settings, run, to=f"choose {KEEP_LARGEST} on")
     held_out = select(settings).source_validation
     folders = {cohort: settings.data.cohorts[cohort].folder for cohort in cohorts}
     return {c: cases_of(folder, held_out[c], cohort=c, labelled=True) for c, folder in folders.items()}

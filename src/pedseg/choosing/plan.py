@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pedseg.calibration.per_case import PerCase
 from pedseg.choosing.measure import PATCHES, VOXELS
 from pedseg.choosing.validators import VALIDATORS
 from pedseg.data.selection import CaseIds, Chosen, choose_cases
@@ -59,9 +60,12 @@ class Plan:
         return titled(str(self.run.run), self.run.name)
 
     @property
-    def thresholds(self) -> list[float] | None:
-        """Thresholds that lie beside the checkpoint."""
-        return thresholds_of(self.run)
+    def thresholds(self) -> list[float] | dict[str, Any] | None:
+        """Thresholds that lie beside the checkpoint, or the rule that gives them; in plain JSON."""
+        found = thresholds_of(self.run)
+        if found is None:
+            return None
+        return found.as_json() if isinstance(found, PerCase) else list(found)
 
     @property
     def identity(self) -> str:

@@ -177,6 +177,7 @@ def _thresholds(checkpoint: Path, variant: str) -> list[float] | None:
     Raises:
         PedsegError: the run has no such variant, or it is no matter of thresholds alone.
     """
+    from pedseg.calibration.per_case import PerCase
     from pedseg.inference.variants import thresholds_of
 
     place = RunFolder(checkpoint.parents[1]).variant(variant)
@@ -185,7 +186,13 @@ def _thresholds(checkpoint: Path, variant: str) -> list[float] | None:
             f"{place.run}: variant {variant} adapts to each case (adapt_steps), which no export does; predict with "
             "pedseg, or export another variant"
         )
-    return thresholds_of(place)
+    thresholds = thresholds_of(place)
+    if isinstance(thresholds, PerCase):
+        raise PedsegError(
+            f"{place.run}: variant {variant} has thresholds that depend on the case (calibration=per_case), which no "
+            "export does; predict with pedseg, or export another variant"
+        )
+    return None if thresholds is None else list(thresholds)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -127,8 +127,8 @@ def _check_folder(settings: "RunSettings", folder: RunFolder, cases: "Sequence[C
     """Refuse, before anything is written, what the run's folder does not go with.
 
     Raises:
-        PedsegError: it holds a run or a variant with other settings, or a rule or thresholds would have no cases to be
-            chosen on.
+        PedsegError: it holds a run or a variant with other settings, or a variant would have no labelled cases to go
+            by.
     """
     from pedseg.assembly import missing_variants
     from pedseg.assembly.cases import check_held_out
@@ -142,8 +142,8 @@ def _check_folder(settings: "RunSettings", folder: RunFolder, cases: "Sequence[C
         place = folder.variant(name)
         place.check([case.id for case in cases], anew=settings.overwrite and not is_recorded(place.path))
         few_cases(settings, settings.variant[name])
-    if KEEP_LARGEST in {one.rules for one in settings.variant.values()}:
-        check_held_out(settings, folder)
+        if settings.variant[name].rules == KEEP_LARGEST or settings.variant[name].needs_source:
+            check_held_out(settings, folder, to=f"make {name} with")
 
 
 def _go_on_from_finished(settings: "RunSettings", folder: RunFolder, *, planned: bool) -> None:

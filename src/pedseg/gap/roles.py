@@ -112,7 +112,7 @@ def role_of(models: Mapping[int, Model], children: set[str]) -> Role:
         return Role.SUPERVISED
     if how and how.rules:
         return Role.CONTROL
-    if how and (how.adapt_steps or how.shares):
+    if how and (how.adapt_steps or how.calibrated):
         return Role.METHOD  # it learns from each target image that it predicts, or has thresholds from such images
     adapts = settings.data.target and takes_from_target(settings.adaptation.root)
     return Role.METHOD if adapts else Role.CONTROL

@@ -19,7 +19,7 @@ from pedseg.cases import Case
 from pedseg.errors import PedsegError, Problem
 from pedseg.imaging.brain import Box, find_brain
 from pedseg.imaging.geometry import in_xyz
-from pedseg.imaging.integrity import read_checked
+from pedseg.imaging.integrity import read_checked, read_label_onto
 from pedseg.imaging.nifti import Volume
 from pedseg.imaging.resampling import LOGITS_ORDER, resample_image, resample_label, resampled_shape
 from pedseg.labels import LabelConvention, Region, regions_from_labels
@@ -150,6 +150,21 @@ def prepare_label(
             marked, shape, spacing_mm=prepared.input_spacing_mm, new_spacing_mm=prepared.spacing_mm
         ).clip(min=0)
     return regions_from_labels(cropped, convention)
+
+
+def prepare_labelled_case(
+    case: Case, convention: LabelConvention, *, spacing_mm: Spacing | None, background: float | None = None
+) -> tuple[PreparedImage, NDArray[np.bool_]]:
+    """Prepare a case as `prepare_case` does, and its label as `prepare_label` does.
+
+    Raises:
+        PedsegError: something is wrong with the images or the label, or the case has none.
+    """
+    if case.label is None:
+        raise PedsegError(f"{case.id}: has no label; give labelled cases")
+    images = read_checked(case, background=background)
+    prepared = prepare_image(images.volumes, spacing_mm=spacing_mm, background=background)
+    return prepared, prepare_label(read_label_onto(case.label, images.volumes[0]), prepared, convention)
 
 
 def restore_logits(logits: NDArray[np.floating], prepared: PreparedImage) -> NDArray[np.floating]:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pedseg.calibration.per_case import PerCase, Thresholds
 from pedseg.cases import Case
 from pedseg.errors import PedsegError
 from pedseg.imaging import PreparedImage, prepare_case, restore_regions
@@ -36,13 +37,15 @@ class Predictor:
         device: where the networks run.
         settings: how windows are laid, and whether the networks adapt to each case.
         load: what reads a checkpoint, where its file is not one of a run.
-        thresholds: of each network (a logit for each region, or None), in place of those that its file holds.
+        thresholds: of each network (a logit for each region, the rule that gives them for a case, or None), in place of
+            those that its file holds.
 
     Thresholds of calibrated networks are taken from the mean of their logits, so that neither windows nor members of an
-    ensemble are cut by themselves, and an adaptation works on what the networks were trained to give.
+    ensemble are cut by themselves, and an adaptation works on what the networks were trained to give. A rule finds a
+    network's thresholds from that network's own logits of the whole case.
 
     Attributes:
-        thresholds: (regions,) mean over the networks; None if none is calibrated.
+        thresholds: of each network; None if none is calibrated.
         adaptations_kept: of each case that the networks adapted to, whether its adapted prediction was used.
 
     Raises:
@@ -56,7 +59,7 @@ class Predictor:
         device: torch.device,
         settings: Settings | None = None,
         load: Callable[[Path], LoadedNetwork] = load_network,
-        thresholds: Sequence[Sequence[float] | None] | None = None,
+        thresholds: Sequence[Thresholds | None] | None = None,
     ) -> None:
         if not checkpoints:
             raise PedsegError("no checkpoint was given to predict with")
@@ -73,8 +76,8 @@ class Predictor:
             for one in loaded
         ]
         self.adaptations_kept: list[bool] = []
-        own = [one.thresholds for one in loaded]
-        self.thresholds = _mean_thresholds(own if thresholds is None else thresholds)
+        each = [one.thresholds for one in loaded] if thresholds is None else list(thresholds)
+        self.thresholds = None if all(one is None for one in each) else each
         self._beside = thresholds is not None  # the networks' files do not tell them
 
     def check_spacing(self, spacing_mm: Sequence[float], prepared: Path) -> None:
@@ -108,7 +111,7 @@ class Predictor:
         Image and sums lie on the device: for the largest BraTS volume they take 250 MB, and moving every window's
         logits to the CPU would take longer than the forward pass of a fast GPU.
         """
-        return self._cut(self._mean_logits(image.to(self.device)))
+        return _cut(*self._mean_logits(image.to(self.device)))
 
     @contextmanager
     def following(self, image: Tensor, brain: Tensor) -> Iterator[Tensor]:
@@ -122,21 +125,21 @@ class Predictor:
             brain: (d, h, w) bool.
         """
         image = image.to(self.device)
-        own = self._mean_logits(image)
+        own, thresholds = self._mean_logits(image)
         if not self.settings.adapt_steps:
-            yield self._cut(own)
+            yield _cut(own, thresholds)
             return
         with ExitStack() as stack:
             for network in self.networks:
                 stack.enter_context(adapted(network, image, brain, patch_size=self.patch_size, settings=self.settings))
             after = self._adapted_logits(image)
-            kept = after is not None and harmless(own, after, brain)
+            kept = after is not None and harmless(own, after[0], brain)
             self.adaptations_kept.append(kept)
             if not kept:
                 stack.close()
-            yield self._cut(own if after is None or not kept else after)
+            yield _cut(*after) if after is not None and kept else _cut(own, thresholds)
 
-    def _adapted_logits(self, image: Tensor) -> Tensor | None:
+    def _adapted_logits(self, image: Tensor) -> tuple[Tensor, Tensor | None] | None:
         """As `_mean_logits`; None if they are no numbers."""
         try:
             return self._mean_logits(image)
@@ -144,14 +147,11 @@ class Predictor:
             return None
 
     @torch.inference_mode()
-    def _cut(self, logits: Tensor) -> Tensor:
-        return logits if self.thresholds is None else above(logits, self.thresholds)
-
-    @torch.inference_mode()
-    def _mean_logits(self, image: Tensor) -> Tensor:
-        """Mean over the networks, uncut."""
+    def _mean_logits(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Mean over the networks, uncut; and of their thresholds (regions,), if any is calibrated."""
         total: Tensor | None = None
-        for network, mirror_axes in zip(self.networks, self.mirror_axes, strict=True):
+        thresholds = []
+        for index, (network, mirror_axes) in enumerate(zip(self.networks, self.mirror_axes, strict=True)):
             logits = sliding_window_logits(
                 network,
                 image,
@@ -161,9 +161,11 @@ class Predictor:
                 mirror_axes=mirror_axes,
                 **self.settings.windows,
             )
+            if self.thresholds:
+                thresholds.append(_of_case(self.thresholds[index], logits))
             total = logits if total is None else total.add_(logits)
         assert total is not None  # noqa: S101  (there is at least one network)
-        return total.div_(len(self.networks)).cpu()
+        return total.div_(len(self.networks)).cpu(), torch.tensor(thresholds).mean(0) if thresholds else None
 
     def infer(self, prepared: PreparedImage) -> NDArray[np.float32]:
         """Logits (3, d, h, w) of a prepared case, on the grid of its `raw`."""
@@ -185,15 +187,29 @@ class Predictor:
 
     def record(self, convention: LabelConvention) -> dict[str, Any]:
         """What decides the label maps: checkpoints, settings, thresholds that lie beside them, and label convention."""
-        cut = {} if self.thresholds is None or not self._beside else {"thresholds": self.thresholds.tolist()}
+        cut = {"thresholds": _recorded(self.thresholds)} if self.thresholds and self._beside else {}
         return {"checkpoints": self.identities, **self.settings.deciding, **cut, "convention": str(convention)}
 
 
-def _mean_thresholds(each: Sequence[Sequence[float] | None]) -> Tensor | None:
-    """Thresholds (regions,) of the mean of the logits; None if no network has any."""
-    if all(thresholds is None for thresholds in each):
-        return None
-    return torch.tensor([[0.0] * len(Region) if one is None else list(one) for one in each]).mean(0)
+@torch.inference_mode()
+def _cut(logits: Tensor, thresholds: Tensor | None) -> Tensor:
+    return logits if thresholds is None else above(logits, thresholds)
+
+
+def _of_case(thresholds: Thresholds | None, logits: Tensor) -> list[float]:
+    """A network's threshold of each region, given its logits of a case."""
+    if thresholds is None:
+        return [0.0] * len(Region)
+    return thresholds.thresholds(logits) if isinstance(thresholds, PerCase) else list(thresholds)
+
+
+def _recorded(each: Sequence[Thresholds | None]) -> list[Any]:
+    """Mean thresholds (regions,) of networks; what each has, where one has a rule."""
+    plain = [[0.0] * len(Region) if one is None else list(one) for one in each if not isinstance(one, PerCase)]
+    if len(plain) < len(each):
+        return [one.as_json() if isinstance(one, PerCase) else one for one in each]
+    mean: list[float] = torch.tensor(plain).mean(0).tolist()
+    return mean
 
 
 def _patch(network: LoadedNetwork) -> str:

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import torch
 
-from pedseg.inference.calibration import read_thresholds
+from pedseg.calibration.per_case import Thresholds
+from pedseg.calibration.record import read_thresholds
 from pedseg.inference.predictor import Predictor
 from pedseg.inference.settings import Settings
 from pedseg.runs import RunFolder, VariantFolder
 
 
-def thresholds_of(place: VariantFolder) -> list[float] | None:
+def thresholds_of(place: VariantFolder) -> Thresholds | None:
     """Thresholds of a variant; None if it has none, or a run of before variants has them in its checkpoint."""
     return read_thresholds(place.thresholds) if place.thresholds.exists() else None
 

@@ -147,8 +147,9 @@ def _passes_of_variants(run: RunSettings, selection: Selection, evaluated: Shape
     for variant in (one for one in run.variant.values() if not one.rules):
         cohorts = variant.calibration_target(run.data.target)
         calibrated = _shapes(run.data.store, {cohort: selection.target_train[cohort] for cohort in cohorts})
+        source = _shapes(run.data.store, selection.source_validation) if variant.needs_source else []
         how = settings_of_run(run, variant, device, as_begun=True)
-        total += _passes([*evaluated, *calibrated], run.data.patch_size, how)
+        total += _passes([*evaluated, *calibrated, *source], run.data.patch_size, how)
     return total
 
 

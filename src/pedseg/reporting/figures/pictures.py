@@ -12,12 +12,15 @@ from pedseg.reporting.case_folders import CaseFolders, convention_of, prediction
 from pedseg.reporting.figures.adversary import adversary_figure
 from pedseg.reporting.figures.comparison import comparison_figure, models_to_compare
 from pedseg.reporting.figures.curves import training_curves
+from pedseg.reporting.figures.sensitivity import sensitivity_figure
 from pedseg.reporting.figures.sizes import size_figure
 from pedseg.reporting.figures.slices import CAPTION as SLICES
 from pedseg.reporting.figures.slices import slice_figure
 from pedseg.reporting.figures.style import TITLES, box_plots, save
 from pedseg.reporting.names import legend_of, short_names
 from pedseg.reporting.rows import Model, cases_text, marked
+from pedseg.reporting.sensitivity import CAPTION as SENSITIVITY
+from pedseg.reporting.sensitivity import assumed_shares
 from pedseg.reporting.statistics import compare_models
 from pedseg.reporting.training_log import read_curves
 from pedseg.runs import BETWEEN, RunFolder
@@ -121,6 +124,9 @@ def _distributions(
             ),
             data=sizes.reset_index(names="case"),
         )
+    if len(table := assumed_shares(models)):
+        figure = sensitivity_figure(table, title=marked(models, "Other shares than the one assumed"))
+        yield save(figure, output / "sensitivity", caption=marked(models, SENSITIVITY), data=table)
 
 
 def scores_of(models: Sequence[Model]) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Thresholds of known parts of WT against a search over the voxels, and networks that have them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from pedseg.calibration.calibration import Calibration
+from pedseg.calibration.record import read_thresholds, write_thresholds
 from pedseg.errors import PedsegError
 from pedseg.files import read_json
 from pedseg.inference import Predictor, Settings, load_network
-from pedseg.inference.calibration import PartThresholds, read_thresholds, write_thresholds
 from pedseg.interop.portable import load_portable
 from pedseg.labels import Region, get_convention
 from pedseg.metrics.histogram import WIDTH
 from pedseg.networks import AboveThresholds, UNet, above
+from pedseg.settings.variants import Variant
 from tests.builders import write_checkpoint
 
 PATCH = (16, 16, 16)
@@ -35,69 +37,68 @@ def mean_share(cases: list[Tensor], region: int, threshold: float) -> float:
     return float(np.mean([((c[0] > 0) & (c[region] > threshold)).sum() / (c[0] > 0).sum() for c in cases]))
 
 
+def published(shares: Mapping[str, object], cases: Sequence[Tensor]) -> Calibration:
+    """A calibration on logits of cases."""
+    how = Variant.model_validate({"shares": shares, "target": ["ped"]})
+    calibration = Calibration(how, images=len(cases))
+    for index, logits in enumerate(cases):
+        calibration.target.count(index, logits)
+    return calibration
+
+
+def cuts(calibration: Calibration) -> list[float]:
+    found = calibration.thresholds()
+    assert isinstance(found, list)
+    return found
+
+
 @pytest.mark.parametrize("shares", [{"tc": 0.922}, {"tc": 0.3}, {"tc": 0.85, "et": 0.18}])
 def test_each_part_gets_its_share_in_the_mean_over_cases(shares: Mapping[str, float]) -> None:
     cases = [case(0), case(1, shift=-3.0, size=12), case(2, shift=2.0, size=20)]
-    parts = PartThresholds(shares)
-    for one in cases:
-        parts.count(one)
-    thresholds = parts.thresholds()
+    calibration = published(shares, cases)
+    thresholds, found = cuts(calibration), {part.region: part.found for part in calibration.parts()}
     for index, region in enumerate(Region):
         if region in shares:
             assert mean_share(cases, index, thresholds[index]) == pytest.approx(shares[region], abs=0.005)
-            assert parts.found()[region] == pytest.approx(mean_share(cases, index, 0.0), abs=1e-6)
+            assert found[region] == pytest.approx(mean_share(cases, index, 0.0), abs=1e-6)
         else:
             assert thresholds[index] == 0
 
 
+def test_of_an_interval_the_nearest_value_is_taken() -> None:
+    cases = [case(0), case(1)]
+    own = published({"tc": 0.5}, cases).parts()[0].found
+    for low, high in ((own + 0.1, own + 0.2), (own - 0.2, own - 0.1), (own - 0.1, own + 0.1)):
+        (part,) = published({"tc": [low, high]}, cases).parts()
+        assert part.share == pytest.approx(min(max(own, low), high))
+        assert mean_share(cases, 1, part.threshold) == pytest.approx(part.share, abs=0.005)
+    assert part.threshold == pytest.approx(0, abs=WIDTH)  # it had what is plausible
+
+
 def test_a_large_tumour_weighs_as_much_as_a_small_one() -> None:
     one, other = case(0, shift=3.0, size=40), case(1, shift=-3.0, size=10)
-    parts = PartThresholds({"tc": 0.5})
-    for logits in (one, other):
-        parts.count(logits)
+    threshold = cuts(published({"tc": 0.5}, [one, other]))[1]
     pooled = torch.cat([logits[1][logits[0] > 0] for logits in (one, other)])
-    assert abs(parts.thresholds()[1] - float(pooled.quantile(0.5))) > 5 * WIDTH
-    assert mean_share([one, other], 1, parts.thresholds()[1]) == pytest.approx(0.5, abs=0.01)
+    assert abs(threshold - float(pooled.quantile(0.5))) > 5 * WIDTH
+    assert mean_share([one, other], 1, threshold) == pytest.approx(0.5, abs=0.01)
 
 
 def test_cases_without_tumour_have_no_say() -> None:
-    alone, beside = PartThresholds({"tc": 0.9}), PartThresholds({"tc": 0.9})
     empty = case(3).sub(100)
-    for logits in (case(0), case(1)):
-        alone.count(logits)
-        beside.count(logits)
-        beside.count(empty)
-    assert beside.thresholds() == alone.thresholds()
-    assert beside.cases == 2
-    nothing = PartThresholds({"tc": 0.9})
-    nothing.count(empty)
-    with pytest.raises(PedsegError, match="no tumour was found"):
-        nothing.thresholds()
+    alone = published({"tc": 0.9}, [case(0), case(1)])
+    beside = published({"tc": 0.9}, [case(0), empty, case(1), empty])
+    assert cuts(beside) == cuts(alone)
+    assert (beside.cases, beside.images) == (2, 4)
+    assert published({"tc": 0.9}, [empty]).thresholds() is None
 
 
 def test_counts_of_processes_add_up() -> None:
-    whole, first, second = (PartThresholds({"tc": 0.9, "et": 0.2}) for _ in range(3))
+    whole = published({"tc": 0.9, "et": 0.2}, [case(seed) for seed in range(4)])
+    first, second = (published({"tc": 0.9, "et": 0.2}, [torch.zeros(3, 1, 1, 1)] * 4) for _ in range(2))
     for seed in range(4):
-        whole.count(case(seed))
-        (first if seed % 2 else second).count(case(seed))
-    first.totals += second.totals
-    first.cases += second.cases
-    assert first.thresholds() == pytest.approx(whole.thresholds(), abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("shares", "message"),
-    [
-        ({"wt": 0.5}, r"share wt=0\.5: give tc or et"),
-        ({"tc": 1.0}, r"share tc=1\.0"),
-        ({"tc": 0}, r"share tc=0"),
-        ({"et": None}, r"share et=None"),
-        ({"ed": 0.1}, r"share ed=0\.1"),
-    ],
-)
-def test_refused_shares(shares: Mapping[str, float], message: str) -> None:
-    with pytest.raises(PedsegError, match=message):
-        PartThresholds(shares)
+        (first if seed % 2 else second).target.count(seed, case(seed))
+    first.target.values += second.target.values
+    assert cuts(first) == cuts(whole)
 
 
 def test_logits_above_thresholds_are_nested() -> None:
@@ -119,12 +120,12 @@ def test_refused_thresholds(tmp_path: Path, thresholds: list[float]) -> None:
 
 def test_thresholds_lie_beside_the_network(tmp_path: Path) -> None:
     checkpoint, beside = write_checkpoint(tmp_path / "a b" / "last.ckpt", seed=3), tmp_path / "thresholds.json"
-    parts = PartThresholds({"tc": 0.85, "et": 0.18})
-    parts.count(case(0))
-    write_thresholds(beside, parts, images=2)
-    assert read_thresholds(beside) == pytest.approx(parts.thresholds(), abs=0)
+    parts = published({"tc": 0.85, "et": 0.18}, [case(0), case(1).sub(100)])
+    write_thresholds(beside, parts)
+    assert read_thresholds(beside) == pytest.approx(cuts(parts), abs=0)
     assert {**read_json(beside), "thresholds": None, "found": None} == {
-        "thresholds": None, "found": None, "shares": {"tc": 0.85, "et": 0.18}, "images": 2, "cases": 1
+        "thresholds": None, "rule": "published", "found": None, "shares": {"tc": 0.85, "et": 0.18}, "evidence": {},
+        "images": 2, "cases": 1,
     }  # fmt: skip
     settings, device = Settings(mirror=False), torch.device("cpu")
     plain = Predictor([checkpoint], device=device, settings=settings)
@@ -137,7 +138,7 @@ def test_thresholds_lie_beside_the_network(tmp_path: Path) -> None:
 
 
 def test_where_no_image_has_a_tumour_there_are_none(tmp_path: Path) -> None:
-    write_thresholds(tmp_path / "thresholds.json", PartThresholds({"tc": 0.9}), images=3)
+    write_thresholds(tmp_path / "thresholds.json", published({"tc": 0.9}, [case(0).sub(100)]))
     assert read_thresholds(tmp_path / "thresholds.json") is None
     (tmp_path / "thresholds.json").write_text("{}")
     with pytest.raises(PedsegError, match="holds no thresholds"):
