@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pedseg.choosing.core_share import count_core, count_source_core
 from pedseg.choosing.published_sizes import Volumes, nested_volumes
 from pedseg.choosing.reliability import binned
 from pedseg.choosing.scores import Confidence, Masks, agreement, confidence, mean_dice, soft_dice_confidence
@@ -47,12 +48,14 @@ class SourceCase:
         features: of its image.
         dice: of the prediction of the whole case, mean over regions.
         binned: (regions, 3, bins) probabilities and truth in the brain, see `pedseg.choosing.reliability`.
+        core: (2, bins) logits of TC in the predicted WT, of TC and of the rest.
         control: the same under the rule TC := WT.
     """
 
     features: Features
     dice: float
     binned: NDArray[np.float64]
+    core: NDArray[np.float64]
     control: "SourceCase | None" = None
 
 
@@ -68,6 +71,7 @@ class TargetCase:
         masks: (regions, d, h, w) predicted.
         volumes_mm3: of WT, TC and ET as the label map holds them.
         soft_dice: of probabilities and masks; None if nothing is found.
+        core: (bins,) logits of TC in the predicted WT.
         control: the same under the rule TC := WT.
     """
 
@@ -77,6 +81,7 @@ class TargetCase:
     masks: Masks
     volumes_mm3: Volumes
     soft_dice: float | None
+    core: NDArray[np.float64]
     control: "TargetCase | None" = None
 
 
@@ -97,7 +102,12 @@ def measure_source(predictor: Predictor, case: StoredCase, *, seed: int) -> Sour
 
 def _source_case(logits: Floats32, label: Masks, brain: NDArray[np.bool_], features: Features) -> SourceCase:
     regions = zip(logits[:, brain], label[:, brain], strict=True)
-    return SourceCase(features, mean_dice(logits > 0, label), np.stack([binned(z, truth) for z, truth in regions]))
+    return SourceCase(
+        features=features,
+        dice=mean_dice(logits > 0, label),
+        binned=np.stack([binned(z, truth) for z, truth in regions]),
+        core=count_source_core(logits, label),
+    )
 
 
 def core(logits: Floats32) -> Floats32:
@@ -142,6 +152,7 @@ def _target_case(
         masks=masks,
         volumes_mm3=nested_volumes(masks, spacing_mm),
         soft_dice=soft_dice_confidence(inside),
+        core=count_core(logits),
     )
 
 

@@ -7,6 +7,7 @@ Of the target only images are opened: with or without labels on disk the file is
 
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 from zipfile import BadZipFile
 
@@ -15,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
+from pedseg.choosing.core_share import CoreShare, core_share
 from pedseg.choosing.measure import SourceCase, TargetCase, measure_source, measure_target
 from pedseg.choosing.plan import Plan
 from pedseg.choosing.published_sizes import published_sizes
@@ -55,9 +57,11 @@ def validate_run(plan: Plan, *, device: torch.device) -> None:
     predictor = variant_predictor([plan.run], device=device, settings=plan.prediction)
     source = [measure_source(predictor, case, seed=plan.seed) for case in _track(plan, plan.source, "source")]
     target = [measure_target(predictor, case, seed=plan.seed) for case in _track(plan, plan.target, "target")]
-    scores, details = score(source, target, plan.population)
+    share = core_share([case.core for case in source], [case.core for case in target])
+    scores, details = score(source, target, plan.population, share)
     core = [case.control for case in source if case.control], [case.control for case in target if case.control]
-    control, _ = score(*core, plan.population)
+    control, _ = score(*core, plan.population, share)
+    details["core_share"] = asdict(share) if share else None
     details["reliability"] = reliability([case.binned for case in source])
     plan.run.validators.unlink(missing_ok=True)  # it belongs to the masks that are replaced
     plan.run.reliability.unlink(missing_ok=True)
@@ -77,7 +81,10 @@ def validate_run(plan: Plan, *, device: torch.device) -> None:
 
 
 def score(
-    source: Sequence[SourceCase], target: Sequence[TargetCase], population: Population | None
+    source: Sequence[SourceCase],
+    target: Sequence[TargetCase],
+    population: Population | None,
+    share: CoreShare | None = None,
 ) -> tuple[Scores, dict[str, Any]]:
     """Every validator that one run has by itself, and what it rests on.
 
@@ -85,6 +92,7 @@ def score(
         source: held-out labelled cases; may be empty.
         target: at least one case.
         population: that the target is thought to be of; None if that is not known.
+        share: of TC in WT that the target is estimated to have; None if that is not known.
 
     Returns:
         A value for each of `VALIDATORS`, higher is better, None where it cannot be had; and the numbers of samples.
@@ -101,6 +109,9 @@ def score(
     scores["flip_agreement"] = float(np.mean(flips)) if flips else None
     if population is not None:
         scores["sizes"] = published_sizes([case.volumes_mm3 for case in target], population)
+    if share is not None:
+        shares = [core / whole for whole, core, _ in (case.volumes_mm3 for case in target) if whole > 0]
+        scores["shares"] = -abs(float(np.mean(shares)) - share.estimated) if shares else None
     details: dict[str, Any] = {"snd_voxels": len(voxels), "compared_with": []}
     if source:
         dice = np.array([case.dice for case in source])
@@ -126,6 +137,23 @@ def _domain_scores(
         if stage == "decoder" and len(source) >= FEWEST_CASES:
             scores["dev"] = deep_embedded_validation(risk, importance(probe, owners[0]))
     return scores
+
+
+def contradicted_sizes(plan: Plan) -> str | None:
+    """What to say where the share of TC that is published contradicts what a validated network's images speak for.
+
+    Raises:
+        PedsegError: validators.json is damaged.
+    """
+    found = read_json(plan.run.validators)["details"].get("core_share")
+    published = plan.population.mean_share_of_wt.get("tc") if plan.population else None
+    if found is None or published is None or not (share := CoreShare(**found)).contradicts(published):
+        return None
+    return (
+        f"published sizes say that TC is {published:.2f} of WT, and the images speak for {share.estimated:.2f} (95 % "
+        f"interval over cases {share.low:.2f}-{share.high:.2f}); they may not hold of this target, so "
+        "choose by another validator, or give --population"
+    )
 
 
 def compare_runs(plans: Sequence[Plan]) -> None:

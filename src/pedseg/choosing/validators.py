@@ -21,6 +21,12 @@ _DECLARED = (  # name, title, and what `pedseg validate --help` says of it; in t
         "closeness of the predicted ones to those of the target's population, worth as much as the target resembles it "
         "and flattered where it is the target",
     ),
+    (
+        "shares",
+        "estimated shares",
+        "closeness of the predicted TC/WT to what the network's own logits speak for (EM for label shift, Saerens "
+        "2002), which a network that is calibrated to it has for nothing",
+    ),
     ("probe_decoder", "probe, decoder", "a fresh linear classifier of the domains"),
     ("probe_bottleneck", "probe, bottleneck", "likewise"),
 )

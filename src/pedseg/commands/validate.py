@@ -1,6 +1,7 @@
 """Score trained runs without labels of the target, to choose among them: ``pedseg validate runs``."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -61,7 +62,7 @@ def validate(arguments: argparse.Namespace) -> None:
     from pedseg.assembly import retold
     from pedseg.assembly.validation import targets_of, validation_plan
     from pedseg.choosing.plan import find_runs
-    from pedseg.choosing.runs import compare_runs, validate_run
+    from pedseg.choosing.runs import compare_runs, contradicted_sizes, validate_run
     from pedseg.reporting.figures.reliability import draw_reliability
     from pedseg.reporting.ranking import find_members, printed_scores
 
@@ -87,6 +88,9 @@ def validate(arguments: argparse.Namespace) -> None:
             draw_reliability(plan.run)
         compare_runs(plans)
     print(printed_scores(find_members(arguments.runs)))
+    for plan in plans:
+        if contradiction := contradicted_sizes(plan):
+            print(f"{plan.title}: {contradiction}", file=sys.stderr)
 
 
 def _sizes(plan: "Plan") -> str:
