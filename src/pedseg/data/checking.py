@@ -9,6 +9,7 @@ from pathlib import Path
 from pedseg.cases import Case, Discovery
 from pedseg.data.check_record import check_of
 from pedseg.data.cohort_settings import CohortSettings
+from pedseg.data.exchanged import find_exchanged
 from pedseg.data.parallel import run_parallel
 from pedseg.data.ready import ready_entries
 from pedseg.errors import PedsegError, Problem, Severity
@@ -99,7 +100,15 @@ def check_cohort(
         Problem(case_id, "", f"has the images of {original}: one patient would count twice", "remove one of the two")
         for case_id, original in find_copies(begun.identities).items()
     ]
-    return begun.with_findings(copies)
+    return begun.with_findings([*copies, *find_exchanged(settings.cohort, checks, _known(settings, begun.evidence))])
+
+
+def _known(settings: CohortSettings, evidence: Sequence[CaseEvidence]) -> LabelConvention | None:
+    """The label convention, if it is settled."""
+    try:
+        return _settled(settings, evidence)[0] if settings.labelled else None
+    except PedsegError:
+        return None
 
 
 def settle_convention(settings: CohortSettings, evidence: Sequence[CaseEvidence]) -> LabelConvention | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pedseg.cases import Case
-from pedseg.data.check_record import record_of
+from pedseg.data.check_record import CONTRASTS, record_of
 from pedseg.data.checking import CohortCheck
 from pedseg.data.cohort_settings import CohortSettings, key_of
 from pedseg.data.encoding import pack_image, pack_regions, sample_foreground, write_array
@@ -111,7 +111,8 @@ def _entry(folder: Path, case: Case, check: CaseCheck) -> dict[str, Any]:
     """Entry of a prepared case; one of an older version gets the digests that it lacks."""
     place = case_folder(folder, case)
     entry: dict[str, Any] = read_sealed(place / ENTRY)
-    if DIGESTS in entry and FILES in entry:
+    whole = DIGESTS in entry and CONTRASTS in entry
+    if whole and FILES in entry:
         return entry
-    known = {} if DIGESTS in entry else record_of(check)
+    known = {} if whole else record_of(check)
     return write_entry(place, {key: value for key, value in entry.items() if key != BY_FILES} | known)

@@ -46,6 +46,7 @@ class Entry(Record):
     files: dict[FileName, StoredFile] = Field(default_factory=dict)
     digests: Annotated[tuple[Line, ...], Sequenced] | None = None
     axes: Line = ""
+    contrasts: dict[Line, float] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _is_of_its_channels(self) -> Self:

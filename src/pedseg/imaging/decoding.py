@@ -95,6 +95,8 @@ def scaled_voxels(image: StoredImage, path: Path) -> NDArray[Any]:
     Raises:
         PedsegError: the scaling is none.
     """
+    if np.isinf(image.header.fields["scl_slope"]):  # NaN and 0 stand for none
+        raise PedsegError(f"{path}: has an infinite scl_slope; correct it, or export the file again")
     try:
         slope, inter = image.header.fields.get_slope_inter()
     except HeaderDataError as error:

@@ -4,12 +4,14 @@ Everything is asked of what the files hold, in one place: `read_checked` for who
 whole cohort, labels included.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pedseg.cases import Case
 from pedseg.errors import Problem, ProblemsError, Severity
 from pedseg.imaging.copies import Identity, voxel_digest
 from pedseg.imaging.geometry import axes_of
+from pedseg.imaging.integrity.contrast import check_exchanged, measure_contrasts
 from pedseg.imaging.integrity.findings import Findings
 from pedseg.imaging.integrity.gathering import gather
 from pedseg.imaging.integrity.grids import MODALITIES
@@ -42,12 +44,14 @@ class CaseCheck:
         findings: problems, warnings and notes.
         evidence: what its label tells about the label convention; None without a label.
         axes: in which the grid is stored, such as LPS.
+        contrasts: `measure_contrasts` of its images; empty where they cannot be used.
     """
 
     identity: Identity
     findings: tuple[Problem, ...] = ()
     evidence: CaseEvidence | None = None
     axes: str = ""
+    contrasts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def usable(self) -> bool:
@@ -71,6 +75,8 @@ def read_checked(case: Case, *, background: float | None = None) -> CaseImages:
     """
     findings = Findings(case)
     volumes, grid = gather(findings, background)
+    if not findings.problems():
+        check_exchanged(findings, measure_contrasts(volumes, findings.files, background))
     problems = [row for row in findings.rows if row.severity is Severity.PROBLEM]
     if problems:
         raise ProblemsError(f"{case.id}: its images cannot be used:", problems)
@@ -90,9 +96,10 @@ def check_case(case: Case, *, convention: LabelConvention | None, background: fl
     """
     findings = Findings(case)
     volumes, grid = gather(findings, background)
+    contrasts = {} if findings.problems() else measure_contrasts(volumes, findings.files, background)
     evidence = check_label(findings, volumes, grid, convention, background) if case.label else None
     there = [volumes[m] for m, file in zip(MODALITIES, case.images, strict=True) if not file.absent]
     digests = tuple(voxel_digest(volume.data) for volume in there if volume is not None)
     base = volumes[MODALITIES[grid]]
     axes = axes_of(base.affine) if base is not None else ""
-    return CaseCheck(Identity(case.id, case.patient, digests), tuple(findings.rows), evidence, axes)
+    return CaseCheck(Identity(case.id, case.patient, digests), tuple(findings.rows), evidence, axes, contrasts)

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from pedseg.cases import Case
+from pedseg.cases import Case, ImageFile
 from pedseg.errors import PedsegError, Problem, Severity
+from pedseg.labels import Modality
 
 
 @dataclass(slots=True)
@@ -17,6 +18,11 @@ class Findings:
 
     case: Case
     rows: list[Problem] = field(default_factory=list)
+
+    @property
+    def files(self) -> dict[Modality, ImageFile]:
+        """Images of the case."""
+        return dict(zip(Modality, self.case.images, strict=True))
 
     def add(self, file: str, what: str, fix: str, severity: Severity = Severity.PROBLEM) -> None:
         """Note one; `file` is a name, or several."""

@@ -11,14 +11,14 @@ from pedseg.cases import ImageFile
 from pedseg.errors import PedsegError
 from pedseg.imaging.integrity.findings import Findings, split_message
 from pedseg.imaging.integrity.grids import MODALITIES, Files, Volumes, align, common_grid
-from pedseg.imaging.integrity.images import check_background, check_placed, check_twins, check_voxels
+from pedseg.imaging.integrity.images import check_alone, check_background, check_placed, check_twins, check_voxels
 from pedseg.imaging.nifti import Volume, decode, extract_volume, read_bytes
 from pedseg.labels import Modality
 
 
 def gather(findings: Findings, background: float | None) -> tuple[Volumes, int]:
     """Read and check all images of a case; those that lie on one grid are in one order then."""
-    files = dict(zip(MODALITIES, findings.case.images, strict=True))
+    files = findings.files
     read = dict(_read(findings, files))
     for modality, file in files.items():
         check_voxels(findings, file, modality, read[modality], background)
@@ -27,6 +27,8 @@ def gather(findings: Findings, background: float | None) -> tuple[Volumes, int]:
     aligned = dict(align(findings, files, read, grid))
     if findings.problems() == 0:
         check_twins(findings, files, aligned)
+        check_alone(findings, files, aligned, background)
+    if findings.problems() == 0:
         check_background(findings, [v for m, v in aligned.items() if v and not files[m].absent], background)
         aligned = {m: _emptied(v, files[m], background) for m, v in aligned.items()}
     return aligned, MODALITIES.index(grid)

@@ -15,7 +15,13 @@ from pedseg.imaging.integrity.grids import Files, Volumes
 from pedseg.imaging.nifti import Volume
 from pedseg.labels import Modality
 
+LEAST_SPREAD, MOST_SPREAD = 1e-6, 1e12  # of an image's values; beyond, single precision fails
+AROUND = 0.05  # share of the volume that is background in all other images, from which on one image is compared
+GOES_ON = 0.5  # share of that in which an image that has another background is none
+ONE_VALUE = 0.9  # share of that which one value takes where it is a background of its own
 WHOLE = 0.95  # of the volume; a brain in a box that fits it closely takes 0.6
+OPTION = "data.cohorts.<name>.background, or --background"
+PAIR = 2
 SAMPLE = (slice(None, None, 4),) * 3  # of voxels, where a share is guessed before it is counted
 
 
@@ -33,6 +39,9 @@ def check_voxels(
     least, most = data.min(), data.max()
     if least == most:
         findings.add(name, f"every voxel of {modality} is {least:g}", fix)
+    elif not LEAST_SPREAD <= float(most) - float(least) <= MOST_SPREAD:
+        what = f"the values of {modality} go from {least:g} to {most:g}, which are none of an image"
+        findings.add(name, what, "correct scl_slope and scl_inter, or export the image again")
     elif background is not None and most <= background:
         findings.add(name, f"no voxel of {modality} is above the background {background:g}", "lower the background")
     elif _constant_inside(data[SAMPLE], background) and _constant_inside(data, background):
@@ -63,6 +72,26 @@ def check_placed(findings: Findings, files: Files, read: Volumes) -> None:
             findings.add(files[modality].path.name, what, "export it with its transform", Severity.NOTE)
 
 
+def check_alone(findings: Findings, files: Files, volumes: Volumes, background: float | None) -> None:
+    """Find the image that goes on where all others have ended: its background is another, or its skull is there."""
+    there = {m: v.data[SAMPLE] for m, v in volumes.items() if v is not None and not files[m].absent}
+    found = {modality: inside(data, background) for modality, data in there.items()}
+    number = np.sum(list(found.values()), axis=0, dtype=np.int8)
+    for modality, own in found.items() if len(there) > PAIR else ():
+        around = (number - own) == 0
+        if around.mean() < AROUND or own[around].mean() < GOES_ON:
+            continue
+        values, counts = np.unique(there[modality][around & own], return_counts=True)
+        share, value = float(own[around].mean()), float(values[counts.argmax()])
+        name, others = files[modality].path.name, "where all other images are background"
+        if counts.max() > ONE_VALUE * counts.sum():
+            fix = f"set it to 0 there, or say that values up to {value:g} are background ({OPTION})"
+            findings.add(name, f"{modality} is {value:g} {others}", fix)
+        else:
+            what = f"{modality} goes on in {share:.0%} of the voxels {others}"
+            findings.add(name, what, "skull-strip it as the others are", Severity.WARNING)
+
+
 def check_background(findings: Findings, volumes: Sequence[Volume], background: float | None) -> None:
     """Say where nearly all of the volume counts as brain."""
     images = [volume.data for volume in volumes]
@@ -72,5 +101,5 @@ def check_background(findings: Findings, volumes: Sequence[Volume], background: 
     around = value_around(images)
     fix = "skull-strip the images, and set to 0 what is background"
     if around is not None and (background is None or around > background):
-        fix += f"; or say that values up to {around:g} are (data.cohorts.<name>.background, or --background)"
+        fix += f"; or say that values up to {around:g} are ({OPTION})"
     findings.add("", f"{share:.0%} of the volume counts as brain", fix, Severity.WARNING)

@@ -12,6 +12,7 @@ from pedseg.imaging.brain import find_brain, inside, inside_any
 from pedseg.imaging.geometry import same_grid
 from pedseg.imaging.integrity.findings import Findings, split_message
 from pedseg.imaging.integrity.grids import MODALITIES, Volumes, label_onto, note_turn
+from pedseg.imaging.integrity.lesion import check_lesion
 from pedseg.imaging.nifti import Volume, read_volume
 from pedseg.labels import CaseEvidence, LabelConvention, Modality, measure_labels
 
@@ -37,6 +38,8 @@ def check_label(
     images = [volume.data for volume in volumes.values() if volume is not None]
     if before == 0 and all(image.shape == label.shape for image in images):
         _check_place(findings, path.name, tumour, images, background)
+        if findings.problems() == before and not any(file.absent for file in findings.case.images):
+            check_lesion(findings, path.name, tumour, volumes, background)
     t1n, t1c = volumes[Modality.T1N], volumes[Modality.T1C]
     if findings.problems() > before or t1n is None or t1c is None or {t1n.data.shape, t1c.data.shape} != {label.shape}:
         return None
