@@ -1,6 +1,10 @@
 """What the check of a case tells about its images and its label."""
 
+import gzip
+import math
 import shutil
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -10,7 +14,7 @@ from numpy.typing import NDArray
 
 from pedseg.cases import find_cases
 from pedseg.imaging import read_images, read_label
-from pedseg.imaging.integrity import check_case
+from pedseg.imaging.integrity import check_case, read_checked
 from pedseg.labels import get_convention, measure_labels
 from tests.imaging.turned import turn
 
@@ -77,3 +81,91 @@ def test_a_file_without_a_transform_is_said(child: Path) -> None:
     found = rows(child)
     assert len(found) == 4
     assert all(row.startswith("note") and "says nothing of its place" in row for row in found)
+
+
+def change(path: Path, way: Callable[[NDArray[np.generic]], NDArray[np.generic]], **header: float) -> None:
+    """Store other voxels (x, y, z), and other numbers in the header."""
+    image = nib.load(path)
+    changed = nib.Nifti1Image(way(np.asarray(image.dataobj)), image.affine)
+    changed.to_filename(path)
+    if header:
+        raw = bytearray(gzip.decompress(path.read_bytes()))
+        for name, value in header.items():
+            struct.pack_into("<f", raw, {"scl_slope": 112, "scl_inter": 116}[name], value)
+        path.write_bytes(gzip.compress(bytes(raw)))
+
+
+@pytest.mark.parametrize(
+    ("slope", "said"),
+    [(1e30, "problem: t1c.nii.gz: the values of t1c go from 0 to"), (1e-30, "which are none of an image"),
+     (math.inf, "has an infinite scl_slope"), (math.nan, ""), (0, ""), (0.5, "")],
+)  # fmt: skip
+def test_scaling_that_is_none(child: Path, slope: float, said: str) -> None:
+    change(child / f"{child.name}-t1c.nii.gz", lambda a: a, scl_slope=slope)
+    found = rows(child)
+    assert said in found[0] if said else not found
+
+
+def test_one_image_that_goes_on_where_others_end(child: Path) -> None:
+    t1c = child / f"{child.name}-t1c.nii.gz"
+    original = t1c.read_bytes()
+    change(t1c, lambda a: np.where(a == 0, 7, a).astype(np.int16))
+    assert rows(child) == ["problem: t1c.nii.gz: t1c is 7 where all other images are background"]
+    assert not rows(child, background=7)
+    t1c.write_bytes(original)
+    noise = np.random.default_rng(0).integers(1, 400, nib.load(t1c).shape)
+    change(t1c, lambda a: np.where(a == 0, noise, a).astype(np.int16))
+    found = rows(child)
+    assert found[0] == "warning: t1c.nii.gz: t1c goes on in 100% of the voxels where all other images are background"
+
+
+def test_sequences_that_are_exchanged(child: Path) -> None:
+    """A case by itself is told to whoever reads it, as its cohort is not known there."""
+
+    def remarks() -> list[str]:
+        (case,) = find_cases(child.parent, cohort="ped", labelled=False).cases
+        return [str(row) for row in read_checked(case).remarks]
+
+    assert not remarks()
+    exchange(child, "t2w", "t2f")
+    (said,) = remarks()
+    assert said.startswith(f"warning: {child.name}: t2w and t2f look exchanged: the tail of their difference is -")
+
+
+def exchange(case: Path, one: str, other: str) -> None:
+    first, second = (case / f"{case.name}-{name}.nii.gz" for name in (one, other))
+    first.rename(case / "between")
+    second.rename(first)
+    (case / "between").rename(second)
+
+
+def off_centre(child: Path) -> None:
+    """A bright lesion in the right front of the brain, and its label."""
+    label = child / f"{child.name}-seg.nii.gz"
+    brain = np.asarray(nib.load(child / f"{child.name}-t2w.nii.gz").dataobj) != 0
+    place = np.argwhere(brain).mean(axis=0).astype(int) - (3, 2, -2)
+    box = tuple(slice(p - 1, p + 2) for p in place)
+    mask = np.zeros(brain.shape, dtype=bool)
+    mask[box] = brain[box]
+    change(label, lambda a: np.where(mask, 2, 0).astype(np.uint8))
+    for name in ("t2w", "t2f"):
+        path = child / f"{child.name}-{name}.nii.gz"
+        change(path, lambda a: np.where(mask, int(np.percentile(a[brain], 99)), a).astype(np.int16))
+
+
+@pytest.mark.parametrize(("axis", "letter"), [(0, "x"), (1, "y"), (2, "z")])
+def test_a_label_that_is_turned_over(child: Path, axis: int, letter: str) -> None:
+    off_centre(child)
+    assert not rows(child)
+    change(child / f"{child.name}-seg.nii.gz", lambda a: np.flip(a, axis))
+    found = rows(child)
+    assert any(f"turned over along {letter} it would lie at" in row for row in found), found
+
+
+def test_a_label_of_another_place(child: Path) -> None:
+    """On the darkest part of the brain, with nothing brighter in any turned place."""
+    off_centre(child)
+    for name in ("t2w", "t2f"):
+        path = child / f"{child.name}-{name}.nii.gz"
+        change(path, lambda a: np.where(a != 0, a.max() + 1 - a, 0).astype(np.int16))
+    assert any("it is no brighter than brain" in row or "turned over" in row for row in rows(child))
