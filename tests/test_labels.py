@@ -19,6 +19,7 @@ from pedseg.labels import (
     gather_evidence,
     get_convention,
     labels_from_regions,
+    masks_from_labels,
     measure_labels,
     read_convention,
     regions_from_labels,
@@ -96,12 +97,44 @@ def test_labels_of_no_tissue() -> None:
 
 @pytest.mark.parametrize(
     "convention",
-    [*CONVENTIONS.values(), CUSTOM, get_convention({"et": 1, "nc": 2, "ed": [3, 9], "background": [4, 5]})],
+    [
+        *CONVENTIONS.values(),
+        CUSTOM,
+        get_convention({"et": 1, "nc": 2, "ed": [3, 9], "background": [4, 5], "ignore": [7, 200]}),
+    ],
     ids=str,
 )
 def test_what_is_written_is_read_back(convention: LabelConvention) -> None:
     assert read_convention(str(convention)) == convention
     assert read_convention(str(convention)).agrees(convention)
+    assert read_convention(convention.option.strip("'")) == convention
+
+
+def test_ignored_labels_follow_the_regions() -> None:
+    convention = get_convention({"et": 3, "nc": 1, "ed": 2, "ignore": [4, 5]})
+    assert str(convention) == "custom (ET 3, NC 1, ED 2, ignore 4+5)"
+    assert convention.values == set(range(6))
+    assert not convention.agrees(get_convention({"et": 3, "nc": 1, "ed": 2, "background": [4, 5]}))
+    label = np.arange(6, dtype=np.uint8).reshape(1, 1, 6)
+    masks = masks_from_labels(label, convention)
+    assert [set(label[mask].tolist()) for mask in masks] == [{1, 2, 3}, {1, 3}, {3}, {4, 5}]
+    assert masks_from_labels(label[..., :4], convention).shape == (3, 1, 1, 4)  # nothing is ignored there
+    assert np.array_equal(regions_from_labels(label, convention), masks[:3])
+    assert labels_from_regions(masks[:3], convention).tolist() == [[[0, 1, 2, 3, 0, 0]]]
+
+
+def test_conventions_as_they_are_given_on_a_command_line() -> None:
+    for text in ("{et: 3, nc: [1, 6], ed: 2, ignore: 4}", "{ et:3,nc:[1,6] , ed: 2, ignore: [4] }"):
+        assert read_convention(text) == get_convention({"et": 3, "nc": [1, 6], "ed": 2, "ignore": 4})
+    for text, message in (
+        ("{et: 3, nc: 1}", "lacks ed"),
+        ("{et: 3, nc: 1, ed: 2, rc: 4}", "'rc' is unknown"),
+        ("{et: 3, nc: one, ed: 2}", "cannot be read"),
+        ("{et: 3, nc: -1, ed: 2}", "cannot be read"),
+        ("{}", "lacks"),
+    ):
+        with pytest.raises(PedsegError, match=message):
+            read_convention(text)
 
 
 def test_conventions_that_fit() -> None:
@@ -120,10 +153,13 @@ def test_conventions_that_fit() -> None:
         ("brats_peds2024", "did you mean brats_ped2024"),
         (
             {"et": 3, "nc": 1, "ed": 2, "rc": 4},
-            "'rc' is unknown; give labels of et, nc, ed, and of what is no tumour as background",
+            "'rc' is unknown; give labels of et, nc, ed, of what is no tumour as background, and of what shall not",
         ),
         ({"et": 3, "nc": 1, "ed": 2, "backgrund": 4}, "did you mean background"),
         ({"et": 3, "nc": 1, "ed": 2, "background": 2}, "of its own"),
+        ({"et": 3, "nc": 1, "ed": 2, "ignore": 2}, "of its own"),
+        ({"et": 3, "nc": 1, "ed": 2, "ignore": 0}, "background"),
+        ({"et": 3, "nc": 1, "ed": 2, "ignored": 4}, "did you mean ignore"),
         ({"et": 1, "nc": 2}, "lacks ed"),
         ({"et": 1, "nc": 1, "ed": 2}, "of its own"),
         ({"et": 1, "nc": 0, "ed": 2}, "background"),
@@ -240,6 +276,13 @@ def test_check_refuses_a_wrong_setting(found: LabelEvidence, convention: str, me
     with pytest.raises(PedsegError, match=message) as refusal:
         check_convention(found, CONVENTIONS[convention])
     assert "set the cohort's convention" in str(refusal.value)
+
+
+def test_ignored_labels_say_nothing_of_the_convention() -> None:
+    found = evidence({1, 2, 3, 4}, label_1=-0.3, label_2=-0.4, label_3=0.5, label_4=1.9)
+    check_convention(found, get_convention({"et": 3, "nc": 1, "ed": 2, "ignore": 4}))
+    with pytest.raises(PedsegError, match="contradicted"):
+        check_convention(found, get_convention({"et": 3, "nc": 1, "ed": 2, "background": 4}))
 
 
 def test_check_of_a_custom_convention() -> None:

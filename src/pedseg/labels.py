@@ -39,7 +39,7 @@ class Domain(StrEnum):
 
 
 TISSUES = ("et", "nc", "ed")
-MEANINGS = (*TISSUES, "background")  # what a voxel label may stand for
+MEANINGS = (*TISSUES, "background", "ignore")  # what a voxel label may stand for
 _SHOWN = {key: key.upper() if key in TISSUES else key for key in MEANINGS}
 
 
@@ -55,6 +55,7 @@ class LabelConvention:
         nc: labels of necrotic, non-enhancing and cystic core.
         ed: labels of oedema.
         background: further labels of what is no tumour, as 0 is, such as a resection cavity; never written.
+        ignore: labels of voxels of which nobody says what they are: no loss and no score counts them; never predicted.
     """
 
     name: str
@@ -62,6 +63,7 @@ class LabelConvention:
     nc: tuple[int, ...]
     ed: tuple[int, ...]
     background: tuple[int, ...] = ()
+    ignore: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         used = [value for values in self.by_meaning.values() for value in values]
@@ -81,7 +83,12 @@ class LabelConvention:
     @property
     def by_meaning(self) -> dict[str, tuple[int, ...]]:
         """Labels of each of `MEANINGS`."""
-        return dict(zip(MEANINGS, (self.et, self.nc, self.ed, self.background), strict=True))
+        return dict(zip(MEANINGS, (self.et, self.nc, self.ed, self.background, self.ignore), strict=True))
+
+    @property
+    def option(self) -> str:
+        """How a command line says it, see `read_convention`."""
+        return self.name if CONVENTIONS.get(self.name) == self else f"'{self}'"
 
     @property
     def values(self) -> frozenset[int]:
@@ -119,10 +126,12 @@ CONVENTIONS: Mapping[str, LabelConvention] = {
 }
 DEFAULT_CONVENTION = "brats2023"
 _WRITTEN = re.compile(r"(.+) \(((?:\w+ \d+(?:\+\d+)*)(?:, \w+ \d+(?:\+\d+)*)*)\)")
+_GIVEN = re.compile(r"\{.*\}")
+_KEY = re.compile(r"(\w+)\s*:\s*(\d+|\[[\d,\s]*\])\s*")
 
 
 def get_convention(setting: str | Mapping[str, int | Iterable[int]]) -> LabelConvention:
-    """Look up a named convention, or build a custom one from ``{"et": 3, "nc": [1], "ed": 2, "background": 4}``.
+    """Look up a named convention, or build a custom one from ``{"et": 3, "nc": [1], "ed": 2, "ignore": 4}``.
 
     Raises:
         PedsegError: the name is unknown; or a tissue is missing, a key unknown, or two have a label in common.
@@ -136,7 +145,7 @@ def get_convention(setting: str | Mapping[str, int | Iterable[int]]) -> LabelCon
         if key not in MEANINGS:
             raise PedsegError(
                 f"custom label convention {dict(setting)}: {key!r} is unknown; {_near(key, MEANINGS)}give labels of "
-                f"{', '.join(TISSUES)}, and of what is no tumour as background"
+                f"{', '.join(TISSUES)}, of what is no tumour as background, and of what shall not count as ignore"
             )
     missing = set(TISSUES) - set(setting)
     if missing:
@@ -150,17 +159,26 @@ def _near(name: str, known: Iterable[str]) -> str:
 
 
 def read_convention(text: str) -> LabelConvention:
-    """Read what ``str(convention)`` wrote, or a name.
+    """Read a name, what ``str(convention)`` wrote, or labels as settings have them: ``{et: 3, nc: [1], ed: 2}``.
 
     Raises:
-        PedsegError: it is neither.
+        PedsegError: it is none of these.
     """
+    if _GIVEN.fullmatch(text):
+        return get_convention(_labels_given(text))
     match = _WRITTEN.fullmatch(text)
     if match is None:
         return get_convention(text)
     parts = dict(part.lower().split(" ") for part in match[2].split(", "))
     labels = {key: [int(value) for value in values.split("+")] for key, values in parts.items()}
     return replace(get_convention(labels), name=match[1])
+
+
+def _labels_given(text: str) -> dict[str, list[int]]:
+    found = {key: [int(value) for value in re.findall(r"\d+", values)] for key, values in _KEY.findall(text)}
+    if re.sub(r"[\s,{}]", "", _KEY.sub("", text)):
+        raise PedsegError(f"label convention {text} cannot be read; give it as in {{et: 3, nc: [1], ed: 2, ignore: 4}}")
+    return found
 
 
 def fitting_conventions(values: Iterable[int]) -> list[LabelConvention]:
@@ -179,13 +197,23 @@ def _needed(convention: LabelConvention, values: frozenset[int]) -> bool:
 def regions_from_labels(label: NDArray[np.integer], convention: LabelConvention) -> NDArray[np.bool_]:
     """Turn voxel labels (D, H, W) into region masks (3, D, H, W) in the order of `Region`.
 
-    Labels of `background` are in none of them.
+    Labels of `background` and of `ignore` are in none of them.
     """
     highest = int(label.max(initial=0))
     table = np.zeros((len(Region), max(highest, *convention.values) + 1), dtype=bool)
     for row, region in enumerate(Region):
         table[row, list(convention.region_labels(region))] = True
     return np.stack([row[label] for row in table])
+
+
+def masks_from_labels(label: NDArray[np.integer], convention: LabelConvention) -> NDArray[np.bool_]:
+    """Region masks of a label, and after them, where it has such voxels, the mask of ignored ones: (3 or 4, D, H, W).
+
+    `pedseg.ignored` reads it.
+    """
+    regions = regions_from_labels(label, convention)
+    ignored = np.isin(label, convention.ignore)
+    return np.concatenate([regions, ignored[None]]) if ignored.any() else regions
 
 
 def labels_from_regions(regions: NDArray[np.bool_], convention: LabelConvention) -> NDArray[np.uint8]:
@@ -199,8 +227,9 @@ def labels_from_regions(regions: NDArray[np.bool_], convention: LabelConvention)
 
 EXPECTED = (
     "Regions here are WT (ET + NC + ED), TC (ET + NC) and ET: labels of further tissues join one of the three, as in "
-    "{et: 1, nc: [2, 3], ed: 4}, or are background, as in {et: 3, nc: 1, ed: 2, background: 4}; and a cohort "
-    "whose labels do not tell the three apart can be a target, with labelled=false."
+    "{et: 1, nc: [2, 3], ed: 4}, are background, as in {et: 3, nc: 1, ed: 2, background: 4}, or are ignored, as in "
+    "{et: 3, nc: 1, ed: 2, ignore: 4}; and a cohort whose labels do not tell the three apart can be a target, with "
+    "labelled=false."
 )
 _CLEAR = 0.5  # z-scores by which the enhancing tumour must lead for a convention to be chosen
 _CONTRADICTION = 1.0  # z-scores by which another tissue must lead for a convention to be refused; adults differ by 2
@@ -309,8 +338,12 @@ def check_convention(evidence: LabelEvidence, convention: LabelConvention) -> No
 
 
 def _lead(evidence: LabelEvidence, convention: LabelConvention) -> float:
-    """By how many z-scores the enhancing tumour leads all other labels; 0 where one of the two does not occur."""
-    known = {value: mean for value, mean in evidence.enhancement.items() if math.isfinite(mean)}
+    """By how many z-scores the enhancing tumour leads all other labels; 0 where one of the two does not occur.
+
+    Ignored labels may stand for anything, so that they are not asked.
+    """
+    asked = {value: mean for value, mean in evidence.enhancement.items() if value not in convention.ignore}
+    known = {value: mean for value, mean in asked.items() if math.isfinite(mean)}
     tumour = [mean for value, mean in known.items() if value in convention.et]
     others = [mean for value, mean in known.items() if value not in convention.et]
     return max(tumour) - max(others) if tumour and others else 0.0

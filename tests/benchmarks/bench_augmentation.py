@@ -89,7 +89,7 @@ class MemoryCase:
         """Cut out image and brain mask."""
         return _cut(self.image, start, size), _cut(self.brain, start, size)
 
-    def read_label(self, start: tuple[int, ...], size: tuple[int, ...]) -> NDArray[np.uint8]:
+    def read_label(self, start: tuple[int, ...], size: tuple[int, ...], *, ignored: bool = False) -> NDArray[np.uint8]:
         """Cut out the region masks."""
         return _cut(self.label, start, size)
 

@@ -19,3 +19,14 @@ def test_three_panels_of_the_slice_with_the_most_tumour() -> None:
     assert picture[2, 6 + 2].tolist() == [127, 0, 127]  # label panel: WT red, ET blue
     assert picture[3, 6 + 3].tolist() == [127, 0, 0]
     assert (picture[:, 12:] == picture[:, :6]).all()  # an empty prediction leaves the image
+
+
+def test_ignored_voxels_are_shown_on_neither_side() -> None:
+    image = torch.zeros(4, 1, 2, 3)
+    label = torch.zeros(4, 1, 2, 3, dtype=torch.bool)
+    label[0, 0, 0, :2] = True
+    label[3, 0, 0, 0] = True
+    picture = slice_picture(image, label, torch.ones(3, 1, 2, 3, dtype=torch.bool))
+    assert picture[0, 3].tolist() == picture[0, 6].tolist() == [0, 0, 0]
+    assert picture[0, 4].tolist() == [127, 0, 0]
+    assert picture[0, 7].tolist() == [127, 127, 127]

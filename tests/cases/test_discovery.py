@@ -180,6 +180,11 @@ def test_nnunet_raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = only(find(folder))
     assert files(found) == [f"{case}_000{channel}.nii.gz" for channel in (3, 2, 1, 0)]
     assert (found.patient, found.label) == ("BraTS-GLI-00009", folder / "labelsTr" / f"{case}.nii.gz")
+    assert find(folder).ignored == frozenset()
+    dataset = folder / "dataset.json"
+    dataset.write_text(json.dumps(json.loads(dataset.read_text()) | {"labels": {"background": 0, "ignore": 4}}))
+    assert find(folder).ignored == {4}
+    assert find(folder, labelled=False).ignored == frozenset()  # whose labels are not looked at
     assert only(find(folder / "imagesTr")) == found
     monkeypatch.chdir(folder / "imagesTr")
     assert only(find(Path())) == found

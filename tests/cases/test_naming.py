@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pedseg.cases.channels import read_channels
+from pedseg.cases.channels import read_channels, read_ignored
 from pedseg.cases.naming import official_name, read_name, split_numbered_name
 from pedseg.errors import PedsegError
 
@@ -98,3 +98,26 @@ def test_unclear_channels_are_refused(tmp_path: Path, content: dict[str, object]
     with pytest.raises(PedsegError, match=message) as refusal:
         read_channels(dataset(tmp_path, **content))
     assert "dataset.json" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "ignored"),
+    [
+        ({"background": 0, "whole tumor": [1, 2, 3], "tumor core": [2, 3], "enhancing tumor": 3, "ignore": 4}, {4}),
+        ({"background": 0, "edema": 1}, set()),
+        ({"0": "background", "1": "edema"}, set()),
+        (None, set()),
+    ],
+)
+def test_ignored_label_of_a_dataset(tmp_path: Path, labels: object, ignored: set[int]) -> None:
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps({"labels": labels}))
+    assert read_ignored(path) == ignored
+
+
+@pytest.mark.parametrize("label", ["4", [4], True, 0, -1])
+def test_no_label_to_ignore(tmp_path: Path, label: object) -> None:
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps({"labels": {"ignore": label}}))
+    with pytest.raises(PedsegError, match="no whole number above 0"):
+        read_ignored(path)

@@ -53,6 +53,29 @@ def test_source_dice_of_a_whole_case(predictor: Predictor, toy_world: Path) -> N
     assert np.array_equal(measured.binned[0], measured.control.binned[0])
 
 
+def test_source_dice_leaves_out_what_is_ignored(predictor: Predictor, toy_world: Path) -> None:
+    case = stored(toy_world, "adult")
+    image, _ = case.read_image((0, 0, 0), case.shape)
+    masks = np.concatenate([case.read_label((0, 0, 0), case.shape), np.zeros((1, *case.shape), dtype=np.uint8)])
+    masks[3, : case.shape[0] // 2] = 1
+    partly = SimpleNamespace(
+        id=case.id,
+        shape=case.shape,
+        spacing_mm=case.spacing_mm,
+        folder=case.folder,
+        ignores=True,
+        read_image=case.read_image,
+        read_label=lambda start, size, *, ignored: masks[: 3 + ignored],
+    )
+    kept = slice(case.shape[0] // 2, None)
+    prediction = predictor.logits(torch.from_numpy(image)).numpy()[:, kept] > 0
+    label = masks[:3, kept].astype(bool)
+    pairs = zip(prediction, label, strict=True)
+    dice = [2 * (a & b).sum() / (a.sum() + b.sum()) if a.any() or b.any() else 1 for a, b in pairs]
+    assert measure_source(predictor, partly, seed=0).dice == pytest.approx(np.mean(dice))  # type: ignore[arg-type]
+    assert measure_source(predictor, case, seed=0).dice != pytest.approx(np.mean(dice))
+
+
 def test_confidence_flips_and_masks_of_the_target(predictor: Predictor, toy_world: Path) -> None:
     case = stored(toy_world, "ped")
     array, brain = case.read_image((0, 0, 0), case.shape)

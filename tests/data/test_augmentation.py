@@ -167,3 +167,25 @@ def test_dropping_zeroes_channels_and_changes_nothing_else(*, enabled: bool) -> 
 def copied(sample: Sample) -> Sample:
     """The chain changes images in place."""
     return sample._replace(image=sample.image.clone())
+
+
+def test_ignored_voxels_move_with_the_image() -> None:
+    """Rotated, scaled and mirrored as the regions are: ignored is what weighs more than one half."""
+    sample = make_sample(3, turned=True)
+    assert sample.label is not None
+    ignored = torch.zeros_like(sample.label[:1])
+    ignored[:, 4:12, 5:15, 3:14] = 1
+    label = torch.cat([sample.label * (1 - ignored), ignored])
+    chain = Augmentation(patch_size=PATCH, seed=0)
+    batch = chain([sample._replace(image=sample.image.clone(), label=label)])
+    assert sample.affine is not None
+    weight = spatial.resample(tuple(label), sample.affine, PATCH)
+    mirror = draw_intensity(random_stream(0, sample.key, Stream.INTENSITY)).mirror
+    expected = (weight > 0.5).flip([1 + axis for axis in mirror])
+    assert batch["label"].shape == (1, 4, *PATCH)
+    assert torch.equal(batch["label"][0], expected)
+    assert expected[3].any()
+    assert not (expected[0] & expected[3]).any()
+    plain = chain([sample._replace(image=sample.image.clone(), label=label[:3])])
+    assert torch.equal(plain["label"], batch["label"][:, :3])
+    assert torch.equal(plain["image"], batch["image"])

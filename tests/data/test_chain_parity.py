@@ -83,7 +83,7 @@ class Head:
         box = (slice(None), *(slice(s, s + n) for s, n in zip(start, size, strict=True)))
         return self.image[box].copy(), self.brain[None][box].copy()
 
-    def read_label(self, start: tuple[int, ...], size: tuple[int, ...]) -> NDArray[np.uint8]:
+    def read_label(self, start: tuple[int, ...], size: tuple[int, ...], *, ignored: bool = False) -> NDArray[np.uint8]:
         """Cut out the region masks."""
         return self.regions[(slice(None), *(slice(s, s + n) for s, n in zip(start, size, strict=True)))].copy()
 

@@ -24,6 +24,8 @@ SHAPE = (20, 24, 16)
 class Case:
     """A case in memory whose voxels say which case it is."""
 
+    ignores = False
+
     def __init__(self, case_id: str, *, labelled: bool) -> None:
         self.shape = SHAPE
         self.labelled = labelled
@@ -41,7 +43,7 @@ class Case:
         brain = np.ones((1, *SHAPE), dtype=bool)
         return self._cut(self.image, start, size), self._cut(brain, start, size)
 
-    def read_label(self, start: tuple[int, ...], size: tuple[int, ...]) -> NDArray[np.uint8]:
+    def read_label(self, start: tuple[int, ...], size: tuple[int, ...], *, ignored: bool = False) -> NDArray[np.uint8]:
         assert self.labelled
         return self._cut(self.label, start, size)
 

@@ -32,7 +32,7 @@ class Case:
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         return cut(self.image, start, size), cut(np.ones((1, *SHAPE), dtype=bool), start, size)
 
-    def read_label(self, start: tuple[int, ...], size: tuple[int, ...]) -> NDArray[np.uint8]:
+    def read_label(self, start: tuple[int, ...], size: tuple[int, ...], *, ignored: bool = False) -> NDArray[np.uint8]:
         return cut(self.label, start, size)
 
     def foreground(self, region: Region) -> NDArray[np.int32]:
@@ -42,7 +42,7 @@ class Case:
 class Unlabelled(Case):
     """A case that refuses to give away its label."""
 
-    def read_label(self, start: tuple[int, ...], size: tuple[int, ...]) -> NoReturn:
+    def read_label(self, start: tuple[int, ...], size: tuple[int, ...], *, ignored: bool = False) -> NoReturn:
         raise AssertionError("a target label was read")
 
     def foreground(self, region: Region) -> NoReturn:

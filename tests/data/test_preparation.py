@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from pedseg.data.cohort_settings import CohortSettings
 from pedseg.data.parallel import default_workers, run_parallel, shared_processes
 from pedseg.data.store import CohortStore
 from pedseg.errors import PedsegError
-from pedseg.labels import CONVENTIONS, CaseEvidence
+from pedseg.labels import CONVENTIONS, CaseEvidence, get_convention
 
 KILL_IN_THIRD_CASE = """
 import os, signal, sys
@@ -118,6 +119,18 @@ def test_what_prepares_a_case_loads_no_framework() -> None:
     program = "import sys, pedseg.data.preparation; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
     assert {"torch", "lightning", "monai", "sklearn", "pandas"}.isdisjoint(loaded)
+
+
+def test_what_a_dataset_json_ignores_is_not_read_as_something_else(caplog: pytest.LogCaptureFixture) -> None:
+    settings = CohortSettings(
+        "clinic", labelled=True, convention=CONVENTIONS["brats_gli2024"], spacing_mm=None, ignored=frozenset({4})
+    )
+    evidence = [CaseEvidence({1: 9, 4: 9}, {1: 0.0, 4: 3.0}) for _ in range(2)]
+    with pytest.raises(PedsegError, match=r"label 4 is ignored, which the convention brats_gli2024.*ignore: 4"):
+        settle_convention(settings, [CaseEvidence({1: 9, 3: 9, 4: 9}, {})])
+    ignoring = get_convention({"et": 3, "nc": 1, "ed": 2, "ignore": 4})
+    assert settle_convention(replace(settings, convention=ignoring), evidence) == ignoring
+    assert "no other label than 1 occurs in 2 cases" in caplog.text  # beside what is ignored
 
 
 def test_a_label_that_stands_alone_is_said_to_be_no_whole_tumour(caplog: pytest.LogCaptureFixture) -> None:

@@ -114,7 +114,7 @@ class Recorder:
         self.starts.append(start)
         return np.zeros((4, 1, 1, 1), dtype=np.float32), np.zeros((1, 1, 1, 1), dtype=bool)
 
-    def read_label(self, start: tuple[int, ...], size: tuple[int, ...]) -> NDArray[np.uint8]:
+    def read_label(self, start: tuple[int, ...], size: tuple[int, ...], *, ignored: bool = False) -> NDArray[np.uint8]:
         """Nothing of interest."""
         del start, size
         return np.zeros((3, 1, 1, 1), dtype=np.uint8)

@@ -30,7 +30,7 @@ def make_store(folder: Path, raw: NDArray[np.generic], *, labelled: bool = True)
     encoding.write_array(case / layout.IMAGE, encoding.pack_image(raw, brain))
     counts: list[int] = []
     if labelled:
-        encoding.write_array(case / layout.LABEL, encoding.pack_regions(regions))
+        encoding.write_array(case / layout.LABEL, encoding.pack_masks(regions))
         voxels = encoding.sample_foreground(regions, "a")
         np.save(case / layout.FOREGROUND, np.concatenate(voxels))
         counts = [len(v) for v in voxels]
@@ -87,6 +87,24 @@ def test_boxes_are_exact_wherever_they_lie(
     assert np.array_equal(image, padded(expected, start, size))
     assert np.array_equal(mask, padded(brain[None], start, size))
     assert np.array_equal(case.read_label(start, size), padded(regions.astype(np.uint8), start, size))
+
+
+def test_ignored_voxels_are_one_bit_more(tmp_path: Path) -> None:
+    """A label without them is packed as it has always been, and one that has them reads the same without asking."""
+    rng = np.random.default_rng(2)
+    regions, ignored = rng.random((3, 9, 8, 7)) < 0.5, rng.random((1, 9, 8, 7)) < 0.3
+    masks = np.concatenate([regions & ~ignored, ignored])
+    packed = encoding.pack_masks(masks)
+    assert np.array_equal(packed, (masks * np.array([1, 2, 4, 8])[:, None, None, None]).sum(axis=0))
+    assert np.array_equal(encoding.pack_masks(regions), (regions * [[[[1]]], [[[2]]], [[[4]]]]).sum(axis=0))
+    assert np.array_equal(encoding.unpack_masks(packed), masks[:3])
+    assert np.array_equal(encoding.unpack_masks(packed, ignored=True), masks)
+    make_store(tmp_path / "c", np.ones((4, *SHAPE), dtype=np.int16))
+    case = CohortStore(tmp_path / "c").open("a")
+    assert not case.ignores  # an entry of before says nothing of them
+    box = case.read_label((-2, 0, 0), SHAPE, ignored=True)
+    assert np.array_equal(box[:3], case.read_label((-2, 0, 0), SHAPE))
+    assert not box[3].any()
 
 
 def test_foreground_lies_in_its_region_and_is_bounded(tmp_path: Path) -> None:

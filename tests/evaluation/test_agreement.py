@@ -124,3 +124,12 @@ def test_foreign_labels_of_either_side_are_refused() -> None:
     with pytest.raises(ProblemsError, match="1 of 2 predictions hold") as refusal:
         settle(counted, given("brats2023"), given("brats_ped2024"))
     assert "with --prediction-convention" in str(refusal.value)
+
+
+def test_what_the_reference_ignores_is_not_compared() -> None:
+    ignoring = get_convention({"et": 3, "nc": 1, "ed": 2, "ignore": 4})
+    counted = case("a", p1_l1=10, p1_l4=50, p0_l1=10, p4_l1=5)
+    assert counted.dice(Conventions(ignoring, ignoring)) == pytest.approx(20 / (10 + 25))
+    settle([counted], Known(ignoring, "given", stated=True), Known(ignoring, "given", stated=True))
+    with pytest.raises(ProblemsError, match="label 4"):
+        settle([counted], given("brats2023"), given("brats2023"))

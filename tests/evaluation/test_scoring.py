@@ -202,3 +202,26 @@ def test_absent_regions_are_scored_as_published(shared: Path) -> None:
         assert set(absent[["Dice-ET", "HD95-ET", "Sensitivity-ET"]].itertuples(index=False, name=None)) <= ours
         quiet = absent[absent["Dice-ET"] == 1]
         assert (quiet["Specificity-ET"] == 1).all()
+
+
+def test_what_the_labels_ignore_is_not_scored(tmp_path: Path) -> None:
+    """Three voxels of 27 are ignored; the prediction has tumour on them, and in a value of its own that is ignored."""
+    convention = get_convention({"et": 3, "nc": 1, "ed": 2, "ignore": [4, 5]})
+    write(tmp_path / "l" / "a.nii.gz")
+    write(tmp_path / "p" / "a.nii.gz", corner=(3, 2, 2))
+    images = [nib.load(tmp_path / side / "a.nii.gz") for side in "pl"]
+    prediction, label = (np.asarray(image.dataobj).copy() for image in images)
+    ignored = [(3, 2, 2), (3, 3, 3), (5, 2, 2)]  # of both, of both, of the prediction alone
+    for voxel in ignored:
+        label[voxel] = 4
+    prediction[6, 6, 6] = 5  # background: what a prediction leaves open is no tumour
+    for side, data, image in zip("pl", (prediction, label), images, strict=True):
+        nib.save(nib.Nifti1Image(data, image.affine), tmp_path / side / "a.nii.gz")
+    table = score_folder(tmp_path / "p", tmp_path / "l", output=tmp_path / "s.csv", convention=convention)
+    tp, fp, fn = 18 - 2, 9 - 1, 9
+    assert set(table["dice"]) == {2 * tp / (2 * tp + fp + fn)}
+    assert set(table["sensitivity"]) == {tp / (tp + fn)}
+    tn = 9 * 8 * 7 - 3 - tp - fp - fn
+    assert set(table["specificity"]) == {tn / (tn + fp)}
+    assert set(table["label_voxels"]) == {25}
+    assert set(table["prediction_volume_mm3"]) == {2.0 * (tp + fp)}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pedseg.cases import find_cases
 from pedseg.imaging import read_images, read_label
 from pedseg.imaging.integrity import check_case, read_checked
-from pedseg.labels import get_convention, measure_labels
+from pedseg.labels import get_convention, measure_labels, read_convention
 from tests.imaging.turned import turn
 
 
@@ -44,10 +44,10 @@ def child(toy_world: Path, tmp_path: Path) -> Path:
     return tmp_path / "ped" / source.name
 
 
-def rows(child: Path, *, background: float | None = None) -> list[str]:
+def rows(child: Path, *, background: float | None = None, convention: str = "brats2023") -> list[str]:
     """What the check finds: severity, file and what."""
     (case,) = find_cases(child.parent, cohort="ped", labelled=True).cases
-    check = check_case(case, convention=get_convention("brats2023"), background=background)
+    check = check_case(case, convention=read_convention(convention), background=background)
     return [f"{row.severity}: {row.file.removeprefix(f'{child.name}-')}: {row.what}" for row in check.findings]
 
 
@@ -70,6 +70,18 @@ def test_what_is_said_of_images_and_label(child: Path) -> None:
     assert [row.partition(":")[0] for row in rows(child)] == ["note"]
     rewrite(label, np.roll(tumour, tumour.shape[0] // 2, axis=0), mask.affine)
     assert any(row.startswith("problem: seg.nii.gz") and "outside" in row for row in rows(child))
+
+
+def test_ignored_voxels_may_lie_anywhere(child: Path) -> None:
+    """A field of view in which nothing was outlined reaches out of the brain, where tumour would be a mistake."""
+    label = child / f"{child.name}-seg.nii.gz"
+    mask = nib.load(label)
+    voxels = np.asarray(mask.dataobj).copy()
+    voxels[:2] = 4
+    rewrite(label, voxels, mask.affine)
+    assert rows(child, convention="{et: 3, nc: 1, ed: 2, ignore: 4}") == []
+    assert "label 4" in rows(child)[0]
+    assert "outside the brain" in rows(child, convention="{et: 3, nc: 1, ed: [2, 4]}")[0]
 
 
 def test_a_file_without_a_transform_is_said(child: Path) -> None:

@@ -101,6 +101,27 @@ def test_resampled_there_and_back() -> None:
     assert restore_logits(np.zeros((3, 38, 38, 32), np.float32), prepared).shape == (3, 19, 19, 16)
 
 
+def test_ignored_voxels_are_one_label_among_the_others() -> None:
+    """Resampled, a voxel is ignored where what is ignored weighs most in it, whichever of its values stands where."""
+    images = volumes(shape=(24, 22, 20), spacing=2.0)
+    prepared = prepare_image(images, spacing_mm=(1.0, 1.0, 1.0))
+    convention = get_convention({"et": 3, "nc": 1, "ed": 2, "ignore": [4, 9]})
+    label = np.zeros(images[0].data.shape, dtype=np.uint8)
+    label[6:16, 6:16, 6:16] = 3
+    plain = prepare_label(label, prepared, convention)
+    assert np.array_equal(plain, prepare_label(label, prepared, BRATS))  # nothing is ignored, and there is no mask
+    label[8:12, 8:14, 4:12] = 4
+    masks = prepare_label(label, prepared, convention)
+    tissue = prepare_label(np.where(label == 4, 1, label), prepared, get_convention({"et": 3, "nc": 2, "ed": [1, 5]}))
+    assert masks.shape == (4, 38, 38, 32)
+    assert np.array_equal(masks[3], tissue[0] & ~tissue[1])  # where a tissue in its place would be
+    assert not (masks[:3] & masks[3]).any()
+    assert np.array_equal(masks[0] | masks[3], tissue[0])
+    mixed = label.copy()
+    mixed[8:12, 8:14, 4:12] = np.random.default_rng(0).choice([4, 9], size=(4, 6, 8))
+    assert np.array_equal(prepare_label(mixed, prepared, convention), masks)
+
+
 def test_what_cannot_be_prepared() -> None:
     images = volumes()
     other = Volume(images[1].data[1:], np.eye(4), (1.0, 1.0, 1.0))

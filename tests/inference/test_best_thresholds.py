@@ -44,6 +44,19 @@ def test_no_other_threshold_is_better(offset: float) -> None:
         assert best.dice()[name] == pytest.approx(best_by_hand(cases, region), abs=0.02)
 
 
+def test_ignored_voxels_choose_nothing() -> None:
+    """A half in which the labels are wrong, beside one in which they are right."""
+    logits, label = case(0, offset=3.0)
+    ignored = torch.zeros(1, *SIZE, dtype=torch.bool)
+    ignored[:, 3:] = True
+    wrong = torch.where(ignored, ~label, label)
+    best, alone = BestThresholds(), BestThresholds()
+    best.count(logits, torch.cat([wrong, ignored]))
+    alone.count(logits[:, :3], label[:, :3])
+    assert best.thresholds() == alone.thresholds()
+    assert best.dice() == alone.dice()
+
+
 def test_a_region_that_no_case_has_is_found_in_none() -> None:
     logits, label = case(0, offset=0.0)
     label[2] = False

@@ -132,3 +132,30 @@ def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_command_offers_every_naming() -> None:
     assert set(NAMINGS) == set(OFFERED)
+
+
+IGNORING = "{et: 3, nc: 1, ed: 2, ignore: [5, 9]}"
+
+
+def test_ignored_voxels_become_nnunets_and_come_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    voxels = np.where(VOXELS == 0, 5, VOXELS).astype(np.uint8)
+    voxels[0, 0, 0] = 9
+    write(tmp_path / "a" / "X-1.nii.gz", voxels)
+    there = ["predictions", str(tmp_path / "a"), "--from", IGNORING, "--output", str(tmp_path / "b")]
+    assert main([*there, "--naming", "brats2023"]) == 2
+    assert "would become background" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists() or not list((tmp_path / "b").glob("*.nii.gz"))
+    assert main([*there, "--naming", "nnunet"]) == 0
+    assert np.array_equal(read_label(tmp_path / "b" / "X-1.nii.gz"), np.array([4, 2, 1, 3])[VOXELS.T])
+    assert "ignore 4" in read_json(tmp_path / "b" / "predictions.json")["convention"]
+    back = ["predictions", str(tmp_path / "b"), "--output", str(tmp_path / "c"), "--naming", "brats2023"]
+    assert main(back) == 2
+    assert main([*back, "--to", IGNORING]) == 0  # the record says that 4 is ignored
+    assert np.array_equal(read_label(tmp_path / "c" / "X-1-seg.nii.gz"), np.array([5, 1, 2, 3])[VOXELS.T])
+
+
+def test_a_convention_that_could_ignore_converts_as_any_where_nothing_is(tmp_path: Path) -> None:
+    write(tmp_path / "a" / "X-1.nii.gz")
+    there = ["predictions", str(tmp_path / "a"), "--from", IGNORING, "--output", str(tmp_path / "b")]
+    assert main([*there, "--naming", "brats2023"]) == 0
+    assert read_json(tmp_path / "b" / "predictions.json")["convention"] == str(CONVENTIONS["brats2023"])

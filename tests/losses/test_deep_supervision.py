@@ -29,6 +29,22 @@ def test_sum_by_hand_with_nearest_exact_labels() -> None:
     torch.testing.assert_close(total, 2 / 3 * single(heads[0], label) + 1 / 3 * single(heads[1], half))
 
 
+def test_ignored_voxels_are_resampled_as_labels_are() -> None:
+    heads = heads_of(8, 4, 2)
+    label = (torch.rand(1, 4, 8, 8, 8) > 0.5).float()
+    half = label[:, :, 1::2, 1::2, 1::2]
+    total = DeepSupervisionLoss(DiceBCELoss())(heads, label)
+    single = DiceBCELoss()
+    torch.testing.assert_close(total, 2 / 3 * single(heads[0], label) + 1 / 3 * single(heads[1], half))
+    total.backward()
+    for head, masks in zip(heads, (label, half), strict=False):
+        ignored = (masks[:, 3:] > 0).expand_as(head)
+        assert head.grad is not None
+        assert ignored.any()
+        assert not head.grad[ignored].any()
+        assert head.grad[~ignored].all()
+
+
 def test_a_head_without_weight_has_a_gradient_of_zero() -> None:
     heads = heads_of(8, 4, 2)
     DeepSupervisionLoss(DiceBCELoss())(heads, torch.zeros(1, 3, 8, 8, 8)).backward()

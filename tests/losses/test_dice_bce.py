@@ -37,8 +37,18 @@ gradient = heads[0].grad.clone()
 heads[0].grad = None
 total = supervised(heads, labels)
 total.backward()
-torch.save({"label": label, "heads": [h.detach() for h in heads], "single": single.detach(), "gradient": gradient,
-            "total": total.detach(), "gradients": [h.grad for h in heads[:4]],
+trainer.label_manager.ignore_label = 4
+partial = nnUNetTrainer._build_loss(trainer)
+marked = torch.cat([label, torch.rand(2, 1, 16, 32, 16) > 0.8], dim=1)
+marked[:, :3] &= ~marked[:, 3:]
+samples = [small._apply_to_segmentation(sample.to(torch.int16)) for sample in marked]
+levels = [torch.stack(level).bool() for level in zip(*samples)]
+again = [h.detach().clone().requires_grad_() for h in heads]
+one = partial.loss(again[0], levels[0])
+one.backward()
+ignored = {"label": marked, "single": one.detach(), "gradient": again[0].grad, "total": partial(again, levels).detach()}
+torch.save({"ignored": ignored, "label": label, "heads": [h.detach() for h in heads], "single": single.detach(),
+            "gradient": gradient, "total": total.detach(), "gradients": [h.grad for h in heads[:4]],
             "weights": torch.tensor(supervised.weight_factors, dtype=torch.float64)}, sys.argv[1])
 """
 
@@ -136,3 +146,83 @@ def test_deep_supervision_equals_nnunets(nnunet: dict[str, Any], exact: Exact) -
 def relative(ours: Tensor, theirs: Tensor) -> float:
     """Largest difference as a share of the largest element."""
     return float((ours - theirs).abs().max() / theirs.abs().max())
+
+
+def partly_ignored() -> tuple[Tensor, Tensor]:
+    """Logits, and a label with a mask of ignored voxels that differs from sample to sample."""
+    logits, label = example()
+    ignored = torch.rand(2, 1, 6, 5, 4) > 0.7
+    ignored[1, :, :2] = True
+    return logits, torch.cat([label * ~ignored, ignored], dim=1)
+
+
+def of_the_remaining(logits: Tensor, label: Tensor) -> Tensor:
+    """The loss of the voxels that are left, picked out of each sample one by one, in float64."""
+    p, kept = logits.double().sigmoid(), label[:, 3] == 0
+    bce, dice = [], []
+    for sample in range(len(logits)):
+        for region in range(3):
+            q, g = p[sample, region][kept[sample]], label[sample, region][kept[sample]].double()
+            bce.append(-(g * q.log() + (1 - g) * (1 - q).log()))
+            dice.append((2 * (q * g).sum() + 1e-5) / (g.sum() + q.sum() + 1e-5))
+    return torch.cat(bce).mean() - torch.stack(dice).mean()
+
+
+def test_ignored_voxels_are_left_out_of_value_and_gradient() -> None:
+    logits, label = partly_ignored()
+    ours, precise = logits.clone().requires_grad_(), logits.double().requires_grad_()
+    loss = DiceBCELoss()(ours, label)
+    reference = of_the_remaining(precise, label)
+    loss.backward()
+    torch.autograd.backward(reference)
+    torch.testing.assert_close(loss.double(), reference, atol=1e-6, rtol=0)
+    assert ours.grad is not None
+    assert precise.grad is not None
+    torch.testing.assert_close(ours.grad.double(), precise.grad, atol=1e-8, rtol=1e-4)
+    ignored = (label[:, 3:] > 0).expand_as(logits)
+    assert not ours.grad[ignored].any()
+    assert ours.grad[~ignored].all()
+
+
+def test_what_stands_below_ignored_voxels_changes_no_bit() -> None:
+    logits, label = partly_ignored()
+    ignored = label[:, 3:] > 0
+    other_logits = torch.where(ignored, 50 * torch.randn_like(logits), logits)
+    other_label = torch.cat([torch.where(ignored, 1 - label[:, :3], label[:, :3]), label[:, 3:]], dim=1)
+    gradients = []
+    for x, y in ((logits, label), (other_logits, other_label)):
+        x.requires_grad_()
+        loss = DiceBCELoss()(x, y)
+        gradients.append((loss.detach(), *torch.autograd.grad(loss, x)))
+    for first, second in zip(*gradients, strict=True):
+        assert torch.equal(first, second)
+
+
+def test_a_mask_that_ignores_nothing_and_one_that_ignores_everything() -> None:
+    logits, label = example()
+    free = torch.cat([label, torch.zeros(2, 1, 6, 5, 4)], dim=1)
+    torch.testing.assert_close(DiceBCELoss()(logits, free), DiceBCELoss()(logits, label), atol=1e-6, rtol=0)
+    logits.requires_grad_()
+    loss = DiceBCELoss()(logits, torch.cat([label, torch.ones(2, 1, 6, 5, 4)], dim=1))
+    loss.backward()
+    assert loss.item() == -1  # a Dice of 1, and no cross-entropy
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
+@pytest.mark.exact("Loss with ignored voxels: value, BCE weighted 3", **PEER, tolerance=1e-6)
+@pytest.mark.exact("Loss with ignored voxels: gradient, relative to its largest element", **PEER, tolerance=1e-5)
+@pytest.mark.exact("Loss with ignored voxels: five heads, BCE weighted 3", **PEER, tolerance=1e-6)
+def test_ignored_voxels_as_in_nnunet(nnunet: dict[str, Any], exact: Exact) -> None:
+    """nnU-Net divides the cross-entropy of all regions by the number of voxels, and not of voxels and regions."""
+    heads, theirs = [head.detach() for head in nnunet["heads"]], nnunet["ignored"]
+    heads[0].requires_grad_()
+    loss = DiceBCELoss(bce_weight=3)(heads[0], theirs["label"])
+    exact(abs(loss.item() - theirs["single"].item()), "Loss with ignored voxels: value, BCE weighted 3")
+    (gradient,) = torch.autograd.grad(loss, heads[0])
+    exact(
+        relative(gradient, theirs["gradient"]),
+        "Loss with ignored voxels: gradient, relative to its largest element",
+    )
+    total = DeepSupervisionLoss(DiceBCELoss(bce_weight=3))(heads, theirs["label"])
+    exact(abs(total.item() - theirs["total"].item()), "Loss with ignored voxels: five heads, BCE weighted 3")

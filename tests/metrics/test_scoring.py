@@ -1,6 +1,8 @@
 """Scores of a case, with every combination of empty masks."""
 
 import math
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,3 +108,32 @@ def test_wrong_settings() -> None:
     for tolerance in (-1.0, math.nan):
         with pytest.raises(PedsegError, match="is no distance"):
             score_case(*masks, spacing_mm=(1, 1, 1), tolerance_mm=tolerance)
+
+
+@pytest.mark.parametrize("definition", ["brats2023", "brats2025"])
+def test_ignored_voxels_are_scored_as_if_they_were_not_there(definition: str) -> None:
+    """Every score is that of maps that are empty there, but for specificity, whose true negatives are the others."""
+    rng = np.random.default_rng(3)
+    ignored = np.zeros((12, 13, 14), dtype=bool)
+    ignored[3:9, 2:7, 4:8] = True
+    label = np.zeros((3, 12, 13, 14), dtype=bool)
+    label[0, 2:9, 3:9, 3:9] = True
+    label[1] = label[0] & (rng.random(ignored.shape) < 0.7)
+    label[2] = label[1] & (rng.random(ignored.shape) < 0.5)
+    prediction = np.roll(label, 1, axis=2)
+    how: Any = {"spacing_mm": (1, 1, 2), "definition": definition}
+    scores = score_case(prediction, np.concatenate([label, ignored[None]]), **how)
+    cleared = score_case(prediction & ~ignored, label & ~ignored, **how)
+    for found, expected, p, g in zip(scores, cleared, prediction, label, strict=True):
+        ours, theirs = asdict(found), asdict(expected)
+        for name in ("specificity", "raw_specificity"):
+            negative = ~ignored & ~g
+            assert ours.pop(name) == pytest.approx((negative & ~p).sum() / negative.sum())
+            assert theirs.pop(name) > (negative & ~p).sum() / negative.sum()
+        assert ours == theirs
+        assert found.label_voxels == (g & ~ignored).sum() < g.sum()
+    for below in (prediction | ignored, prediction & ~ignored):
+        assert score_case(below, np.concatenate([label, ignored[None]]), **how) == scores
+    everything = score_case(prediction, np.concatenate([label, np.ones_like(label[:1])]), **how)
+    assert [score.label_voxels for score in everything] == [0, 0, 0]
+    assert math.isnan(everything[0].raw_specificity)

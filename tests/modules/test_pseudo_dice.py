@@ -107,3 +107,13 @@ def test_equals_nnunets_online_validation(peers_python: Path, tmp_path: Path, ex
         exact((dice - theirs["dice"][epoch]).nan_to_num().abs().max(), PER_REGION)
         exact((score.ema - theirs["ema"][epoch]).abs(), AVERAGE)
     assert theirs["dice"].isnan().sum() == 1
+
+
+def test_ignored_voxels_are_not_counted() -> None:
+    logits, label = example()
+    ignored = torch.zeros(2, 1, 1, 2, 2)
+    ignored[0, 0, 0, 0, 0] = 1  # a hit of region 0, a miss of region 2
+    ignored[1, 0, 0, 0, 0] = 1  # the extra voxel of region 0, a miss of region 2
+    score = PseudoDice(regions=3)
+    score.update(logits, torch.cat([label, ignored], dim=1))
+    assert score.counts.tolist() == [[1, 0, 0], [0, 0, 0], [1, 0, 1]]

@@ -95,6 +95,19 @@ def test_probabilities_of_the_regions(case: Case, tmp_path: Path) -> None:
     assert [np.asarray(opened(layer).dataobj).max() for layer in layers] == [255, 128, 64]
 
 
+def test_nothing_is_wrong_where_the_label_ignores_voxels(case: Case, tmp_path: Path) -> None:
+    assert case.label is not None
+    label = nib.load(case.label)
+    voxels = np.asarray(label.dataobj).astype(np.uint8)
+    open_label, wide = tmp_path / "open.nii.gz", tmp_path / "wide.nii.gz"
+    nib.Nifti1Image(np.where(voxels == 2, 9, voxels), label.affine).to_filename(open_label)
+    nib.Nifti1Image(np.where(voxels == 2, 1, voxels), label.affine).to_filename(wide)
+    convention = get_convention({"et": 3, "nc": 1, "ed": 2, "ignore": 9})
+    viewed = view_case(replace(case, label=open_label), {"UDA": wide}, convention=convention)
+    codes = [set(np.unique(np.asarray(opened(layer).dataobj)).tolist()) for layer in viewed.layers[4:]]
+    assert codes == [{0, 1, 3}, {0, 1, 3}, {0}]  # label, prediction as it is, errors
+
+
 def test_a_case_without_label_is_shown_where_its_prediction_is(case: Case, tmp_path: Path) -> None:
     assert case.label is not None
     bare = view_case(replace(case, label=None), {"UDA": case.label}, convention=CONVENTION)

@@ -63,8 +63,8 @@ def count_source(
     """Count this process's share of labelled cases of a store."""
     processes = processes or Processes(predictor.device)
     for index, case, logits in _predicted(predictor, cases, processes, "calibrating on the source"):
-        label = torch.from_numpy(case.read_label((0, 0, 0), case.shape).astype(bool))
-        calibration.source.count(index, logits, label)
+        masks = case.read_label((0, 0, 0), case.shape, ignored=case.ignores)
+        calibration.source.count(index, logits, torch.from_numpy(masks.astype(bool)))
 
 
 def held_out(settings: RunSettings, variant: Variant, run: RunFolder, selection: Selection) -> list[StoredCase]:

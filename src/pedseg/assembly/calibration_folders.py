@@ -16,7 +16,7 @@ from pedseg.imaging.integrity import check_case
 from pedseg.imaging.preprocessing import prepare_labelled_case
 from pedseg.inference import Predictor
 from pedseg.inference.cases import CASE_ERRORS, problems_of
-from pedseg.labels import LabelConvention, Region, detect_convention, gather_evidence, get_convention
+from pedseg.labels import LabelConvention, Region, detect_convention, gather_evidence, read_convention
 
 
 def count_target(predictor: Predictor, cases: Sequence[Case], calibration: Calibration) -> list[Problem]:
@@ -55,14 +55,14 @@ def count_source(
     problems: list[Problem] = []
     for index, case in enumerate(track(cases, description=what)):
         try:
-            prepared, regions = prepare_labelled_case(
+            prepared, masks = prepare_labelled_case(
                 case, convention, spacing_mm=predictor.spacing_mm, background=predictor.settings.background
             )
             image, brain = torch.from_numpy(prepared.normalised()), torch.from_numpy(prepared.brain)
             with predictor.following(image, brain) as logits:
-                counts.count(index, logits, torch.from_numpy(regions))
+                counts.count(index, logits, torch.from_numpy(masks))
             if volumes is not None:
-                volumes[index] = regions.sum((1, 2, 3))
+                volumes[index] = masks[: len(Region)].sum((1, 2, 3))
         except CASE_ERRORS as error:
             problems += problems_of(case, error)
     return problems
@@ -101,7 +101,7 @@ def labelled_cases(folder: Path, convention: str | None) -> tuple[list[Case], La
     if not found.cases:
         raise PedsegError(f"{folder}: holds no case with a label; give labelled cases")
     if convention:
-        return list(found.cases), get_convention(convention), list(found.problems)
+        return list(found.cases), read_convention(convention), list(found.problems)
     evidence = [check_case(case, convention=None).evidence for case in track(found.cases, description="reading labels")]
     try:
         known = detect_convention(gather_evidence(folder.name, [one for one in evidence if one]))

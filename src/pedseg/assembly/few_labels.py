@@ -33,7 +33,8 @@ def fit_thresholds(settings: RunSettings, variant: Variant, place: VariantFolder
         best, cases = BestThresholds(), few_cases(settings, variant)
         for case in cases:
             image, brain = map(torch.from_numpy, case.read_image((0, 0, 0), case.shape))
-            label = torch.from_numpy(case.read_label((0, 0, 0), case.shape).astype(bool))
+            masks = case.read_label((0, 0, 0), case.shape, ignored=case.ignores)
+            label = torch.from_numpy(masks.astype(bool))
             with predictor.following(image, brain[0]) as logits:
                 best.count(logits, label)
         found = dict(zip(map(str, Region), best.thresholds(), strict=True))

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pedseg.ignored import parted
 from pedseg.labels import Region
 from pedseg.metrics.histogram import WIDTH, bins_of, histogram
 
@@ -81,6 +82,8 @@ class SourceCounts:
         self.outside = Counts(images, within)
 
     def count(self, case: int, logits: Tensor, label: Tensor) -> None:
-        """Count a case with the region masks (regions, d, h, w) of its label."""
-        self.inside.count(case, logits, label)
-        self.outside.count(case, logits, ~label)
+        """Count a case with the masks (regions, d, h, w) of its label, which may ignore voxels."""
+        regions, ignored = parted(label, len(logits))
+        known = torch.ones_like(regions) if ignored is None else (~ignored).expand_as(regions)
+        self.inside.count(case, logits, regions & known)
+        self.outside.count(case, logits, ~regions & known)

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pedseg.ignored import judged
 from pedseg.tracking import trackers
 
 CAPTION = "FLAIR · label · prediction"
@@ -48,9 +49,11 @@ def slice_picture(image: Tensor, label: Tensor, prediction: Tensor) -> NDArray[n
 
     Args:
         image: (4, D, H, W).
-        label: boolean regions (3, D, H, W); WT, TC and ET become the red, green and blue of the overlay.
-        prediction: as `label`.
+        label: boolean regions (3, D, H, W); WT, TC and ET become the red, green and blue of the overlay. Voxels that a
+            fourth mask ignores are shown on neither side.
+        prediction: (3, D, H, W).
     """
+    prediction, label, _ = judged(prediction, label)
     depth = int(label[0].sum(dim=(1, 2)).argmax())
     flair = image[3, depth].float()
     low, high = flair.min(), flair.max()

@@ -60,6 +60,7 @@ class Discovery:
         lacking: sequences that none of them has, and label if none has one that must.
         lone_labels: the label of each case that has no image; it is a problem, but for those who need no image.
         remarks: what is worth saying and keeps no case from being used.
+        ignored: voxel labels that a dataset.json says are ignored.
     """
 
     cases: tuple[Case, ...]
@@ -67,6 +68,7 @@ class Discovery:
     lacking: tuple[str, ...] = ()
     lone_labels: Mapping[str, Path] = field(default_factory=dict)
     remarks: tuple[Problem, ...] = ()
+    ignored: frozenset[int] = frozenset()
 
     def check_sequences(self, folder: Path, *, cohort: str) -> None:
         """Refuse a cohort of other sequences, or without labels, as a whole, before each of its cases is.

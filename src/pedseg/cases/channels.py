@@ -1,4 +1,4 @@
-"""Which channel of a data set, or of a network's input, is which modality: what dataset.json says."""
+"""What dataset.json says: which channel of a data set, or of a network, is which modality; and what is ignored."""
 
 import re
 from collections.abc import Mapping
@@ -67,3 +67,17 @@ def read_channels(path: Path, *, allow_missing: bool = False) -> dict[Modality, 
             f"told; name them by one of these spellings each: {accepted()} …"
         )
     return {modality: found[0] for modality, found in channels.items()}
+
+
+def read_ignored(path: Path) -> set[int]:
+    """Read from a dataset.json which voxel label nnU-Net ignores, if it names one.
+
+    Raises:
+        PedsegError: the file is unreadable, or that is no label.
+    """
+    content = read_json(path)
+    labels = content.get("labels") if isinstance(content, dict) else None
+    ignored = labels.get("ignore") if isinstance(labels, dict) else None
+    if ignored is not None and (not isinstance(ignored, int) or isinstance(ignored, bool) or ignored < 1):
+        raise PedsegError(f"{path}: the label to ignore, {ignored!r}, is no whole number above 0; correct it")
+    return set() if ignored is None else {ignored}

@@ -8,7 +8,7 @@ from pathlib import Path
 from pedseg.cases import naming
 from pedseg.cases.case import Discovery
 from pedseg.cases.case_table import find_in_table, is_table
-from pedseg.cases.channels import read_channels
+from pedseg.cases.channels import read_channels, read_ignored
 from pedseg.cases.folder_names import names_in, of_labels
 from pedseg.cases.formats import not_a_folder
 from pedseg.cases.gathered import Gathered
@@ -146,6 +146,7 @@ class _Finder:
                 f"one of the data set to {dataset}"
             )
         channels = self.channels[folder] = read_channels(dataset, allow_missing=self.allow_missing)
+        self.gathered.ignored |= read_ignored(dataset) if self.labelled else set()
         numbered = any(stem.endswith("_0000") for stem in listing.stems)
         for stem, files in listing.stems.items():
             case, number = (naming.split_numbered_name(stem) or ("", -1)) if numbered else (stem, None)

@@ -40,12 +40,14 @@ class Gathered:
         unusable: file → what it is, of those that are named as a file of a case and are none.
         findings: what is to be said besides; a problem in a case's name keeps it from being one.
         patients: case → patient, where something else than its id says it.
+        ignored: voxel labels that a dataset.json says are ignored.
     """
 
     files: dict[str, Files] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
     unusable: dict[Path, str] = field(default_factory=dict)
     findings: list[Problem] = field(default_factory=list)
     patients: dict[str, str] = field(default_factory=dict)
+    ignored: set[int] = field(default_factory=set)
 
     def add(self, case: str, role: str, path: Path, *, volume: int | None = None) -> None:
         """Note a file of a case; ids are compared in Unicode's composed form."""
@@ -91,6 +93,7 @@ class Gathered:
             tuple(role for role in (*Modality, *([LABEL] if labelled else ())) if role not in seen),
             self._lone_labels(bad),
             tuple(problem for problem in problems if problem.severity is not Severity.PROBLEM),
+            frozenset(self.ignored),
         )
 
     def _case(self, case_id: str, files: Files, *, cohort: str, labelled: bool) -> Case:

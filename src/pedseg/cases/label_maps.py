@@ -107,7 +107,7 @@ def known_convention(folder: Path, given: str | None, *, option: str, default: K
 
     Args:
         folder: the label maps.
-        given: name of a convention on the command line, if one is.
+        given: convention on the command line, as `read_convention` takes it, if one is.
         option: how it is given there.
         default: what holds where nobody says anything; None for brats2023.
 
@@ -118,7 +118,7 @@ def known_convention(folder: Path, given: str | None, *, option: str, default: K
     if given is None:
         default = default or Known(get_convention(DEFAULT_CONVENTION), f"the default of {option}", stated=False)
         return Known(recorded[0], f"which {recorded[1]} says", stated=True) if recorded else default
-    convention = get_convention(given)
+    convention = read_convention(given)
     if recorded and not recorded[0].agrees(convention):
         raise PedsegError(
             f"{recorded[1]}: the label maps beside it are in {recorded[0]}, and {option} says {convention}; leave the "

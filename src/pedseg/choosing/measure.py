@@ -18,6 +18,7 @@ from pedseg.choosing.reliability import binned
 from pedseg.choosing.scores import Confidence, Masks, agreement, confidence, mean_dice, soft_dice_confidence
 from pedseg.data import StoredCase
 from pedseg.hardware import autocast
+from pedseg.ignored import judged
 from pedseg.inference import Predictor
 from pedseg.labels import Region
 
@@ -46,9 +47,9 @@ class SourceCase:
 
     Attributes:
         features: of its image.
-        dice: of the prediction of the whole case, mean over regions.
-        binned: (regions, 3, bins) probabilities and truth in the brain, see `pedseg.choosing.reliability`.
-        core: (2, bins) logits of TC in the predicted WT, of TC and of the rest.
+        dice: of the prediction of the whole case but for ignored voxels, mean over regions.
+        binned: (regions, 3, bins) probabilities and truth there in the brain, see `pedseg.choosing.reliability`.
+        core: (2, bins) logits of TC there in the predicted WT, of TC and of the rest.
         control: the same under the rule TC := WT.
     """
 
@@ -92,7 +93,7 @@ def measure_source(predictor: Predictor, case: StoredCase, *, seed: int) -> Sour
         PedsegError: the case has no label, a file is damaged, or the store holds other voxels than the network's.
     """
     image, brain = _read(predictor, case)
-    label = case.read_label((0, 0, 0), case.shape).astype(bool)
+    label = case.read_label((0, 0, 0), case.shape, ignored=case.ignores).astype(bool)
     with predictor.following(torch.from_numpy(image), torch.from_numpy(brain)) as followed:
         logits, features = followed.numpy(), patch_features(predictor, case, seed=seed)
     return replace(
@@ -101,11 +102,13 @@ def measure_source(predictor: Predictor, case: StoredCase, *, seed: int) -> Sour
 
 
 def _source_case(logits: Floats32, label: Masks, brain: NDArray[np.bool_], features: Features) -> SourceCase:
-    regions = zip(logits[:, brain], label[:, brain], strict=True)
+    prediction, regions, ignored = judged(logits > 0, label)
+    counted = brain if ignored is None else brain & ~ignored[0]
+    voxels = zip(logits[:, counted], regions[:, counted], strict=True)
     return SourceCase(
         features=features,
-        dice=mean_dice(logits > 0, label),
-        binned=np.stack([binned(z, truth) for z, truth in regions]),
+        dice=mean_dice(prediction, regions),
+        binned=np.stack([binned(z, truth) for z, truth in voxels]),
         core=count_source_core(logits, label),
     )
 

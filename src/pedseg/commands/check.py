@@ -104,13 +104,13 @@ def check_folder(arguments: argparse.Namespace) -> int:
     from pedseg.data.checking import check_cohort, convention_findings
     from pedseg.data.cohort_settings import CohortSettings
     from pedseg.data.parallel import shared_processes, workers_of
-    from pedseg.labels import get_convention
+    from pedseg.labels import read_convention
 
     name = arguments.input.resolve().name
     labelled = arguments.labels is not None
-    convention = get_convention(arguments.convention) if labelled and arguments.convention != AUTO else None
-    settings = CohortSettings(name, labelled, convention, None, arguments.background)
+    convention = read_convention(arguments.convention) if labelled and arguments.convention != AUTO else None
     found = find(arguments.input, arguments.labels, name=name, allow_missing=arguments.allow_missing)
+    settings = CohortSettings(name, labelled, convention, None, arguments.background, found.ignored)
     workers = workers_of("auto" if arguments.workers is None else arguments.workers)
     with shared_processes(workers):
         checked = check_cohort(found, settings, workers=workers)

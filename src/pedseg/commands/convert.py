@@ -77,7 +77,11 @@ def _add_predictions(commands: "argparse._SubParsersAction[argparse.ArgumentPars
     p.add_argument(
         "--from", dest="source", help="voxel labels that they have (default: as recorded beside them, or brats2023)"
     )
-    p.add_argument("--to", dest="target", help="voxel labels to write (default: those of the naming)")
+    p.add_argument(
+        "--to",
+        dest="target",
+        help="voxel labels to write, a name or as in '{et: 3, nc: 1, ed: 2, ignore: 4}' (default: those of the naming)",
+    )
     add_overwrite(p, "replace existing label maps")
     p.set_defaults(task=predictions)
 

@@ -43,7 +43,11 @@ def parser() -> argparse.ArgumentParser:
         help="folder of cases in any layout, table of them, or folder of labels <case id>.nii.gz, <case id>-seg.nii.gz",
     )
     add_output(p, "CSV", "written with a row per case and region")
-    p.add_argument("--convention", help="voxel labels of the labels (default: as recorded beside them, or brats2023)")
+    p.add_argument(
+        "--convention",
+        help="voxel labels of the labels, a name or as in '{et: 3, nc: 1, ed: 2, ignore: 4}' (default: as recorded "
+        "beside them, or brats2023)",
+    )
     p.add_argument(
         "--prediction-convention",
         metavar="CONVENTION",

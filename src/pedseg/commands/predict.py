@@ -107,9 +107,9 @@ def predict(arguments: argparse.Namespace) -> int:
 
 def predict_folder(arguments: argparse.Namespace) -> int:
     """Predict every case of the input folder; 1 if some could not be."""
-    from pedseg.labels import get_convention
+    from pedseg.labels import read_convention
 
-    convention = get_convention(arguments.convention)
+    convention = read_convention(arguments.convention)
     checkpoints = [*arguments.checkpoint, *(path for run in arguments.run for path in checkpoints_of(run))]
     runs = [] if arguments.checkpoint else [RunFolder(path.parents[1]) for path in checkpoints]
     how = _how(arguments.variant, runs)

@@ -4,10 +4,10 @@ The chain, its order, probabilities and ranges are those of nnU-Net v2 (`get_tra
 blur, brightness, contrast, low resolution, inverted gamma, gamma, mirror, and 0 outside the brain. It runs on
 whatever device the samples are on: in the loader's workers, or on the GPU that trains.
 
-Two deliberate differences. Each region is interpolated and cut at one half, where batchgeneratorsv2 takes the most
-likely of the exclusive labels (the two differ where three tissues meet; besides, labels whose weights differ by less
-than about 1/1000 tie in its half precision). And the part of a scaled patch that nnU-Net's 205³ box does not reach is
-filled with the volume instead of 0.
+Two deliberate differences. Each mask, of a region or of ignored voxels, is interpolated and cut at one half, where
+batchgeneratorsv2 takes the most likely of the exclusive labels (the two differ where three labels meet; besides,
+labels whose weights differ by less than about 1/1000 tie in its half precision). And the part of a scaled patch that
+nnU-Net's 205³ box does not reach is filled with the volume instead of 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ class Sample(NamedTuple):
     Attributes:
         image: (4, *box) float32, z-scores, 0 outside the brain and outside the volume.
         brain: (1, *box) bool.
-        label: (3, *box) uint8 masks of WT, TC, ET; None for the target.
+        label: (3, *box) uint8 masks of WT, TC, ET, and a fourth of ignored voxels where any are; None for the target.
         affine: (3, 4) float32, output voxel → box voxel; None when the box is the patch.
         key: which sample of the run it is.
     """
@@ -154,7 +154,7 @@ class Augmentation:
 
     @torch.no_grad()
     def __call__(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        """Batch as ``{"image": (n, 4, *patch) float32, "label": (n, 3, *patch) bool}``, without "label" for targets.
+        """Batch as ``{"image": (n, 4, *patch) float32, "label": (n, masks, *patch) bool}``, no "label" for targets.
 
         The image of a sample whose box is its patch is changed in place.
         """
@@ -162,9 +162,9 @@ class Augmentation:
         shape = (len(samples), first.image.shape[0], *self.patch_size)
         batch = {"image": empty(shape, first.image.device)}
         if first.label is not None:
-            regions = first.label.shape[0]
+            masks = first.label.shape[0]
             batch["label"] = torch.empty(
-                (shape[0], regions, *self.patch_size), dtype=torch.bool, device=first.image.device
+                (shape[0], masks, *self.patch_size), dtype=torch.bool, device=first.image.device
             )
         for row, sample in enumerate(samples):
             image, label, mirror = self._transform(sample)

@@ -115,7 +115,8 @@ def settle_convention(settings: CohortSettings, evidence: Sequence[CaseEvidence]
     """Detect the cohort's label convention, or check the one that is set, against the labels of all its cases.
 
     Raises:
-        PedsegError: the labels speak for none, for several, or against the one that is set.
+        PedsegError: the labels speak for none, for several, or against the one that is set; or it does not ignore what
+            is to be ignored.
     """
     convention, remark = _settled(settings, evidence)
     if remark:
@@ -151,9 +152,16 @@ def _settled(settings: CohortSettings, evidence: Sequence[CaseEvidence]) -> tupl
     gathered = gather_evidence(settings.cohort, evidence)
     convention = settings.convention or detect_convention(gathered)
     check_convention(gathered, convention)
-    if len(evidence) == 1 or len(gathered.values) != 1:
+    if read := settings.ignored.difference(convention.ignore):
+        raise PedsegError(
+            f"cohort {settings.cohort!r}: its dataset.json says that label {'+'.join(map(str, sorted(read)))} is "
+            f"ignored, which the convention {convention} does not; set one that does, such as "
+            f"data.cohorts.{settings.cohort}.convention={{et: 3, nc: 2, ed: 1, ignore: {min(read)}}}"
+        )
+    known = gathered.values.difference(convention.ignore)
+    if len(evidence) == 1 or len(known) != 1:
         return convention, ""
-    (value,) = gathered.values
+    (value,) = known
     return convention, (
         f"no other label than {value} occurs in {len(evidence)} cases; it is read as in {convention}, not as the whole "
         "tumour"

@@ -24,6 +24,7 @@ class CohortSettings:
         convention: of its voxel labels; None to detect it (or for an unlabelled cohort).
         spacing_mm: voxel size (z, y, x) to resample to; None keeps the input's.
         background: value at or below which voxels are background; None: those that are 0.
+        ignored: voxel labels that the cohort's dataset.json says are ignored, which the convention has to ignore.
     """
 
     cohort: str
@@ -31,6 +32,7 @@ class CohortSettings:
     convention: LabelConvention | None
     spacing_mm: tuple[float, float, float] | None
     background: float | None = None
+    ignored: frozenset[int] = frozenset()
 
     def record(self) -> dict[str, Any]:
         """Return the settings as JSON holds them."""

@@ -34,9 +34,11 @@ class PatchDataModule(lightning.LightningDataModule):
     """Batches ``{"source": {"image", "label"}, "target": {"image"}}`` of augmented patches, balanced by domain.
 
     Images are (n, 4, *patch) float32, labels (n, 3, *patch) masks of WT, TC, ET: bool from the loader, float32 once
-    Lightning has moved the batch. Cases are drawn uniformly over all cohorts of a side. A side without samples is left
-    out of a batch. Every sample is a function of the seed and its place in the run (see `sampling`), so batches do not
-    depend on workers, on a resume, or (for an even batch size) on how many processes share the global batch.
+    Lightning has moved the batch. Where any labelled case has ignored voxels, every label has a fourth mask of these;
+    no forced patch is centred on one, and what pads a patch is background and not ignored. Cases are drawn uniformly
+    over all cohorts of a side. A side without samples is left out of a batch. Every sample is a function of the seed
+    and its place in the run (see `sampling`), so batches do not depend on workers, on a resume, or (for an even batch
+    size) on how many processes share the global batch.
 
     `opposed` cases make a second side with labels, ``"target": {"image", "label"}``, for supervised controls; cases of
     `target` never have any.
@@ -108,6 +110,8 @@ class PatchDataModule(lightning.LightningDataModule):
             raise PedsegError(
                 f"opposed cohorts ({', '.join(opposed or {})}) take the place of a target; give one of them"
             )
+        labelled_cases = [*self.source_cases, *self.validation_cases, *self.opposed_cases]
+        self.ignored = any(store.open(case_id).ignores for store, case_id in labelled_cases)
         if not self.source_cases:
             raise PedsegError("there is no source case to train on; name at least one labelled cohort with cases")
 
@@ -149,11 +153,12 @@ class PatchDataModule(lightning.LightningDataModule):
         """Batches of one epoch for this process."""
         transform = self.augmentation != "none"
         drawn: dict[str, Any] = {"patch_size": self.patch_size, "seed": self.seed, "transform": transform}
-        readers: dict[Domain, PatchReader] = {Domain.SOURCE: LabelledPatches(self.source_cases, **drawn)}
+        source = LabelledPatches(self.source_cases, **drawn, ignored=self.ignored)
+        readers: dict[Domain, PatchReader] = {Domain.SOURCE: source}
         if self.target_cases:
             readers[Domain.TARGET] = UnlabelledPatches(self.target_cases, **drawn)
         elif self.opposed_cases:
-            readers[Domain.TARGET] = LabelledPatches(self.opposed_cases, **drawn)
+            readers[Domain.TARGET] = LabelledPatches(self.opposed_cases, **drawn, ignored=self.ignored)
         labelled = [side for side, reader in readers.items() if isinstance(reader, LabelledPatches)]
         sampler = self._sampler(steps=self.steps_per_epoch, adapt=len(readers) > 1, labelled=labelled)
         return self._loader(readers, sampler, self._chain(training=True))
@@ -168,6 +173,7 @@ class PatchDataModule(lightning.LightningDataModule):
             seed=self.seed,
             stream=Stream.VALIDATION_PATCH,
             transform=False,
+            ignored=self.ignored,
         )
         sampler = self._sampler(steps=self.validation_steps, adapt=False)
         return self._loader({Domain.SOURCE: reader}, sampler, self._chain(training=False))

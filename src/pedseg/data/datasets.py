@@ -61,7 +61,29 @@ class PatchReader(ABC):
 
 
 class LabelledPatches(PatchReader):
-    """Patches with labels, a share of them on tumour."""
+    """Patches with labels, a share of them on tumour.
+
+    Args:
+        cases: as of `PatchReader`.
+        patch_size: as of `PatchReader`.
+        seed: as of `PatchReader`.
+        stream: as of `PatchReader`.
+        transform: as of `PatchReader`.
+        ignored: whether labels have a fourth mask, that of the ignored voxels.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[CaseReference],
+        *,
+        patch_size: Sequence[int],
+        seed: int,
+        stream: Stream = Stream.PATCH,
+        transform: bool = True,
+        ignored: bool = False,
+    ) -> None:
+        super().__init__(cases, patch_size=patch_size, seed=seed, stream=stream, transform=transform)
+        self.ignored = ignored
 
     def _start(self, rng: np.random.Generator, case: StoredCase, key: SampleKey) -> tuple[int, int, int]:
         if key.foreground:
@@ -70,7 +92,7 @@ class LabelledPatches(PatchReader):
 
     def _read_box(self, case: StoredCase, box: spatial.ReadBox, key: SampleKey) -> Sample:
         image, brain = case.read_image(box.start, box.size)
-        label = torch.from_numpy(case.read_label(box.start, box.size))
+        label = torch.from_numpy(case.read_label(box.start, box.size, ignored=self.ignored))
         return Sample(torch.from_numpy(image), torch.from_numpy(brain), label, box.affine, key)
 
 

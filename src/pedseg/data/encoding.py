@@ -70,17 +70,17 @@ def _unpack_planes(
             np.copyto(channel, source, where=inside == 0)
 
 
-def pack_regions(regions: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Put region masks (3, d, h, w) into the bits of one array (d, h, w), WT in the lowest."""
-    packed = np.zeros(regions.shape[1:], dtype=np.uint8)
-    for bit, mask in enumerate(regions):
+def pack_masks(masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Put label masks (3 or 4, d, h, w) into the bits of one array (d, h, w), WT in the lowest."""
+    packed = np.zeros(masks.shape[1:], dtype=np.uint8)
+    for bit, mask in enumerate(masks):
         packed |= mask.astype(np.uint8) << bit
     return packed
 
 
-def unpack_regions(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Invert `pack_regions`: (3, d, h, w) of 0 and 1."""
-    return np.stack([(packed >> bit) & 1 for bit in range(len(Region))])
+def unpack_masks(packed: NDArray[np.uint8], *, ignored: bool = False) -> NDArray[np.uint8]:
+    """Invert `pack_masks`: (3, d, h, w) of 0 and 1, and with `ignored` a fourth mask, whether there was one or not."""
+    return np.stack([(packed >> bit) & 1 for bit in range(len(Region) + ignored)])
 
 
 def sample_foreground(regions: NDArray[np.bool_], case_id: str) -> list[NDArray[np.int16]]:

@@ -12,7 +12,7 @@ from pedseg.cases import Case
 from pedseg.data.check_record import CONTRASTS, record_of
 from pedseg.data.checking import CohortCheck
 from pedseg.data.cohort_settings import CohortSettings, key_of
-from pedseg.data.encoding import pack_image, pack_regions, sample_foreground, write_array
+from pedseg.data.encoding import pack_image, pack_masks, sample_foreground, write_array
 from pedseg.data.parallel import run_parallel
 from pedseg.data.ready import ARRAYS, ENTRY, case_folder, write_entry
 from pedseg.data.seals import FILES, read_sealed, sealed
@@ -21,6 +21,7 @@ from pedseg.errors import PedsegError
 from pedseg.files import temporary_of, write_json
 from pedseg.imaging import prepare_image, prepare_label
 from pedseg.imaging.integrity import CaseCheck, read_checked, read_label_onto
+from pedseg.labels import Region
 
 BY_FILES = "fingerprint"  # what older versions knew a case by: a hash of the bytes of its files
 logger = logging.getLogger(__name__)
@@ -60,11 +61,13 @@ def _prepare_case(item: tuple[Case, CaseCheck], *, folder: Path, settings: Cohor
     try:
         write_array(staging / IMAGE, pack_image(prepared.raw, prepared.brain))
         counts: list[int] = []
+        ignored = 0
         if settings.labelled and case.label and settings.convention:
-            regions = prepare_label(read_label_onto(case.label, images.volumes[0]), prepared, settings.convention)
-            voxels = sample_foreground(regions, case.id)
+            masks = prepare_label(read_label_onto(case.label, images.volumes[0]), prepared, settings.convention)
+            voxels = sample_foreground(masks[: len(Region)], case.id)
             counts = [len(v) for v in voxels]
-            write_array(staging / LABEL, pack_regions(regions))
+            ignored = int(np.count_nonzero(masks[len(Region) :]))
+            write_array(staging / LABEL, pack_masks(masks))
             np.save(staging / FOREGROUND, np.concatenate(voxels))
         entry = {
             "folder": final.name,
@@ -75,6 +78,7 @@ def _prepare_case(item: tuple[Case, CaseCheck], *, folder: Path, settings: Cohor
             "std": prepared.std.tolist(),
             "foreground_counts": counts,
             "key": key,
+            **({"ignored_voxels": ignored} if ignored else {}),
             **record_of(check),
         }
         write_entry(staging, entry)

@@ -31,6 +31,7 @@ class StoredConvention(Record):
     nc: Labels
     ed: Labels
     background: Labels = ()
+    ignore: Labels = ()
 
 
 class Entry(Record):
@@ -43,6 +44,7 @@ class Entry(Record):
     mean: Annotated[tuple[float, ...], Sequenced, Field(min_length=1)]
     std: Annotated[tuple[Deviation, ...], Sequenced, Field(min_length=1)]
     foreground_counts: Annotated[tuple[Label, ...], Sequenced]
+    ignored_voxels: Label = 0
     files: dict[FileName, StoredFile] = Field(default_factory=dict)
     digests: Annotated[tuple[Line, ...], Sequenced] | None = None
     axes: Line = ""

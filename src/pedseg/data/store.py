@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.data.encoding import OUTSIDE, open_array, read_box, unpack_image, unpack_regions
+from pedseg.data.encoding import OUTSIDE, open_array, read_box, unpack_image, unpack_masks
 from pedseg.data.records import Index, StoredConvention, StoredFile
 from pedseg.data.seals import MEND, check_file, check_presence, read_sealed
 from pedseg.errors import PedsegError
@@ -44,6 +44,7 @@ class StoredCase:
         mean: of each channel inside the brain.
         std: of each channel inside the brain.
         foreground_counts: stored voxels per region; empty without label.
+        ignored_voxels: voxels of which the label does not say what they are.
         files: what each of its files was when it was written; empty in stores of before digests.
         compared: paths of the files that have been found to be so in this process.
     """
@@ -57,6 +58,7 @@ class StoredCase:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     foreground_counts: tuple[int, ...]
+    ignored_voxels: int = 0
     files: Mapping[str, StoredFile] = field(default_factory=dict)
     compared: set[Path] = field(default_factory=set, compare=False, repr=False)
 
@@ -86,14 +88,24 @@ class StoredCase:
         )
         return image, brain[None]
 
-    def read_label(self, start: Sequence[int], size: Sequence[int]) -> NDArray[np.uint8]:
-        """Read a box of the region masks (3, d, h, w), 0 outside the volume.
+    @property
+    def ignores(self) -> bool:
+        """Whether its label has ignored voxels."""
+        return self.ignored_voxels > 0
+
+    def read_label(self, start: Sequence[int], size: Sequence[int], *, ignored: bool = False) -> NDArray[np.uint8]:
+        """Read a box of the region masks (3, d, h, w), 0 outside the volume, which is background and not ignored.
+
+        Args:
+            start: first voxel (z, y, x); may be negative.
+            size: voxels per axis.
+            ignored: whether a fourth mask follows, that of the ignored voxels.
 
         Raises:
             PedsegError: the cohort was prepared without labels, or the file is damaged.
         """
         self._need_label()
-        return unpack_regions(read_box(self._label, start, size, fill=0))
+        return unpack_masks(read_box(self._label, start, size, fill=0), ignored=ignored)
 
     def foreground(self, region: Region) -> NDArray[np.int32]:
         """Voxels (N, 3) as (z, y, x) drawn from a region at preparation; N is 0 where the region is absent.
@@ -209,6 +221,7 @@ class CohortStore:
             mean=case.mean,
             std=case.std,
             foreground_counts=case.foreground_counts,
+            ignored_voxels=case.ignored_voxels,
             files=case.files,
             compared=self._compared,
         )

@@ -52,6 +52,8 @@ def survey(settings: PrepareSettings, *, workers: int) -> list[Surveyed]:
 def _checked(name: str, cohort: Cohort, settings: PrepareSettings, *, workers: int) -> Surveyed:
     if cohort.folder is None:
         raise PedsegError(where_to_say(name))
+    found = find_cases(cohort.folder, cohort=name, labelled=cohort.labelled)
+    found.check_sequences(cohort.folder, cohort=name)
     told = cohort.convention == AUTO or not cohort.labelled
     how = CohortSettings(
         cohort=name,
@@ -59,9 +61,8 @@ def _checked(name: str, cohort: Cohort, settings: PrepareSettings, *, workers: i
         convention=None if told else get_convention(cohort.convention),
         spacing_mm=settings.data.spacing_mm,
         background=cohort.background,
+        ignored=found.ignored,
     )
-    found = find_cases(cohort.folder, cohort=name, labelled=how.labelled)
-    found.check_sequences(cohort.folder, cohort=name)
     return Surveyed(cohort.folder, how, check_cohort(found, how, store=settings.data.store / name, workers=workers))
 
 

@@ -42,11 +42,12 @@ class Confusion:
     voxels: Mapping[tuple[int, int], int]
 
     def dice(self, conventions: Conventions, region: Region = Region.TC) -> float:
-        """Dice of a region; 1 where both sides are empty, as in BraTS 2023."""
+        """Dice of a region, without what the reference ignores; 1 where both sides are empty, as in BraTS 2023."""
         ours = set(conventions.prediction.region_labels(region))
         theirs = set(conventions.label.region_labels(region))
-        both = sum(n for (one, two), n in self.voxels.items() if one in ours and two in theirs)
-        sizes = sum(n * ((one in ours) + (two in theirs)) for (one, two), n in self.voxels.items())
+        judged = {pair: n for pair, n in self.voxels.items() if pair[1] not in conventions.label.ignore}
+        both = sum(n for (one, two), n in judged.items() if one in ours and two in theirs)
+        sizes = sum(n * ((one in ours) + (two in theirs)) for (one, two), n in judged.items())
         return 2 * both / sizes if sizes else 1.0
 
 
@@ -109,7 +110,7 @@ def _doubted(doubt: Doubt, prediction: Known, label: Known) -> str:
     together = not label.stated and doubt.instead.prediction == doubt.instead.label
     sides = [1] if together else [side for side in (0, 1) if instead[side] != taken[side]]
     whose = "both sides" if together else " and ".join(("the predictions", "the labels")[side] for side in sides)
-    ways = [" ".join(f"{OPTIONS[side]} {some[side].name}" for side in sides) for some in (instead, taken)]
+    ways = [" ".join(f"{OPTIONS[side]} {some[side].option}" for side in sides) for some in (instead, taken)]
     return (
         f"nobody says in which convention {whose} are. Read as {instead[sides[0]]} instead of {taken[sides[0]]}, "
         f"{doubt}. Give {ways[0]} if they are, or {ways[1]} if they are not"

@@ -21,7 +21,7 @@ from pedseg.files import write_text
 from pedseg.hardware import cores
 from pedseg.imaging.geometry import onto, shift_mm
 from pedseg.imaging.nifti import Volume, integer_label, read_volume
-from pedseg.labels import LabelConvention, Region, regions_from_labels
+from pedseg.labels import LabelConvention, Region, masks_from_labels
 from pedseg.metrics import check_rules, score_case
 from pedseg.metrics.overlap import bounding_box
 from pedseg.sinks import csv_text
@@ -160,13 +160,11 @@ def _score_pair(pair: Pair, *, conventions: Conventions, definition: str, tolera
     """Rows of one case, or what is wrong with it."""
     try:
         prediction, label = read_pair(pair)
-        masks = (
-            _regions(prediction, pair.prediction, conventions.prediction),
-            _regions(label, pair.label, conventions.label),
-        )
+        predicted = _masks(prediction, pair.prediction, conventions.prediction)[: len(Region)]
+        true = _masks(label, pair.label, conventions.label)
     except PedsegError as error:
         return problem_of(pair, error)
-    scores = score_case(*masks, spacing_mm=label.spacing_mm, definition=definition, tolerance_mm=tolerance_mm)
+    scores = score_case(predicted, true, spacing_mm=label.spacing_mm, definition=definition, tolerance_mm=tolerance_mm)
     return [{"case": pair.case, **asdict(score)} for score in scores]
 
 
@@ -197,16 +195,20 @@ def _difference(prediction: Volume, label: Volume) -> str:
     return f"has another affine (corners lie up to {shift_mm(prediction, label):.3g} mm apart)"
 
 
-def _regions(volume: Volume, path: Path, convention: LabelConvention) -> NDArray[np.bool_]:
-    """Region masks (3, Z, Y, X); only the box around the labels is looked at closely, a hundredth of most volumes."""
+def _masks(volume: Volume, path: Path, convention: LabelConvention) -> NDArray[np.bool_]:
+    """Masks of a label map (Z, Y, X), as `masks_from_labels` makes them.
+
+    Only the box around the labels is looked at closely, a hundredth of most volumes.
+    """
     label = integer_label(volume.data, path)
-    masks = np.zeros((len(Region), *label.shape), dtype=bool)
     box = bounding_box(label != 0)
     if box is None:
-        return masks
+        return np.zeros((len(Region), *label.shape), dtype=bool)
     foreign = sorted(set(np.unique(label[box]).tolist()) - convention.values)
     if foreign:
         shown = ", ".join(map(str, foreign[:5]))
         raise PedsegError(f"{path}: holds label {shown}, which {convention} lacks; give the convention it is in")
-    masks[:, *box] = regions_from_labels(label[box], convention)
+    inner = masks_from_labels(label[box], convention)
+    masks = np.zeros((len(inner), *label.shape), dtype=bool)
+    masks[:, *box] = inner
     return masks

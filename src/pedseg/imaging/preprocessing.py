@@ -22,7 +22,7 @@ from pedseg.imaging.geometry import in_xyz
 from pedseg.imaging.integrity import read_checked, read_label_onto
 from pedseg.imaging.nifti import Volume
 from pedseg.imaging.resampling import LOGITS_ORDER, resample_image, resample_label, resampled_shape
-from pedseg.labels import LabelConvention, Region, regions_from_labels
+from pedseg.labels import LabelConvention, Region, masks_from_labels
 
 STD_FLOOR = 1e-8  # nnU-Net's, for a channel that is constant inside the brain
 OUTSIDE = -1  # voxel label that stands for "not brain" while a label map is resampled
@@ -133,7 +133,9 @@ def _grid(volume: Volume) -> str:
 def prepare_label(
     label: NDArray[np.integer], prepared: PreparedImage, convention: LabelConvention
 ) -> NDArray[np.bool_]:
-    """Bring a label map (Z, Y, X) to the grid of `prepared` as region masks (3, d, h, w).
+    """Bring a label map (Z, Y, X) to the grid of `prepared` as `masks_from_labels`, (3 or 4, d, h, w).
+
+    Where it has to be resampled, ignored voxels are one label among the others: a voxel becomes what weighs most in it.
 
     Raises:
         PedsegError: its shape is not that of the images.
@@ -142,20 +144,26 @@ def prepare_label(
         raise PedsegError(
             f"label of {in_xyz(label.shape)} voxels does not fit images of {in_xyz(prepared.input_shape)} voxels"
         )
-    cropped = label[prepared.crop]
+    cropped = _one_ignored(label[prepared.crop], convention)
     shape = prepared.brain.shape
     if cropped.shape != shape:
         marked = np.where(prepared.crop_brain | (cropped != 0), cropped, OUTSIDE).astype(np.int32)
         cropped = resample_label(
             marked, shape, spacing_mm=prepared.input_spacing_mm, new_spacing_mm=prepared.spacing_mm
         ).clip(min=0)
-    return regions_from_labels(cropped, convention)
+    return masks_from_labels(cropped, convention)
+
+
+def _one_ignored(label: NDArray[np.integer], convention: LabelConvention) -> NDArray[np.integer]:
+    """The label with one value for all that is ignored, so that together they weigh what they weigh."""
+    ignored = np.isin(label, convention.ignore[1:])
+    return np.where(ignored, label.dtype.type(convention.ignore[0]), label) if ignored.any() else label
 
 
 def prepare_labelled_case(
     case: Case, convention: LabelConvention, *, spacing_mm: Spacing | None, background: float | None = None
 ) -> tuple[PreparedImage, NDArray[np.bool_]]:
-    """Prepare a case as `prepare_case` does, and its label as `prepare_label` does.
+    """Prepare a case as `prepare_case` does, and its label as `prepare_label` does, ignored voxels with it.
 
     Raises:
         PedsegError: something is wrong with the images or the label, or the case has none.

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pedseg.errors import PedsegError
+from pedseg.ignored import parted
 from pedseg.labels import Region
 from pedseg.metrics.histogram import WIDTH, bins_of, histogram
 
@@ -26,8 +27,11 @@ class BestThresholds:
         self._dice: list[Floats] = []
 
     def count(self, logits: Tensor, label: Tensor) -> None:
-        """Count a case: logits and masks, both (regions, d, h, w)."""
-        self._dice.append(np.stack([_dice_above(*pair) for pair in zip(logits, label.bool(), strict=True)]))
+        """Count a case: logits (regions, d, h, w), and a label of these regions, which may ignore voxels."""
+        regions, ignored = parted(label.bool(), len(logits))
+        if ignored is not None:
+            logits, regions = (voxels[:, ~ignored[0]] for voxels in (logits, regions))
+        self._dice.append(np.stack([_dice_above(*pair) for pair in zip(logits, regions, strict=True)]))
 
     def thresholds(self) -> list[float]:
         """A logit for each region.

@@ -1,7 +1,7 @@
 """Folders of label maps in the names and the voxel labels that nnU-Net and BraTS use."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from pedseg.errors import PedsegError, Problem, ProblemsError
 from pedseg.files import read_json, safe_name, sha256, write_json
 from pedseg.imaging import read_label, write_label_map
 from pedseg.imaging.label_values import Survey, check_values, survey
-from pedseg.labels import CONVENTIONS, LabelConvention, get_convention
+from pedseg.labels import CONVENTIONS, LabelConvention, read_convention
 
 OPTION = "--from"
 
@@ -25,14 +25,17 @@ class Naming:
     Attributes:
         suffix: what follows the case's id in the name.
         convention: its voxel labels.
+        ignore: voxel label of what is ignored, if there is one.
     """
 
     suffix: str
     convention: LabelConvention
+    ignore: int | None = None
 
 
 NAMINGS: Final[Mapping[str, Naming]] = {
-    "nnunet": Naming("", CONVENTIONS["msd_task01"]),  # consecutive labels with oedema first, as nnU-Net converts BraTS
+    # Consecutive labels with oedema first, as nnU-Net converts BraTS; the label to ignore has to be the highest.
+    "nnunet": Naming("", CONVENTIONS["msd_task01"], ignore=4),
     "brats2023": Naming("-seg", CONVENTIONS["brats2023"]),
     "brats2021": Naming("_seg", CONVENTIONS["brats2021"]),
 }
@@ -59,31 +62,32 @@ def convert_label_maps(
     """Write every label map of `folder` into `output` under the names and with the voxel labels of `naming`.
 
     The grid stays, bit for bit. Of tissues with several labels (BraTS-PEDs 2024) the first is written; labels of no
-    tissue become 0 where the other convention has none such. A conversion
-    that was cut off continues. Files of several volumes (probabilities) are left out.
+    tissue become 0 where the other convention has none such, but ignored ones never do: nnU-Net has 4 for them. A
+    conversion that was cut off continues. Files of several volumes (probabilities) are left out.
 
     Args:
         folder: label maps, named as `pedseg.cases.label_maps.label_map_case` understands.
         output: another folder; its predictions.json tells in which voxel labels the label maps are.
         naming: a key of `NAMINGS`.
         source: label convention that the label maps have; None for the one recorded beside them, or brats2023.
-        target: label convention to write; that of the naming if None.
+        target: label convention to write; that of the naming if None. Both as `read_convention` takes them.
         overwrite: replace label maps that are in `output`.
 
     Raises:
         PedsegError: a setting is unknown or contradicts the record, the folder holds no label map or two of one case,
-            one would be replaced, or `output` holds label maps in other voxel labels. Nothing has been written then.
+            one would be replaced, ignored voxels would become background, or `output` holds label maps in other voxel
+            labels. Nothing has been written then.
         ProblemsError: some hold labels that `source` lacks (nothing has been written then), or could not be read; the
             rest have been written.
     """
     form = NAMINGS[naming]
     before = known_convention(folder, source, option=OPTION)
-    after = get_convention(target) if target else form.convention
     if output.resolve() == folder.resolve():
         raise PedsegError(f"{folder} is given as input and as output; give two folders")
     paths = {safe_name(case): path for case, path in find_label_maps(folder).items()}
     surveyed = survey(list(paths.values()))
     check_values(surveyed.values, before, option=OPTION)
+    after = _target(before.convention, surveyed.every, form, target)
     files = {path: output / f"{case}{form.suffix}.nii.gz" for case, path in paths.items() if path in surveyed.values}
     record = {CONVENTION: str(after), "converted_from": str(before.convention)}
     kept = _claim(output, files, record, overwrite=overwrite)
@@ -98,6 +102,25 @@ def convert_label_maps(
         total = len(paths) - len(surveyed.others)
         raise ProblemsError(f"{len(problems)} of {total} label maps could not be converted:", problems)
     return Converted(len(files), before.explained(surveyed.every), after)
+
+
+def _target(before: LabelConvention, found: frozenset[int], form: Naming, asked: str | None) -> LabelConvention:
+    """Voxel labels to write.
+
+    Raises:
+        PedsegError: ignored labels are found, and the convention has none for them.
+    """
+    after = read_convention(asked) if asked else form.convention
+    ignored = sorted(found.intersection(before.ignore))
+    if ignored and not asked and form.ignore:
+        return replace(after, name="custom", ignore=(form.ignore,))
+    if ignored and not after.ignore:
+        example = replace(CONVENTIONS["brats2023"], name="custom", ignore=(4,))
+        raise PedsegError(
+            f"label {', '.join(map(str, ignored))} is ignored in {before}, and {after} has no such label, so that it "
+            f"would become background; give another convention, such as --to {example.option}"
+        )
+    return after
 
 
 def _unusable(surveyed: Survey) -> list[Problem]:

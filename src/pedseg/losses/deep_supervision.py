@@ -32,7 +32,7 @@ class DeepSupervisionLoss(nn.Module):
         self.weights = None if weights is None else tuple(float(weight) for weight in weights)
 
     def forward(self, logits: Sequence[Tensor], label: Tensor) -> Tensor:
-        """Loss of the logits of each head, full size first, and the full-size label (B, regions, D, H, W).
+        """Loss of the logits of each head, full size first, and the full-size label, with ignored voxels or without.
 
         Raises:
             PedsegError: there are not as many weights as heads.

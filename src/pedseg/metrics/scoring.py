@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from pedseg.ignored import judged
 from pedseg.labels import Region
 from pedseg.metrics.definitions import Definition, check_rules, get_definition
 from pedseg.metrics.lesionwise import score_lesions
@@ -72,9 +73,12 @@ def score_case(
 ) -> list[RegionScore]:
     """Score region masks (3, Z, Y, X) against those of the label, WT, TC, ET.
 
+    Voxels that the label ignores are background on both sides, and no true negatives: all scores, volumes and counts
+    are those of the other voxels.
+
     Args:
         prediction: masks.
-        label: masks of the same shape.
+        label: masks of the same shape, or with a fourth one of ignored voxels.
         spacing_mm: voxel size (z, y, x).
         definition: name of the definition of the metrics, see `pedseg.metrics.definitions`.
         tolerance_mm: of the surface Dice, of whole regions and of lesions; None for the definition's.
@@ -84,14 +88,15 @@ def score_case(
         ValueError: the shapes differ.
     """
     check_rules(definition, tolerance_mm)
-    if prediction.shape != label.shape:
+    if prediction.shape[1:] != label.shape[1:]:
         raise ValueError(f"prediction of shape {prediction.shape} against label of shape {label.shape}")
+    prediction, label, ignored = judged(prediction, label)
     box = bounding_box(np.any(prediction | label, axis=0)) or ()
     pairs = zip(Region, prediction[:, *box], label[:, *box], strict=True)
     score = partial(
         _score_region,
         spacing_mm=spacing_mm,
-        total_voxels=label[0].size,
+        total_voxels=label[0].size - (0 if ignored is None else int(np.count_nonzero(ignored))),
         rules=get_definition(definition),
         tolerance_mm=tolerance_mm,
     )

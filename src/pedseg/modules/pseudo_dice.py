@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from pedseg.ignored import judged
+
 EMA_DECAY = 0.9  # nnU-Net: 0.9 of the past, 0.1 of the epoch
 
 
@@ -32,8 +34,8 @@ class PseudoDice(nn.Module):
 
     @torch.no_grad()
     def update(self, logits: Tensor, label: Tensor) -> None:
-        """Count logits (above 0 is foreground) against label, both (B, regions, D, H, W)."""
-        prediction, label = logits > 0, label > 0.5  # noqa: PLR2004  (halfway between the two label values)
+        """Count logits (B, regions, D, H, W), foreground above 0, against a label, which may ignore voxels."""
+        prediction, label, _ = judged(logits > 0, label > 0.5)  # noqa: PLR2004  (halfway between its two values)
         space = (0, 2, 3, 4)
         hit = (prediction & label).sum(space)
         self.counts += torch.stack([hit, prediction.sum(space) - hit, label.sum(space) - hit])

@@ -23,7 +23,7 @@ class Samples(TypedDict, total=False):
 
     Attributes:
         image: (n, modalities, D, H, W) float32.
-        label: (n, regions, D, H, W), 0 or 1.
+        label: (n, regions, D, H, W), 0 or 1; a mask of ignored voxels after the regions where cohorts ignore some.
     """
 
     image: Tensor

@@ -11,9 +11,10 @@ from isal import igzip
 from numpy.typing import NDArray
 
 from pedseg.cases import Case, ImageFile
+from pedseg.ignored import judged
 from pedseg.imaging import Volume, read_volume
 from pedseg.imaging.integrity import read_label_onto, read_onto
-from pedseg.labels import LabelConvention, Modality, Region, get_convention, labels_from_regions, regions_from_labels
+from pedseg.labels import LabelConvention, Modality, Region, get_convention, labels_from_regions, masks_from_labels
 from pedseg.metrics import error_map
 from pedseg.pages.viewing import Layer, ViewedCase
 
@@ -54,7 +55,7 @@ def view_case(
     scores: Mapping[str, str] | None = None,
     probabilities: Mapping[str, Path] | None = None,
 ) -> ViewedCase:
-    """Make the volumes of a case.
+    """Make the volumes of a case; where its label ignores voxels, no prediction is wrong.
 
     Args:
         case: its images, and its label if it has one.
@@ -72,16 +73,17 @@ def view_case(
     grid = read_volume(files[there[0]])
     images = {modality: read_onto(files[modality], grid).data for modality in there}
     frame = _frame(grid, list(images.values()))
-    label = None if case.label is None else _regions(case.label, convention, frame)
+    label = None if case.label is None else _masks(case.label, convention, frame)
     layers = [Layer(TITLES[modality], "image", _grey(data, frame)) for modality, data in images.items()]
     if label is not None:
-        layers.append(_tissues("label", label, frame))
+        layers.append(_tissues("label", label[: len(Region)], frame))
     guide = label
     for model, path in predictions.items():
-        regions = _regions(path, convention, frame)
+        regions = _masks(path, convention, frame)[: len(Region)]
         layers.append(_tissues("prediction", regions, frame, model=model))
         if label is not None:
-            layers.append(Layer("errors", "difference", _nifti(error_map(regions, label), frame), model))
+            errors = error_map(*judged(regions, label)[:2])
+            layers.append(Layer("errors", "difference", _nifti(errors, frame), model))
         if probabilities and model in probabilities:
             layers += _probabilities(probabilities[model], frame, model)
         guide = regions if guide is None else guide
@@ -109,8 +111,8 @@ def _grey(data: NDArray[Any], frame: Frame) -> bytes:
     return _nifti(greys.astype(np.uint8), frame)
 
 
-def _regions(path: Path, convention: LabelConvention, frame: Frame) -> NDArray[np.bool_]:
-    return regions_from_labels(read_label_onto(path, frame.grid), convention)[(slice(None), *frame.box)]
+def _masks(path: Path, convention: LabelConvention, frame: Frame) -> NDArray[np.bool_]:
+    return masks_from_labels(read_label_onto(path, frame.grid), convention)[(slice(None), *frame.box)]
 
 
 def _tissues(title: str, regions: NDArray[np.bool_], frame: Frame, *, model: str = "") -> Layer:

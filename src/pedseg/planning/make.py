@@ -64,6 +64,7 @@ def make_plan(
         precision=PRECISIONS[run.trainer.precision],
         gpu=True,
         clip=run.trainer.gradient_clip_val,
+        ignored=data.ignored,
     )
     largest = max([*evaluated, *calibrated], key=math.prod, default=patch_size)
     gpu_prediction = prediction_memory(

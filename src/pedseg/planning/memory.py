@@ -60,6 +60,7 @@ def step_memory(
     precision: Precision,
     gpu: bool,
     clip: float | None = None,
+    ignored: bool = False,
 ) -> StepMemory:
     """Memory of a training step, in the last epoch: every schedule has reached its end by then.
 
@@ -71,6 +72,7 @@ def step_memory(
         precision: of the forward pass.
         gpu: compute as on a GPU, where the norms take other kernels and the optimiser all parameters at once.
         clip: largest norm of the gradient; None for no limit.
+        ignored: whether labels have a mask of ignored voxels.
     """
     labelled = isinstance(module, OpposedModule)
     with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as live:
@@ -82,7 +84,7 @@ def step_memory(
         ready(fake, optimizer)
         for step in range(STEPS):
             live.peak = 0
-            batch = make_batch(patch_size, batch_size, two_sides=two_sides, labelled=labelled)
+            batch = make_batch(patch_size, batch_size, two_sides=two_sides, labelled=labelled, ignored=ignored)
             train_step(fake, optimizer, batch, number=step, precision=precision, clip=clip)
         state = [value for entry in optimizer.state.values() for value in entry.values() if isinstance(value, Tensor)]
         gradients = [p.grad for p in fake.parameters() if p.grad is not None]
@@ -145,7 +147,13 @@ def _ignore(*arguments: object, **settings: object) -> None:
 
 
 def make_batch(
-    patch_size: Sequence[int], batch_size: int, *, two_sides: bool, labelled: bool, device: torch.device = CPU
+    patch_size: Sequence[int],
+    batch_size: int,
+    *,
+    two_sides: bool,
+    labelled: bool,
+    device: torch.device = CPU,
+    ignored: bool = False,
 ) -> Batch:
     """What the module is handed: `batch_size` patches whose values are of no account.
 
@@ -155,6 +163,7 @@ def make_batch(
         two_sides: whether there is a target side.
         labelled: whether that side has labels too, as `OpposedModule` needs.
         device: where they are.
+        ignored: whether labels have a mask of ignored voxels.
     """
     sides = side_sizes(batch_size, 0, adapt=two_sides)
     batch: Batch = {}
@@ -162,7 +171,7 @@ def make_batch(
         if size:
             batch[side] = {"image": torch.empty(size, CHANNELS, *patch_size, device=device)}
         if size and (side is Domain.SOURCE or labelled):
-            batch[side]["label"] = torch.empty(size, len(Region), *patch_size, device=device)
+            batch[side]["label"] = torch.empty(size, len(Region) + ignored, *patch_size, device=device)
     return batch
 
 

@@ -28,8 +28,8 @@ Convention = Annotated[
     Annotated[
         LabelNames,
         Means(
-            f"{', '.join(CONVENTIONS)}, {AUTO}, or labels by tissue such as {{et: 3, nc: [1], ed: 2, background: 4}}, "
-            "where background may be left out"
+            f"{', '.join(CONVENTIONS)}, {AUTO}, or labels by tissue such as {{et: 3, nc: [1], ed: 2}}; with "
+            "background: 4, labels of no tumour, and ignore: 5, labels that no loss and no score counts"
         ),
     ],
     AfterValidator(_known_convention),

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from pedseg.cases import Case
 from pedseg.errors import PedsegError
+from pedseg.ignored import judged
 from pedseg.imaging import read_label, read_volume
-from pedseg.labels import LabelConvention, Modality, regions_from_labels
+from pedseg.labels import LabelConvention, Modality, Region, masks_from_labels
 from pedseg.tracking.results import METRICS, read_scores
 from pedseg.tracking.tracker import CaseRow
 
@@ -18,7 +19,7 @@ WINDOW = (1.0, 99.5)  # percentiles of the intensities of the brain that become 
 
 
 def case_row(case: Case, prediction: Path, scores: Mapping[str, float], *, convention: LabelConvention) -> CaseRow:
-    """Draw FLAIR and the masks of a case.
+    """Draw FLAIR and the masks of a case, but for voxels that its label ignores.
 
     Args:
         case: its images, and its label if there is one.
@@ -30,8 +31,11 @@ def case_row(case: Case, prediction: Path, scores: Mapping[str, float], *, conve
         PedsegError: a file cannot be read, or shapes differ.
     """
     volume = read_volume(case.images[list(Modality).index(Modality.T2F)])
-    files = {"prediction": prediction, **({"label": case.label} if case.label else {})}
-    masks = {name: _regions(path, convention, shape=volume.data.shape) for name, path in files.items()}
+    predicted = _masks(prediction, convention, shape=volume.data.shape)[: len(Region)]
+    masks = {"prediction": _numbered(predicted)}
+    if case.label:
+        sides = judged(predicted, _masks(case.label, convention, shape=volume.data.shape))
+        masks = {"prediction": _numbered(sides[0]), "label": _numbered(sides[1])}
     guide = masks.get("label", masks["prediction"])
     depth = int((guide > 0).sum(axis=(1, 2)).argmax()) if guide.any() else len(guide) // 2
     # Rows run to the back and columns to the patient's left; the world's axes (RAS) point the other way.
@@ -53,13 +57,17 @@ def _of_case(rows: pd.DataFrame) -> Iterator[tuple[str, float]]:
         yield from ((f"{row['region']} {metric}", float(row[metric])) for metric in METRICS if pd.notna(row[metric]))
 
 
-def _regions(path: Path, convention: LabelConvention, *, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Numbers of regions, from 1: where several overlap, the innermost."""
+def _masks(path: Path, convention: LabelConvention, *, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     label = read_label(path)
     if label.shape != shape:
         raise PedsegError(f"{path}: has shape {label.shape[::-1]}, its images {shape[::-1]}")
-    numbers = np.zeros(label.shape, dtype=np.uint8)
-    for number, region in enumerate(regions_from_labels(label, convention), start=1):
+    return masks_from_labels(label, convention)
+
+
+def _numbered(regions: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Numbers of regions, from 1: where several overlap, the innermost."""
+    numbers = np.zeros(regions.shape[1:], dtype=np.uint8)
+    for number, region in enumerate(regions, start=1):
         numbers[region] = number
     return numbers
 

@@ -215,3 +215,25 @@ def test_the_record_can_be_read_again(worlds: Path, tmp_path: Path) -> None:
     assert "NaN" not in (tmp_path / "choice.json").read_text()
     assert choice.record()["cases"] == {"adult": CASES}
     assert choice.record()["steps"][0]["before"]["et"] is None
+
+
+def test_ignored_voxels_have_no_part_in_the_choice(tmp_path: Path) -> None:
+    """A second component that is tumour in the label as well would keep the rule out; ignored it has no say."""
+    convention = get_convention({"et": 3, "nc": 2, "ed": 1, "ignore": 4})
+    prediction = np.zeros(SHAPE, dtype=np.uint8)
+    prediction[2:8, 2:8, 2:8] = 3
+    prediction[12:15, 12:15, 12:15] = 3
+    prediction[12:14, 2:4, 2:4] = 3  # a false component, which makes the rule worth while
+    found = {}
+    for name, value in (("tumour", 3), ("ignored", 4)):
+        label = prediction.copy()
+        label[12:14, 2:4, 2:4] = 0
+        label[12:15, 12:15, 12:15] = value
+        pair = Pair("a", tmp_path / name / "p.nii.gz", tmp_path / name / "l.nii.gz")
+        (tmp_path / name).mkdir()
+        for path, data in ((pair.prediction, prediction), (pair.label, label)):
+            nib.save(nib.Nifti1Image(data, np.eye(4)), path)
+        found[name] = choose([HeldOut("adult", [pair], convention)], target=[], workers=1)
+    assert found["tumour"].rules == ()
+    assert [rule.region for rule in found["ignored"].rules] == [WT]
+    assert found["ignored"].steps[0].after == {"wt": 1.0, "tc": 1.0, "et": 1.0}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pedseg.cases import find_cases
 from pedseg.errors import PedsegError
+from pedseg.labels import get_convention
 from pedseg.reporting.figures.slices import choose_cases, slice_figure
 from pedseg.reporting.rows import Model, load_models
 from pedseg.runs import RunFolder
@@ -98,6 +99,21 @@ def test_files_that_are_stored_in_different_axes(run: RunFolder, tmp_path: Path)
         turn(path, axes)
     for one, other in zip(before, drawn(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_what_the_label_ignores_is_drawn_on_neither_side(run: RunFolder, tmp_path: Path) -> None:
+    case = find_cases(tmp_path / "ped", cohort="ped", labelled=True).cases[1]
+    prediction = run.variant("plain").path / f"{case.id}.nii.gz"
+    assert case.label is not None
+    image = nib.load(case.label)
+    voxels = np.asarray(image.dataobj).copy()
+    voxels[voxels != 0] = 9
+    nib.Nifti1Image(voxels, image.affine).to_filename(case.label)
+    convention = get_convention({"et": 3, "nc": 1, "ed": 2, "ignore": 9})
+    model = Model("x", scores(**{case.id: 0.5}))
+    figure = slice_figure(model, {case.id: case}, {case.id: prediction}, convention=convention, title="")
+    assert figure is not None
+    assert [len(axis.collections) for axis in figure.axes] == [0] * len(figure.axes)  # they agree everywhere
 
 
 def test_without_labels_images_or_predictions(run: RunFolder, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ this module, in the same steps:
    the Dice of that very region rises.
 
 The Dice of a region is the mean over the cases in which label or prediction hold it; a gain must be strict. Where a
-region occurs in no case at all, its Dice is unknown, and so is the mean over regions: neither counts as a rise.
+region occurs in no case at all, its Dice is unknown, and so is the mean over regions: neither counts as a rise. Rules
+act on the whole prediction, and the Dice leaves out what the label ignores.
 """
 
 import math
@@ -27,8 +28,9 @@ from pedseg.errors import PedsegError, Problem, ProblemsError
 from pedseg.evaluation.pairing import Pair
 from pedseg.evaluation.postprocessing.folders import read_checked_label, worthwhile
 from pedseg.files import read_json
+from pedseg.ignored import judged
 from pedseg.inference.postprocessing import KeepLargest, Masks, apply_rules
-from pedseg.labels import LabelConvention, Region, regions_from_labels
+from pedseg.labels import LabelConvention, Region, masks_from_labels, regions_from_labels
 from pedseg.metrics import count_voxels, dice
 from pedseg.metrics.overlap import bounding_box
 
@@ -174,17 +176,18 @@ def _measure(job: tuple[Pair, LabelConvention]) -> NDArray[np.float64] | Problem
     """Dice (8, 3) of a case after each of `SEQUENCES`, or what is wrong with it."""
     pair, convention = job
     try:
-        prediction, label = _regions(pair, convention)
+        prediction, label = _masks(pair, convention)
     except PedsegError as error:
         return Problem(pair.case, pair.prediction.name, str(error), "mend the file and run the command again")
     after = (apply_rules(prediction, [KeepLargest(region) for region in sequence]) for sequence in SEQUENCES)
-    return np.array([[dice(count_voxels(p, g)) for p, g in zip(masks, label, strict=True)] for masks in after])
+    sides = [judged(masks, label)[:2] for masks in after]
+    return np.array([[dice(count_voxels(p, g)) for p, g in zip(*masks, strict=True)] for masks in sides])
 
 
-def _regions(pair: Pair, convention: LabelConvention) -> tuple[Masks, Masks]:
-    """Masks of prediction and label in the box around both."""
+def _masks(pair: Pair, convention: LabelConvention) -> tuple[Masks, Masks]:
+    """Regions of the prediction, and masks of the label with its ignored voxels, in the box around both."""
     prediction, label = (read_checked_label(path, convention) for path in (pair.prediction, pair.label))
     if prediction.shape != label.shape:
         raise PedsegError(f"{pair.prediction}: has another shape than {pair.label}; predict the case again")
     box = bounding_box((prediction != 0) | (label != 0)) or (slice(0, 0),) * label.ndim
-    return regions_from_labels(prediction[box], convention), regions_from_labels(label[box], convention)
+    return regions_from_labels(prediction[box], convention), masks_from_labels(label[box], convention)

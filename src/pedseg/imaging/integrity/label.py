@@ -37,9 +37,10 @@ def check_label(
     _check_values(findings, path.name, label[tumour], convention)
     images = [volume.data for volume in volumes.values() if volume is not None]
     if before == 0 and all(image.shape == label.shape for image in images):
-        _check_place(findings, path.name, tumour, images, background)
-        if findings.problems() == before and not any(file.absent for file in findings.case.images):
-            check_lesion(findings, path.name, tumour, volumes, background)
+        known = tumour & ~np.isin(label, convention.ignore) if convention and convention.ignore else tumour
+        _check_place(findings, path.name, known, images, background)
+        if findings.problems() == before and known.any() and not any(file.absent for file in findings.case.images):
+            check_lesion(findings, path.name, known, volumes, background)
     t1n, t1c = volumes[Modality.T1N], volumes[Modality.T1C]
     if findings.problems() > before or t1n is None or t1c is None or {t1n.data.shape, t1c.data.shape} != {label.shape}:
         return None

@@ -16,10 +16,11 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from pedseg.cases import Case
+from pedseg.ignored import judged
 from pedseg.imaging import read_volume
 from pedseg.imaging.geometry import upright
 from pedseg.imaging.integrity import read_label_onto, read_onto
-from pedseg.labels import LabelConvention, Modality, Region, regions_from_labels
+from pedseg.labels import LabelConvention, Modality, Region, masks_from_labels
 from pedseg.metrics import error_map
 from pedseg.reporting.figures.style import ERROR_COLOURS, REGION_COLOURS
 from pedseg.reporting.rows import Model
@@ -107,7 +108,7 @@ def slice_figure(
     """Draw the chosen cases, one per row: on each plane outlines of label and prediction, and the errors.
 
     The slices are those with most tumour in the label (in the prediction where there is no label), as radiologists look
-    at them: the patient's right is on the left.
+    at them: the patient's right is on the left. Where the label ignores voxels, neither side is drawn.
 
     Args:
         model: whose scores choose the cases.
@@ -180,8 +181,10 @@ def _read(case: Case, prediction: Path, convention: LabelConvention) -> Shown:
     files = dict(zip(Modality, case.images, strict=True))
     grid = upright(read_volume(files[OUTLINED]))
     images = {OUTLINED: grid.data, MAPPED: read_onto(files[MAPPED], grid).data}
-    predicted = regions_from_labels(read_label_onto(prediction, grid), convention)
-    label = None if case.label is None else regions_from_labels(read_label_onto(case.label, grid), convention)
+    predicted = masks_from_labels(read_label_onto(prediction, grid), convention)[: len(Region)]
+    label = None if case.label is None else masks_from_labels(read_label_onto(case.label, grid), convention)
+    if label is not None:
+        predicted, label, _ = judged(predicted, label)
     places = tuple(
         grid.affine[a, a] * np.arange(n) + grid.affine[a, 3] for a, n in zip((2, 1, 0), grid.data.shape, strict=True)
     )
