@@ -27,12 +27,17 @@ def write_case(root: Path, case_id: str, *, shape: Sequence[int] = (20, 18, 19),
 
 
 def write_checkpoint(
-    path: Path, *, seed: int = 0, patch_size: Sequence[int] = (16, 16, 16), network: str = "unet"
+    path: Path,
+    *,
+    seed: int = 0,
+    patch_size: Sequence[int] = (16, 16, 16),
+    network: str = "unet",
+    spacing_mm: Sequence[float] = (1.0, 1.0, 1.0),
 ) -> Path:
     """Write a checkpoint of a random tiny network of the kind `network`, as a run would."""
     torch.manual_seed(seed)
     settings = {"name": network, "base_features": 4, "max_features": 8}
-    built = build(settings, patch_size=patch_size, spacing_mm=(1.0, 1.0, 1.0))
+    built = build(settings, patch_size=patch_size, spacing_mm=tuple(spacing_mm))
     weights = {f"network.{name}": value for name, value in built.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"pedseg": describe(built), "state_dict": {**weights, "classifier.x": torch.ones(1)}}, path)

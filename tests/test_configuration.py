@@ -8,8 +8,8 @@ import pytest
 
 from pedseg.commands import train
 from pedseg.commands.hydra_entry import overrides_last
-from pedseg.commands.options import exit_code
 from pedseg.errors import PedsegError
+from pedseg.exits import exit_code
 from pedseg.settings.names import deciding, run_name
 from tests.composed import composed, files, settings
 

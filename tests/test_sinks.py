@@ -1,16 +1,18 @@
 """Hostile names through the places where text is shown."""
 
 import io
+import logging
 import random
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
-from pedseg.commands.options import exit_code
 from pedseg.errors import PedsegError
-from pedseg.sinks import UNSEEN, Visible, cell, csv_text, from_cell, latex, markdown, terminal
+from pedseg.exits import exit_code
+from pedseg.sinks import UNSEEN, Visible, VisibleFormatter, cell, csv_text, from_cell, latex, markdown, markup, terminal
 
 HOSTILE = [
     "\x1b[2J",
@@ -74,7 +76,8 @@ def hostile(seed: int) -> list[str]:
 def test_no_cell_is_a_formula_and_every_text_comes_back() -> None:
     for text in [*hostile(0), "=1+cmd|' /C calc'!A0", "'=1", "''=1", "'quoted'", "BraTS-PED-00001"]:
         assert cell(text)[0] not in "=+-@\t\r\n"
-        assert from_cell(cell(text)) == text
+        assert from_cell(cell(text)) == terminal(text)
+        assert not UNSEEN.search(cell(text))
     assert cell("BraTS-PED-00001") == "BraTS-PED-00001"
     assert cell("'quoted'") == "'quoted'"
 
@@ -82,6 +85,20 @@ def test_no_cell_is_a_formula_and_every_text_comes_back() -> None:
 def test_a_table_keeps_its_numbers_and_hides_its_formulas() -> None:
     table = pd.DataFrame({"case": ["=1+1", "plain"], "dice": [-0.5, np.nan], "n": [-1, 2]}, index=["@a", "b"])
     assert csv_text(table, index_label="model") == "model,case,dice,n\n'@a,'=1+1,-0.5,-1\nb,plain,,2\n"
+
+
+def test_rich_shows_a_text_as_it_is() -> None:
+    for text in ("[/b]", "[red]x", "[link=http://x]", "a\x1b[31mb", *hostile(2)):
+        stream = io.StringIO()
+        Console(file=stream, width=1000, highlight=False).print(markup(text), end="", soft_wrap=True)
+        shown = terminal(text).expandtabs(8)
+        assert stream.getvalue() in (shown, f"{shown}\\")  # rich doubles a last backslash
+        assert not UNSEEN.search(stream.getvalue())
+
+
+def test_a_log_is_read_on_a_terminal() -> None:
+    record = logging.LogRecord("x", logging.INFO, "", 0, "case %s", ("a\x1b]0;x\x07",), None)
+    assert VisibleFormatter("%(message)s").format(record) == "case a\\x1b]0;x\\x07"
 
 
 def test_markup_is_text() -> None:

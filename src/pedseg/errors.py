@@ -78,15 +78,20 @@ UNLUCKY = (
 )  # what torch says of memory and disks
 
 
+LOOP = "Symlink loop"  # what Python says of a link that leads to itself
+
+
 def is_of_the_machine(error: BaseException) -> bool:
     """Whether an exception speaks of the machine (disk, memory, rights), not of a mistake in the program."""
     return isinstance(error, OSError | MemoryError) or (
-        isinstance(error, RuntimeError) and any(text in str(error) for text in UNLUCKY)
+        isinstance(error, RuntimeError) and any(text in str(error) for text in (*UNLUCKY, LOOP))
     )
 
 
 def told_of_the_machine(error: BaseException) -> str:
     """One line for an exception that speaks of the machine: the file, what went wrong, what is kept and what to do."""
+    if LOOP in str(error):
+        return f"{error}; remove that link, or let it lead to a folder or a file"
     if not isinstance(error, OSError):
         what = " ".join(str(error).split())[:200] or "no memory is left"
         return f"the machine has no memory or no disk left ({what}); free some. {KEPT}"

@@ -16,6 +16,8 @@ from typing import Any
 
 from pedseg.errors import PedsegError
 
+MEGA = 1e6
+MOST_TEXT = 2**28  # bytes of a JSON or CSV file
 TEMPORARY = re.compile(r"\.pedseg-[0-9a-f]{8}-(.+)")
 
 
@@ -93,6 +95,41 @@ def check_free(output: Path, *, overwrite: bool) -> None:
         raise PedsegError(f"{output} exists; give another --output, or --overwrite")
 
 
+def check_place(path: Path) -> None:
+    """Refuse a place in which no file can be written, before the work that leads to it.
+
+    Raises:
+        PedsegError: something else is in the way there or above, or what there is may not be written to.
+    """
+    if os.path.lexists(path) and not path.is_file() and path.exists():
+        raise PedsegError(f"{path}: is in the way of a file of that name; move it away, or give another place")
+    above = next(folder for folder in path.parents if os.path.lexists(folder))
+    if not above.is_dir():
+        raise PedsegError(f"{above}: is in the way of a folder of that name; move it away, or give another place")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise PedsegError(f"{above}: may not be written to; change its permissions, or give another place")
+
+
+def check_room(folder: Path, needed: int, *, what: str) -> None:
+    """Refuse a disk that has no room for what is going to be written.
+
+    Args:
+        folder: that it will lie in; need not exist.
+        needed: bytes, at least.
+        what: needs them, in the plural, for the message.
+
+    Raises:
+        PedsegError: fewer are free.
+    """
+    above = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(above).free
+    if free < needed:
+        raise PedsegError(
+            f"{folder}: {what} need {needed / MEGA:,.0f} MB at least, and {free / MEGA:,.0f} MB are free there; make "
+            "room, or give another place"
+        )
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with atomic_path(path) as temporary:
@@ -148,16 +185,35 @@ def sha256(path: Path) -> str:
         raise PedsegError(f"{path}: cannot be read ({error.strerror}); check the disk") from error
 
 
+def read_text(path: Path, *, what: str = "text") -> str:
+    """Read a file of text in UTF-8.
+
+    Args:
+        path: the file.
+        what: it is read as, for messages.
+
+    Raises:
+        PedsegError: the file is absent, no regular file, unreadable, larger than `MOST_TEXT`, or holds other bytes.
+    """
+    try:
+        with open_regular(path) as file:
+            content = file.read(MOST_TEXT + 1)
+        if len(content) > MOST_TEXT:
+            raise PedsegError(f"{path}: has more than {MOST_TEXT} bytes, and no {what} has; restore or remove it")
+        return content.decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise PedsegError(f"{path}: not readable as {what} ({error}); restore or remove it") from error
+
+
 def read_json(path: Path) -> Any:  # noqa: ANN401  (whatever JSON holds)
     """Read JSON.
 
     Raises:
-        PedsegError: the file is absent, no regular file, unreadable or no JSON.
+        PedsegError: as `read_text`, or the file is no JSON.
     """
     try:
-        with open_regular(path) as file:
-            return json.loads(file.read().decode("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return json.loads(read_text(path, what="JSON"))
+    except (ValueError, RecursionError) as error:
         raise PedsegError(f"{path}: not readable as JSON ({error}); restore or remove it") from error
 
 

@@ -55,7 +55,7 @@ def myself() -> Holder:
         command=_command(),
         since=datetime.now(tz=UTC).isoformat(timespec="seconds"),
         job=os.environ.get("SLURM_JOB_ID", ""),
-        restarts=int(os.environ.get("SLURM_RESTART_COUNT", "0")),
+        restarts=int(restarts) if (restarts := os.environ.get("SLURM_RESTART_COUNT", "")).isdecimal() else 0,
         key=uuid.uuid4().hex,
     )
 

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pedseg.errors import PedsegError
-from pedseg.files import temporary_of, tidy
+from pedseg.files import read_text, temporary_of, tidy
 from pedseg.holders import Holder, myself, runs
 
 NAME = ".pedseg-lock"
@@ -62,6 +62,9 @@ def writer_of(folder: Path) -> Writer | None:
         return None
     here = bool(who.key) and (who.host, who.numbers) == (own.host, own.numbers)
     return Writer(who, writes=runs(who) if here else time.time_ns() - touched < LOST_S * 1e9)
+
+
+ANYBODY = asdict(Holder())
 
 
 def is_lock(path: Path) -> bool:
@@ -213,9 +216,9 @@ def _remove(lock: Path, other: Holder) -> None:
 def _read(lock: Path) -> Holder:
     """Who holds a lock; nobody in particular where that cannot be read."""
     try:
-        content = json.loads(lock.read_text(encoding="utf-8"))
-        return Holder(**content)
-    except (OSError, ValueError, TypeError):
+        held = Holder(**json.loads(read_text(lock)))
+        return held if all(type(value) is type(ANYBODY[name]) for name, value in asdict(held).items()) else Holder()
+    except (PedsegError, ValueError, TypeError, RecursionError):
         return Holder()
 
 

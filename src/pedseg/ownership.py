@@ -5,16 +5,19 @@ it is written, so that a command that is killed leaves none that nobody knows.
 """
 
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from pedseg.errors import PedsegError
-from pedseg.files import read_json, write_json
+from pedseg.files import check_place, read_json, write_json
 from pedseg.locks import is_lock
 
 NAME = ".pedseg-files.json"
 SHOWN = 5  # names in a message
+LONGEST = 255  # bytes of a name
 log = logging.getLogger(__name__)
 
 
@@ -26,9 +29,17 @@ def own(folder: Path) -> frozenset[str]:
     """
     path = folder / NAME
     names = read_json(path) if path.exists() else []
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or not all(map(_is_name, names)):
         raise PedsegError(f"{path}: is no list of names; remove it, and pedseg removes none of the files beside it")
     return frozenset(names)
+
+
+def _is_name(name: Any) -> bool:  # noqa: ANN401  (whatever JSON holds)
+    """Whether a file can have this name."""
+    try:
+        return "\0" not in name and all(len(part) <= LONGEST for part in os.fsencode(name).split(b"/"))
+    except (TypeError, UnicodeEncodeError):
+        return False
 
 
 def is_recorded(folder: Path) -> bool:
@@ -37,9 +48,15 @@ def is_recorded(folder: Path) -> bool:
 
 
 def note(folder: Path, names: Iterable[str]) -> None:
-    """List files that are going to be written, beside those that are listed."""
+    """List files that are going to be written, beside those that are listed.
+
+    Raises:
+        PedsegError: one could not be written.
+    """
+    names = set(names)
+    check_places(folder, names)
     before = own(folder)
-    now = before | set(names)
+    now = before | names
     if now != before or not is_recorded(folder):
         write_json(folder / NAME, sorted(now))
 
@@ -57,12 +74,24 @@ def foreign(folder: Path, *, among: Iterable[str] | None = None) -> list[str]:
     return sorted(name for name in _content(folder) if not _is_listed(name, listed))
 
 
+def check_places(folder: Path, names: Iterable[str]) -> None:
+    """Refuse names of files, or of folders with a slash behind, in whose place nothing can be written.
+
+    Raises:
+        PedsegError: there is one.
+    """
+    for name in names:
+        check_place(folder / name / NAME if name.endswith("/") else folder / name)
+
+
 def refuse_foreign(folder: Path, names: Iterable[str]) -> None:
     """Refuse to write files over those of others.
 
     Raises:
-        PedsegError: one is there, and pedseg did not write it.
+        PedsegError: one is there, and pedseg did not write it; or none could be written there.
     """
+    names = list(names)
+    check_places(folder, names)
     in_the_way = foreign(folder, among=names)
     if in_the_way:
         raise PedsegError(f"{folder}: {listing(in_the_way)} was not written by pedseg; move it away")

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pedseg.errors import PedsegError
-from pedseg.files import read_json, safe_name, write_json
-from pedseg.ownership import clear, is_recorded, name_left, note, refuse_foreign
+from pedseg.files import read_json, read_text, safe_name, write_json
+from pedseg.ownership import check_places, clear, is_recorded, name_left, note, refuse_foreign
 
 if TYPE_CHECKING:  # names of files are known without settings
     from pedseg.settings.stored import Stored
@@ -191,7 +191,8 @@ class RunFolder:
         if not any(path.exists() for path in (*at_the_top, self.predictions / RECORD)):
             return None
         config = read_json(self.config) if self.config.exists() else {}
-        return PLAIN if "variant" in config else only_variant(config)[0]
+        known = isinstance(config, dict) and "variant" not in config
+        return only_variant(config)[0] if known else PLAIN
 
     def variant(self, name: str) -> VariantFolder:
         """Where a variant lies, or would."""
@@ -249,6 +250,7 @@ class RunFolder:
         Raises:
             PedsegError: as `begin`.
         """
+        check_places(self.path, OF_A_RUN)
         if overwrite:
             self._check_own()
         elif self.config.exists():
@@ -272,8 +274,9 @@ class RunFolder:
     def _clear(self) -> None:
         """Remove what the run has written; what else there is stays, and is named."""
         tracked = self.path / "wandb_id"
-        wandb = f"wandb/*-{tracked.read_text(encoding='utf-8').strip()}" if tracked.exists() else "wandb/none"
-        folders = [f"{path.relative_to(self.path).as_posix()}/" for path in self.path.glob(wandb)]
+        key = read_text(tracked).strip() if tracked.exists() else ""
+        known = self.path.glob(f"wandb/*-{key}") if key.isalnum() else ()
+        folders = [f"{path.relative_to(self.path).as_posix()}/" for path in known]
         before = BEFORE_VARIANTS if self.before() else ()
         for pattern in ("predictions/*/", "source_validation/*/", f"{POSTPROCESSED}/*/"):
             for folder in self.path.glob(pattern):

@@ -1,5 +1,6 @@
 """Text of unknown origin, such as names of files, made harmless for where it is shown."""
 
+import logging
 import re
 import sys
 from collections.abc import Iterator
@@ -63,6 +64,11 @@ class Visible:
         return getattr(self.rich_proxied_file, name)
 
 
+def show_visibly() -> None:
+    """Have all that this process writes from here on go through `terminal`: for processes beside the first."""
+    sys.stdout, sys.stderr = (cast("TextIO", Visible(stream)) for stream in (sys.stdout, sys.stderr))
+
+
 @contextmanager
 def visible_streams() -> Iterator[None]:
     """Have what this block writes to stdout and stderr go through `terminal`."""
@@ -87,13 +93,32 @@ def latex(text: object) -> str:
     return "".join(LATEX.get(character, character) for character in line)
 
 
+def markup(text: object) -> str:
+    """Text that Rich shows as it is, in a table or beside a progress bar."""
+    from rich.markup import escape  # noqa: PLC0415  (rich is there where this is called)
+
+    return escape(terminal(str(text)))
+
+
+class VisibleFormatter(logging.Formatter):
+    """Lines of a log whose text goes through `terminal`: logs are read on terminals."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return terminal(super().format(record))
+
+
 def cell(text: str) -> str:
-    """Text in a cell of a CSV file that no spreadsheet takes for a formula: one apostrophe goes before it."""
-    return f"'{text}" if FORMULA.match(text) else text
+    """Text in a cell of a CSV file, which terminals show, and which no spreadsheet takes for a formula.
+
+    It goes through `terminal`, and one apostrophe before it.
+    """
+    shown = terminal(text)
+    return f"'{shown}" if FORMULA.match(shown) else shown
 
 
 def from_cell(text: str) -> str:
-    """What `cell` was given."""
+    """What `cell` was given, as a terminal shows it."""
     return text[1:] if text.startswith("'") and FORMULA.match(text[1:]) else text
 
 

@@ -1,16 +1,16 @@
 """Where runs stand: finished, running, stopped, failed or not begun, and how far each is."""
 
 import csv
-import json
+import io
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
 from pedseg.errors import PedsegError, StoppedEarlyError
-from pedseg.files import write_json
+from pedseg.files import read_json, read_text, write_json
 from pedseg.locks import writer_of
 from pedseg.runs import RunFolder
 from pedseg.settings.run import RunSettings
@@ -73,7 +73,8 @@ def told_its_end(folder: RunFolder) -> Iterator[None]:
 def _tell(folder: RunFolder, state: State, why: str) -> None:
     if folder.config.exists() and not folder.finished.exists():
         at = datetime.now(tz=UTC).isoformat(timespec="seconds")
-        write_json(folder.ended, {"state": state, "why": why, "at": at})
+        with suppress(OSError):  # on a full disk the error itself is said
+            write_json(folder.ended, {"state": state, "why": why, "at": at})
 
 
 def runs_below(folders: Sequence[Path]) -> list[Path]:
@@ -122,9 +123,9 @@ def _state(folder: RunFolder) -> tuple[State, str]:
     if writer is not None:
         return State.STOPPED, f"{writer.who.process} is gone; the same command continues"
     try:
-        told = json.loads(folder.ended.read_text(encoding="utf-8"))
+        told = read_json(folder.ended)
         return State(told["state"]), str(told["why"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (PedsegError, ValueError, KeyError, TypeError):
         return State.STOPPED, "no word of why; the same command continues"
 
 
@@ -146,13 +147,12 @@ class Curves:
 def _curves(path: Path) -> Curves:
     """The end of a metrics.csv; nothing of one that is absent or damaged."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row.get("time/step")]
+        rows = [row for row in csv.DictReader(io.StringIO(read_text(path))) if row.get("time/step")]
         last = rows[-1]
         epochs, steps = int(float(last["epoch"])) + 1, int(float(last["step"])) + 1
         seconds = float(last["time/step"]) + float(last["time/data"])
         return Curves(epochs, float(last["train/loss"]), seconds * steps / epochs)
-    except (OSError, IndexError, ValueError, KeyError, TypeError, csv.Error):
+    except (PedsegError, ArithmeticError, IndexError, ValueError, KeyError, TypeError, csv.Error):
         return Curves()
 
 

@@ -80,7 +80,13 @@ def test_a_plan_is_current_until_checkpoint_or_settings_change(tmp_path: Path) -
     assert (len(plan.source), len(plan.target)) == (2, 2)
     assert (plan.target_labels, plan.synthetic) == (False, True)
     assert not plan.is_current()
-    record = {"checkpoint": plan.checkpoint, "settings": plan.settings, "scores": dict.fromkeys(VALIDATORS)}
+    record = {
+        "checkpoint": plan.checkpoint,
+        "settings": plan.settings,
+        "scores": dict.fromkeys(VALIDATORS),
+        "target_labels": False,
+        "synthetic": True,
+    }
     write_json(place.validators, record)
     assert not plan.is_current()  # without the masks
     place.target_masks.touch()

@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import torch
 
+from pedseg.inference.seals import sealed
 from tests.faults.world import spoil
 
 Damage = Callable[[Path], object]
@@ -140,12 +141,13 @@ def json_leaf(name: str, place: tuple[Any, ...], value: Any) -> Damage:
     return damage
 
 
-def checkpoint_leaf(name: str, place: tuple[Any, ...], value: Any) -> Damage:
-    """Another value at a place of a checkpoint."""
+def checkpoint_leaf(name: str, place: tuple[Any, ...], value: Any, *, seal: bool = False) -> Damage:
+    """Another value at a place of a checkpoint, which is sealed anew or not."""
 
     def damage(at: Path) -> None:
         tree = torch.load(at / name, weights_only=False)
         tree = changed(copy.copy(tree), place, value)
+        tree = sealed(tree) if seal else tree
         (at / name).unlink()
         torch.save(tree, at / name)
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.stage import Stage
 from tests.faults.trial import ALLOWED, Scene, Trial, Verdict
-from tests.faults.trials import Bench
+from tests.faults.trials import Bench, sampled
 from tests.faults.world import CASE, EVALUATED, PREDICTED, build, spoil
 
 
@@ -48,3 +48,10 @@ def test_verdicts_tell_what_is_wrong(bench: Bench) -> None:
     late = replace(trial(crash, "notes.txt", b""), how={"kill_s": 0.0, "kill_by": 9})
     assert bench.run(late).verdict is Verdict.TRACEBACK
     assert Verdict.TRACEBACK not in ALLOWED
+
+
+def test_a_few_of_all_families(bench: Bench) -> None:
+    """Two trials of each; `make faults` tries 1,500."""
+    outcomes = [bench.run(one) for one in sampled(bench.stage.world, count=32, seed=3)]
+    assert {one.key: (one.verdict, one.detail) for one in outcomes if one.verdict not in ALLOWED} == {}
+    assert len({one.family for one in outcomes}) == 16

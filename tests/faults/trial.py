@@ -95,7 +95,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A trial and its verdict."""
+    """A trial and its verdict, at a state of the code."""
 
     family: str
     key: str
@@ -105,3 +105,4 @@ class Outcome:
     seconds: float
     memory_mb: int
     said: str
+    state: str = ""

@@ -66,7 +66,7 @@ class Bench:
         self.stage = stage
         self._references: dict[str, Reference] = {}
 
-    def run(self, trial: Trial) -> Outcome:
+    def run(self, trial: Trial, *, state: str = "") -> Outcome:
         """Set the stage, damage it, run the command and judge."""
         reference_ = self._reference(trial)
         at = self.stage.set(trial.scene.parts)
@@ -75,7 +75,9 @@ class Bench:
         ended = trial.play(self.stage, trial)
         verdict, detail = judge(trial, ended, before, at, reference_)
         said = (ended.err or ended.out).strip()[-600:]
-        return Outcome(trial.family, trial.key, verdict, detail, ended.code, ended.seconds, ended.memory_mb, said)
+        return Outcome(
+            trial.family, trial.key, verdict, detail, ended.code, ended.seconds, ended.memory_mb, said, state
+        )
 
     def _reference(self, trial: Trial) -> Reference:
         """That of the scene, or of the one that it is a kind of."""

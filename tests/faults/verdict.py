@@ -20,8 +20,8 @@ from tests.faults.stage import Ended
 from tests.faults.trial import Scene, Trial, Verdict
 
 REMEDY = re.compile(
-    r"→|; |, so |\b(give|mend|restore|remove|download|copy it|export|use|run|prepare|make|rename|train|move|write|add|"
-    r"choose|check|set|free|continues?)\b",
+    r"→|; |, so |understood are|\b(give|mend|restore|remove|download|copy it|export|use|run|prepare|make|rename|train|"
+    r"move|write|add|choose|check|set|free|continues?)\b",
     re.IGNORECASE,
 )
 CODES = (1, 2, 3, 130, 138, 141, 143)  # documented ones, and 128 + SIGINT, SIGUSR1, SIGPIPE, SIGTERM

@@ -84,6 +84,15 @@ def test_ignored_voxels_may_lie_anywhere(child: Path) -> None:
     assert "outside the brain" in rows(child, convention="{et: 3, nc: 1, ed: [2, 4]}")[0]
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_values_that_cannot_be_normalised(child: Path, scale: float) -> None:
+    path = child / f"{child.name}-t1c.nii.gz"
+    image = nib.load(path)
+    rewrite(path, image.get_fdata() * scale, image.affine)
+    (row,) = rows(child)
+    assert row.startswith("problem: t1c.nii.gz: the values of t1c go from ")
+
+
 def test_a_file_without_a_transform_is_said(child: Path) -> None:
     for path in child.iterdir():
         image = nib.load(path)

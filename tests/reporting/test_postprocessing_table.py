@@ -31,7 +31,7 @@ def write_fold(run: RunFolder, dice: dict[str, float], gain: float, *, rules: st
     first = min(dice)
     write_scores(run.variant(rules).scores, dice | {first: dice[first] + gain}, hd95_mm=6.5)
     changes = {case: dict.fromkeys(REGIONS, int(case == first)) for case in dice}
-    Applied(("a rule",), "brats2023", dict.fromkeys(dice, ""), changes).write(run.variant(rules).path)
+    Applied(("a rule",), "brats2023", dict.fromkeys(dice, "0" * 64), changes).write(run.variant(rules).path)
     write_json(run.variant(rules).settings, {"rules": rules, "of": "plain"})
 
 
@@ -66,9 +66,9 @@ def test_rows_of_part_of_the_cases_are_named_and_left_out(tmp_path: Path) -> Non
 def test_a_choice_on_the_evaluated_cases_is_called_optimistic(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "m2_ped" / "fold_0")
     write_fold(run, {"a": 0.5}, 0.1)
-    write_json(run.choice, {"on_evaluated_cases": False})
+    write_json(run.choice, {"keep_largest": [], "on_evaluated_cases": False})
     assert len(postprocessing_table(load_models([tmp_path]))[1]) == 1
-    write_json(run.choice, {"on_evaluated_cases": True})
+    write_json(run.choice, {"keep_largest": ["wt"], "on_evaluated_cases": True})
     assert "Of 2, keep" in postprocessing_table(load_models([tmp_path]))[1][1]
 
 

@@ -90,7 +90,11 @@ def test_csv_files(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("case,dice\na,1\n", "no column region"),
-        ("", "cannot be read as a table"),
+        ("", "cannot be read as scores"),
+        ("case,region,dice,hd95_mm\n", "has no rows"),
+        ("case,region,dice,hd95_mm\na,et,1.5,0\n", "dice 1.5 is no number from 0 to 1"),
+        ("case,region,dice,hd95_mm\na,et,1,-1\n", "hd95_mm -1 is no number from 0;"),
+        ("case,region,dice,hd95_mm\na,../x,1,0\n", "region '../x' is none of"),
         ("case,region,dice,hd95_mm\na,et,1,0\na.nii.gz,ET,1,0\n", "lists case a twice"),
         ("case,region,dice,hd95_mm\na,et,../../x,0\nb,et,1,0\n", "dice '../../x' is no number"),
     ],

@@ -11,9 +11,12 @@ from pedseg.hardware import Precision, cores, describe_machine, fast_precision, 
 from pedseg.settings.following import Machine
 from pedseg.settings.run import RunSettings
 from pedseg.settings.training import TrainerPrecision
+from pedseg.signals import OF_SEVERAL
 
 log = logging.getLogger(__name__)
 
+RANKS = ("LOCAL_RANK", "RANK", "NODE_RANK", "SLURM_PROCID", "SLURM_LOCALID")
+NUMBERS = ("WORLD_SIZE", "MASTER_PORT", "SLURM_NTASKS", "SLURM_NODEID", "SLURM_RESTART_COUNT")
 TRAINER_NAMES: dict[Precision, TrainerPrecision] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
@@ -35,8 +38,9 @@ def on_this_machine(settings: RunSettings, kept: RunSettings | None, *, jobs: in
         jobs: of a sweep that share the machine.
 
     Raises:
-        PedsegError: the device is absent, or cannot train in the precision.
+        PedsegError: the device is absent, or cannot train in the precision, or the environment is that of no run.
     """
+    check_environment()
     trainer = settings.trainer
     device = training_device(trainer.accelerator)
     fast = fast_precision(device)
@@ -96,6 +100,25 @@ def _training_precision(given: TrainerPrecision, kept: RunSettings | None, devic
             "GPU, or begin another run with trainer.precision=32-true"
         )
     return decided
+
+
+def check_environment() -> None:
+    """Whether what launchers and schedulers say of the processes of a run can be so.
+
+    Raises:
+        PedsegError: a number is none, or one is left over from something else.
+    """
+    for name in (*RANKS, *NUMBERS):
+        value = os.environ.get(name, "0")
+        if not value.isdecimal():
+            raise PedsegError(f"the environment says {name}={value!r}, which is no whole number; unset it, or mend it")
+    several = any(name in os.environ for name in (*OF_SEVERAL, "SLURM_NTASKS"))
+    for name in RANKS:
+        if os.environ.get(name, "0") != "0" and not several:
+            raise PedsegError(
+                f"the environment says {name}={os.environ[name]}, as to one of several processes, and nothing says of "
+                f"how many ({', '.join(OF_SEVERAL)}); unset it, or start the run with torchrun or srun"
+            )
 
 
 def _local_processes(devices: int | tuple[int, ...] | Literal["auto"], device: torch.device) -> int:

@@ -2,16 +2,30 @@
 
 import logging
 import math
-from dataclasses import asdict, astuple
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, astuple, fields
+from typing import Annotated, Any
 
 import lightning.pytorch as pl
+from pydantic import Field
 
 from pedseg.adaptation import DomainAdversary
 from pedseg.health import Epoch, Thresholds, epoch_of, judge
+from pedseg.settings.record import Line, Record, Sequenced
 from pedseg.tracking import trackers
 
 log = logging.getLogger(__name__)
+
+
+Mean = int | Annotated[float, Field(allow_inf_nan=True)]
+Means = Annotated[tuple[Mean, ...], Sequenced, Field(min_length=len(fields(Epoch)), max_length=len(fields(Epoch)))]
+
+
+class Seen(Record):
+    """What a checkpoint says of the epochs before it."""
+
+    epochs: Annotated[tuple[Means, ...], Sequenced]
+    said: Annotated[tuple[Line, ...], Sequenced]
 
 
 class AdversaryHealth(pl.Callback):
@@ -53,9 +67,14 @@ class AdversaryHealth(pl.Callback):
         return {"epochs": [list(astuple(epoch)) for epoch in self.epochs], "said": list(self.said)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.epochs = [Epoch(*values) for values in state_dict["epochs"]]
-        self.said = list(state_dict["said"])
+        """Go on from a checkpoint.
+
+        Raises:
+            PedsegError: what it says of epochs is no such thing.
+        """
+        seen = Seen.of(state_dict, where="the checkpoint's AdversaryHealth", fix="train the run anew: overwrite=true")
+        self.epochs = [_epoch(values) for values in seen.epochs]
+        self.said = list(seen.said)
 
     def _speak(self, trainer: pl.Trainer, *, alpha_max: float, key: str) -> None:
         for finding in judge(self.epochs, alpha_max=alpha_max, key=key, limits=self.limits):
@@ -74,6 +93,11 @@ class AdversaryHealth(pl.Callback):
         draw = done % self.panel_every == 0 or done == trainer.max_epochs
         for tracker in trackers(trainer.loggers):
             tracker.adversary(values, step=trainer.global_step, history=self.epochs if draw else ())
+
+
+def _epoch(values: Sequence[float]) -> Epoch:
+    number, *means = values
+    return Epoch(int(number), *means)
 
 
 def _adversary(module: pl.LightningModule) -> tuple[str, DomainAdversary | None]:

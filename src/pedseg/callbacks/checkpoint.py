@@ -10,10 +10,23 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from pedseg.callbacks.stopping import is_cut_short
 from pedseg.errors import PedsegError
-from pedseg.files import atomic_path
+from pedseg.files import atomic_path, check_room
+from pedseg.inference.continuing import check_optimizers
+from pedseg.inference.seals import sealed
 from pedseg.runs import RunFolder
 
 log = logging.getLogger(__name__)
+
+
+def check_checkpoint_room(folder: RunFolder, module: torch.nn.Module) -> None:
+    """Refuse a disk that has no room for a checkpoint of a network, and for the next one beside it.
+
+    Raises:
+        PedsegError: it has none.
+    """
+    kept = [*module.state_dict().values(), *(weight for weight in module.parameters() if weight.requires_grad)]
+    size = sum(value.numel() * value.element_size() for value in kept if isinstance(value, torch.Tensor))
+    check_room(folder.path, 2 * size, what="checkpoints (one, and the next while it is written)")
 
 
 class LastCheckpoint(Checkpoint):
@@ -32,6 +45,7 @@ class LastCheckpoint(Checkpoint):
 
     Attributes:
         done: epochs of the whole run that are finished.
+        begun: whether everything was loaded and the training goes on.
     """
 
     def __init__(self, folder: RunFolder, *, every_n_epochs: int = 5, first_epoch: int = 0) -> None:
@@ -40,6 +54,16 @@ class LastCheckpoint(Checkpoint):
         self.done = first_epoch
         self.unwritten: bytes | None = None
         self.due = False
+        self.begun = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look at what was loaded, before the first step.
+
+        Raises:
+            PedsegError: the optimiser cannot go on with it.
+        """
+        check_optimizers(trainer.optimizers, where=self.path)
+        self.begun = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the epoch on rank 0; Lightning writes its curves after this, and the checkpoint follows them.
@@ -90,5 +114,5 @@ class LastCheckpoint(Checkpoint):
 def _serialised(trainer: pl.Trainer) -> bytes:
     """What `save_checkpoint` would write."""
     buffer = io.BytesIO()
-    torch.save(trainer._checkpoint_connector.dump_checkpoint(weights_only=False), buffer)
+    torch.save(sealed(trainer._checkpoint_connector.dump_checkpoint(weights_only=False)), buffer)
     return buffer.getvalue()

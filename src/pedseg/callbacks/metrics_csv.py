@@ -1,6 +1,8 @@
 """Training curves as a CSV that survives a resumed run."""
 
 import csv
+import io
+import math
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +13,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from pedseg.errors import PedsegError
-from pedseg.files import atomic_path
+from pedseg.files import atomic_path, read_text
 
 
 class MetricsCsv(Logger):
@@ -85,10 +87,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
         PedsegError: they are none.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows: list[dict[str, Any]] = list(csv.DictReader(file))
-        for row in rows:
-            _check(row)
+        rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(read_text(path, what="training curves"))))
+        _check(rows)
     except (ValueError, csv.Error) as error:
         raise PedsegError(
             f"{path}: cannot be read as training curves ({error}); restore it, or remove it to go on without them"
@@ -96,7 +96,11 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return [{"epoch": "", **row} for row in rows]
 
 
-def _check(row: dict[str, Any]) -> None:
-    if None in row or None in row.values():
-        raise ValueError("a row has other columns than the first")
-    float(row.get("epoch") or 0)
+def _check(rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        raise ValueError("it is empty")
+    for row in rows:
+        if None in row or None in row.values():
+            raise ValueError("a row has other columns than the first")
+        if not math.isfinite(float(row.get("epoch") or 0)):
+            raise ValueError("an epoch is no number")

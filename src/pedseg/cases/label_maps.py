@@ -8,18 +8,49 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import Field
 
 from pedseg.cases.naming import composed, nifti_stem, read_name, without_automatic
 from pedseg.cases.patients import same_text
 from pedseg.cases.spellings import AUTOMATED, LABEL
 from pedseg.errors import PedsegError
 from pedseg.files import read_json
-from pedseg.labels import DEFAULT_CONVENTION, LabelConvention, fitting_conventions, get_convention, read_convention
+from pedseg.labels import (
+    DEFAULT_CONVENTION,
+    LabelConvention,
+    fitting_conventions,
+    get_convention,
+    read_convention,
+)
+from pedseg.settings.record import Digest, Line, Record, Sequenced, SequenceName
 
 PREDICTED: Final = "predictions.json"  # beside label maps: what made them
 POSTPROCESSED: Final = "rules.json"  # and which rules cleared them up
 CONVENTION: Final = "convention"  # key of both
+RESTORE: Final = "restore the record, or move it and the label maps beside it away"
+
+
+class MapsRecord(Record):
+    """What a record beside label maps says of them, whatever made them; each maker reads more of it."""
+
+    convention: Line | None = None
+    missing_sequences: dict[Line, Annotated[tuple[SequenceName, ...], Sequenced]] = Field(default_factory=dict)
+    inputs: dict[Line, Digest] = Field(default_factory=dict)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The record beside label maps, of known form; empty where there is none.
+
+    Raises:
+        PedsegError: it cannot be read, or says what no record does.
+    """
+    if not path.exists():
+        return {}
+    content: Any = read_json(path)
+    MapsRecord.of(content, where=path, fix=RESTORE)
+    return dict(content)
 
 
 def label_map_case(name: str) -> str | None:
@@ -143,9 +174,9 @@ def recorded_convention(folder: Path) -> tuple[LabelConvention, Path] | None:
 
 def _read(path: Path) -> Iterable[LabelConvention]:
     """The convention that a record names, if it is there and names one."""
-    content: Any = read_json(path) if path.is_file() else None
-    if isinstance(content, dict) and CONVENTION in content:
+    content = read_record(path)
+    if content.get(CONVENTION) is not None:
         try:
-            yield read_convention(str(content[CONVENTION]))
+            yield read_convention(content[CONVENTION])
         except PedsegError as error:
-            raise PedsegError(f"{path}: {error}; restore the record, or move it away") from error
+            raise PedsegError(f"{path}: {error}; {RESTORE}") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from pedseg.errors import PedsegError
-from pedseg.files import open_regular, read_json
+from pedseg.files import read_json, read_text
 
 ENDINGS: Final = (".csv", ".tsv", ".json")
 _DELIMITERS = ",;\t"
@@ -32,14 +32,13 @@ def read_placed(path: Path) -> list[tuple[str, Row]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, Row]]:
+    text = read_text(path, what="a table in UTF-8")
+    first = text.partition("\n")[0]
     try:
-        with open_regular(path) as file:
-            text = file.read().decode("utf-8-sig")
-        first = text.partition("\n")[0]
         reader = csv.reader(io.StringIO(text, newline=None), delimiter=max(_DELIMITERS, key=first.count), strict=True)
         head = [name.strip().lower() for name in next(reader, [])]
         rows = [(reader.line_num, cells) for cells in reader]
-    except (OSError, ValueError, csv.Error) as error:
+    except csv.Error as error:
         raise PedsegError(f"{path}: cannot be read as a table in UTF-8 ({error}); save it as CSV UTF-8") from error
     twice = sorted({name for name in head if name and head.count(name) > 1})
     if twice:

@@ -7,10 +7,10 @@ from typing import Any
 
 from pedseg.calibration.per_case import PerCase
 from pedseg.choosing.measure import PATCHES, VOXELS
-from pedseg.choosing.validators import VALIDATORS
+from pedseg.choosing.validators import VALIDATORS, read_validators
 from pedseg.data.selection import CaseIds, Chosen, choose_cases
 from pedseg.errors import PedsegError
-from pedseg.files import read_json, sha256
+from pedseg.files import sha256
 from pedseg.inference import Settings
 from pedseg.inference.variants import thresholds_of
 from pedseg.runs import PLAIN, RunFolder, VariantFolder, titled, trained_on_labels
@@ -92,9 +92,12 @@ class Plan:
         """Whether every validator and the masks beside them were made from this checkpoint with these settings."""
         if not (self.run.validators.exists() and self.run.target_masks.exists()):
             return False
-        record = read_json(self.run.validators)
-        same = record.get("checkpoint") == self.checkpoint and record.get("settings") == self.settings
-        return bool(same and VALIDATORS.keys() <= record.get("scores", {}).keys())
+        try:
+            record = read_validators(self.run.validators)
+        except PedsegError:
+            return False
+        same = record.get("checkpoint") == self.checkpoint and record["settings"] == self.settings
+        return bool(same and VALIDATORS.keys() <= record["scores"].keys())
 
 
 def find_runs(sources: Sequence[Path]) -> tuple[list[VariantFolder], list[tuple[Path, str]]]:

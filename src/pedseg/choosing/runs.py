@@ -5,6 +5,7 @@ Beside the scores of a network stand those of the rule TC := WT on it (``control
 Of the target only images are opened: with or without labels on disk the file is the same, bit for bit.
 """
 
+import math
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -33,11 +34,11 @@ from pedseg.choosing.scores import (
     probe_domains,
     soft_neighbourhood_density,
 )
-from pedseg.choosing.validators import VALIDATORS
+from pedseg.choosing.validators import VALIDATORS, read_validators
 from pedseg.data import CohortStore, StoredCase
 from pedseg.data.selection import Chosen
 from pedseg.errors import PedsegError
-from pedseg.files import atomic_path, read_json, write_json
+from pedseg.files import atomic_path, write_json
 from pedseg.inference.variants import variant_predictor
 from pedseg.settings.population import Population
 
@@ -184,7 +185,7 @@ def _compare(group: Sequence[Plan]) -> None:
             values[number].append(mean_dice(own, majority([*masks[:number], *masks[number + 1 :]])))
     identities = [plan.identity for plan in group]
     for number, plan in enumerate(group):
-        record = read_json(plan.run.validators)
+        record = read_validators(plan.run.validators)
         others = sorted([*identities[:number], *identities[number + 1 :]])
         record["scores"]["checkpoint_agreement"] = float(np.mean(values[number]))
         record["details"]["compared_with"] = others
@@ -209,10 +210,18 @@ def _read_masks(plan: Plan) -> list[_Packed]:
     try:
         with np.load(path, allow_pickle=False) as file:
             shapes, bits = file["shapes"], file["bits"]
+        _check_masks(shapes, bits, cases=len(plan.target))
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise PedsegError(f"{path}: cannot be read ({error}); remove it and validate the run again") from error
     ends = np.cumsum(-(-shapes.prod(axis=1) // 8))
     return list(zip(shapes, np.split(bits, ends[:-1]), strict=True))
+
+
+def _check_masks(shapes: NDArray[Any], bits: NDArray[Any], *, cases: int) -> None:
+    if shapes.shape != (cases, 4) or shapes.dtype.kind != "i" or bits.ndim != 1 or bits.dtype != np.uint8:
+        raise ValueError("it holds no masks of these cases")
+    if (shapes < 1).any() or len(bits) != sum(-(-math.prod(map(int, shape)) // 8) for shape in shapes):
+        raise ValueError("its masks have other sizes than it says")
 
 
 def _unpack(packed: _Packed) -> Masks:

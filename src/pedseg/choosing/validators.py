@@ -1,6 +1,13 @@
 """The validators by name, for command lines and tables; `pedseg.choosing.scores` computes them."""
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import ConfigDict
+
+from pedseg.files import read_json
+from pedseg.settings.record import Digest, Line, Record, Sequenced
 
 _DECLARED = (  # name, title, and what `pedseg validate --help` says of it; in the order of the tables
     ("source_dice", "source Dice", "the baseline"),
@@ -34,3 +41,38 @@ VALIDATORS: Mapping[str, str] = {name: title for name, title, _ in _DECLARED}
 HELP = "; ".join(f"{title}: {text}" for _, title, text in _DECLARED)
 DEFAULT = "sizes"
 CASES = 20  # most cases of each domain that are measured
+
+
+class ValidatedOn(Record):
+    """On what a run was validated; further settings decide its scores."""
+
+    model_config = ConfigDict(extra="allow")
+    target: Annotated[tuple[Annotated[tuple[Line, Line], Sequenced], ...], Sequenced]
+
+
+class Details(Record):
+    """What the scores of a run rest on."""
+
+    compared_with: Annotated[tuple[Line, ...], Sequenced] = ()
+
+
+class ValidatorsRecord(Record):
+    """What validators.json says."""
+
+    checkpoint: Digest | None = None
+    settings: ValidatedOn
+    target_labels: bool
+    synthetic: bool
+    scores: dict[Line, float | None]
+    details: Details = Details()
+
+
+def read_validators(path: Path) -> dict[str, Any]:
+    """What validators.json says of a run, of known form.
+
+    Raises:
+        PedsegError: it cannot be read, or says what no such file does.
+    """
+    content: Any = read_json(path)
+    ValidatorsRecord.of(content, where=path, fix="remove it, and validate the run again")
+    return dict(content)

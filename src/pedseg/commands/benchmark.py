@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pedseg.arguments import natural, positive
 from pedseg.commands.options import (
     add_device,
     add_output,
@@ -12,8 +13,6 @@ from pedseg.commands.options import (
     add_validator,
     command,
     device_of,
-    natural,
-    positive,
     run,
 )
 from pedseg.errors import PedsegError
@@ -144,4 +143,4 @@ def find_domains(rows: "Sequence[Row]", *, cases: int, seed: int) -> "Domains":
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 if there is nothing to report."""
-    return run(parser(), benchmark, argv)
+    return run(parser, benchmark, argv)

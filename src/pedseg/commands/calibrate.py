@@ -272,4 +272,4 @@ def _shares(given: Sequence[str]) -> dict[str, float | list[float]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, 1 if some cases could not be read, 2 if nothing was calibrated."""
-    return run(parser(), calibrate, argv)
+    return run(parser, calibrate, argv)

@@ -17,9 +17,9 @@ from pedseg.commands.options import (
     add_workers,
     check_file,
     command,
-    exit_code,
 )
 from pedseg.errors import PedsegError, Problem
+from pedseg.exits import exit_code
 from pedseg.locks import writing_file
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered

@@ -126,4 +126,4 @@ def _complete_values(described: argparse.ArgumentParser, file: Any) -> None:  # 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    return run(parser(), lambda arguments: print(script(arguments.shell)), argv)
+    return run(parser, lambda arguments: print(script(arguments.shell)), argv)

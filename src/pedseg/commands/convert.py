@@ -201,4 +201,4 @@ def _thresholds(checkpoint: Path, variant: str) -> list[float] | None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 if nothing could be converted."""
-    return run(parser(), lambda arguments: arguments.task(arguments), argv)
+    return run(parser, lambda arguments: arguments.task(arguments), argv)

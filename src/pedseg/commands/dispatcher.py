@@ -5,8 +5,9 @@ import sys
 from collections.abc import Sequence
 
 from pedseg import __version__
+from pedseg.exits import USAGE_ERROR, exit_code
+from pedseg.sinks import terminal
 
-USAGE_ERROR = 2
 VERBS = {
     "phantom": "make synthetic cohorts of adults and children",
     "check": "say what is wrong with the images and labels of cohorts",
@@ -48,12 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif verb == "--version":
         print(f"pedseg {__version__}")
     elif verb not in VERBS:
-        sys.stderr.write(_unknown(verb))
+        sys.stderr.write(terminal(_unknown(verb)))
         return USAGE_ERROR
     else:
         sys.argv[1:] = rest
-        runpy.run_module(f"pedseg.{verb}", run_name="__main__", alter_sys=True)
+        return exit_code(lambda: _run(verb))
     return 0
+
+
+def _run(verb: str) -> None:
+    runpy.run_module(f"pedseg.{verb}", run_name="__main__", alter_sys=True)
 
 
 def _unknown(verb: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pedseg.arguments import number
 from pedseg.commands.options import (
     add_output,
     add_overwrite,
@@ -62,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--surface-tolerance",
-        type=float,
+        type=number,
         metavar="MM",
         help="distance up to which surfaces count as the same in the surface Dice (default: the definition's, 1 mm in "
         "brats2023)",
@@ -139,4 +140,4 @@ def summarise(table: "pd.DataFrame") -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, 1 if some cases failed, 2 if nothing could be scored."""
-    return run(parser(), evaluate, argv)
+    return run(parser, evaluate, argv)

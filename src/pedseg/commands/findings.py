@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO, get_args
 
 from pedseg.errors import PedsegError, Problem, Severity
+from pedseg.sinks import markup
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     from pedseg.settings.run import PrepareSettings
@@ -35,19 +36,17 @@ def show(found: Found, *, stream: TextIO, notes: bool = True) -> None:
     """
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     shown = [row for row in gravest_first(found) if notes or row[1].severity is not Severity.NOTE]
     if not shown:
         return
     console = Console(file=stream)
     if not console.is_terminal:
-        lines = "\n".join(_line(row) for _, row in shown)
-        console.print(lines, soft_wrap=True, markup=False, highlight=False)
+        console.print("\n".join(markup(_line(row)) for _, row in shown), soft_wrap=True, highlight=False)
         return
     table = Table(*HEADINGS, title="Findings")
     for row in shown:
-        table.add_row(*map(Text, _cells(*row)))
+        table.add_row(*map(markup, _cells(*row)))
     console.print(table)
 
 

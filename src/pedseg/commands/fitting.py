@@ -1,10 +1,11 @@
 """The training of a run: what drives it is built before anything is written, and it says when it stops too early."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
-from pedseg.errors import StoppedEarlyError
+from pedseg.errors import PedsegError, StoppedEarlyError, is_of_the_machine
 from pedseg.memory import reused_memory
 from pedseg.signals import Stopped
 
@@ -40,7 +41,7 @@ class Fit:
     ) -> None:
         from pedseg.assembly import build_trainer
         from pedseg.callbacks import AdversaryHealth, EpochLine, LastCheckpoint, SourceSlices, StepTimer, TimeLimit
-        from pedseg.inference.checkpoint import finished_epochs
+        from pedseg.inference.continuing import finished_epochs
 
         self.settings, self.folder, self.module, self.data = settings, folder, module, data
         self.resumed = folder.checkpoint if folder.checkpoint.exists() and not settings.overwrite else None
@@ -83,7 +84,7 @@ class Fit:
         trainer = self.trainer
         trainer.loggers = list(loggers)
         try:
-            with reused_memory():
+            with reused_memory(), self._loaded():
                 trainer.fit(self.module, datamodule=self.data, ckpt_path=self.resumed, weights_only=True)
         except Stopped as stopped:
             _stop_helpers(trainer, stopped)
@@ -91,6 +92,25 @@ class Fit:
         if self.checkpoint.done < self.settings.trainer.max_epochs:
             raise self._stopped(self._why())
         return trainer
+
+    @contextmanager
+    def _loaded(self) -> Iterator[None]:
+        """Say of what ends this block before the training goes on that its checkpoint is at fault.
+
+        Raises:
+            PedsegError: in place of what Lightning and torch make of a checkpoint that is none of this run.
+        """
+        try:
+            yield
+        except PedsegError:
+            raise
+        except Exception as error:
+            if not self.resumed or self.checkpoint.begun or is_of_the_machine(error):
+                raise
+            from pedseg.inference.continuing import AGAIN
+
+            what = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            raise PedsegError(f"{self.resumed}: cannot be gone on from ({what}); {AGAIN}") from error
 
     def _why(self) -> str:
         trainer, done = self.settings.trainer, self.checkpoint.done

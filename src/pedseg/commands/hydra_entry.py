@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pedseg.commands.options import exit_code
 from pedseg.commands.setting_help import about, screen
 from pedseg.errors import PedsegError
+from pedseg.exits import exit_code
 from pedseg.settings.conf import conf_dir
 
 if TYPE_CHECKING:  # Hydra and the settings wait until --help is answered
@@ -63,19 +63,18 @@ def run_hydra(
     if sys.argv[1:2] in (["--help"], ["-h"]) and not any("=" in word for word in sys.argv[2:]):
         return exit_code(lambda: print(_help(sys.argv[2:], model, config_name)))
 
-    from hydra._internal.utils import get_args_parser
-
-    from pedseg.commands.hydra_run import run
-    from pedseg.commands.jobs import Job
-    from pedseg.commands.overrides import with_new_names
-
-    sys.argv[1:] = with_new_names(sys.argv[1:])
-    flags = get_args_parser().parse_args()
-    job = Job(task, model(), swept=flags.multirun or MULTIRUN in flags.overrides, check=check)
-    if any(getattr(flags, name) for name in SHOWING):
-        return exit_code(lambda: _show(job, config_name))
-
     def command() -> int:
+        from hydra._internal.utils import get_args_parser
+
+        from pedseg.commands.hydra_run import run
+        from pedseg.commands.jobs import Job
+        from pedseg.commands.overrides import as_hydra_takes
+
+        sys.argv[1:] = as_hydra_takes(sys.argv[1:])
+        flags = get_args_parser().parse_args()
+        job = Job(task, model(), swept=flags.multirun or MULTIRUN in flags.overrides, check=check)
+        if any(getattr(flags, name) for name in SHOWING):
+            return _show(job, config_name)
         overrides = [*flags.overrides, *_searched(flags.config_dir, flags.overrides)]
         return run(job, overrides, config_name=config_name, table=table)
 

@@ -1,14 +1,13 @@
 """Hydra at work: overrides are checked, what they give is composed, and a job or a sweep of jobs is run."""
 
 import re
-import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pedseg.commands.jobs import Job, Outcome, Settings, State, code_of
-from pedseg.commands.overrides import faults_of, with_new_names
+from pedseg.commands.jobs import Job, Outcome, Settings, code_of
+from pedseg.commands.overrides import as_hydra_takes, faults_of
 from pedseg.errors import PedsegError
 from pedseg.hardware import cores
 from pedseg.settings.conf import conf_dir, default_options
@@ -66,8 +65,10 @@ def run(job: Job[Any], overrides: Sequence[str], *, config_name: str, table: boo
     with understandable_errors(), opened(config_name) as hydra:
         check(hydra, overrides, job, config_name=config_name)
         if not job.swept:
-            ended = hydra.run(config_name, job, [*overrides, "hydra.mode=RUN"]).return_value
-            return _told(ended)
+            ended: Outcome = hydra.run(config_name, job, [*overrides, "hydra.mode=RUN"]).return_value
+            if ended.error:
+                raise ended.error
+            return ended.state.code
         from pedseg.commands.sweep import sweep
 
         return code_of(sweep(hydra, job, overrides, config_name=config_name, table=table))
@@ -82,7 +83,7 @@ def compose(model: "type[Settings]", overrides: Sequence[str], *, config_name: s
     from hydra.types import RunMode
 
     job = Job(_nothing, model, swept=False)
-    overrides = with_new_names(overrides)
+    overrides = as_hydra_takes(overrides)
     with understandable_errors(), opened(config_name) as hydra:
         check(hydra, overrides, job, config_name=config_name)
         cfg = hydra.compose_config(config_name, overrides, run_mode=RunMode.RUN, with_log_configuration=False)
@@ -159,10 +160,3 @@ def understandable_errors() -> Iterator[None]:
         if lacking := LAUNCHER.search(message):
             message = f"the launcher {lacking[1]} is not installed; pip install 'pedseg[cluster]'"
         raise PedsegError(" ".join(message.split())) from error
-
-
-def _told(outcome: Outcome) -> int:
-    """Say what became of a single job, where that is not what was hoped for."""
-    if outcome.state is State.FAILED:
-        sys.stderr.write(f"pedseg: {outcome.text}\n")
-    return outcome.state.code

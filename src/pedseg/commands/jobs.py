@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pedseg.commands.options import USAGE_ERROR
-from pedseg.errors import PedsegError, StoppedEarlyError
+from pedseg.errors import PedsegError, StoppedEarlyError, is_of_the_machine, told_of_the_machine
+from pedseg.exits import USAGE_ERROR
 from pedseg.settings.run import Checked
 
 if TYPE_CHECKING:
@@ -46,11 +46,13 @@ class Outcome:
         job: its name.
         state: in a word.
         text: why.
+        error: what has ended the only job, to be raised again.
     """
 
     job: str
     state: State
     text: str = ""
+    error: Exception | None = None
 
 
 @dataclass(frozen=True)
@@ -78,16 +80,21 @@ class Job(Generic[Settings]):
             self.task(settings)
         except StoppedEarlyError as error:
             return Outcome(name, State.STOPPED, str(error))
-        except PedsegError as error:
+        except Exception as error:  # one that comes out of here is announced by Hydra before pedseg speaks
             if self.swept:
-                sys.stderr.write(f"pedseg: {name}: {error}\n")
-            return Outcome(name, State.FAILED, str(error))
-        except Exception as error:
-            if not self.swept:
-                raise
-            traceback.print_exc()
-            return Outcome(name, State.FAILED, f"{type(error).__name__}: {error}")
+                return Outcome(name, State.FAILED, self._told(name, error))
+            return Outcome(name, State.FAILED, str(error), error)
         return Outcome(name, State.FINISHED)
+
+    @staticmethod
+    def _told(name: str, error: Exception) -> str:
+        """Say what has ended one of several jobs, and return it."""
+        if isinstance(error, PedsegError) or is_of_the_machine(error):
+            text = str(error) if isinstance(error, PedsegError) else told_of_the_machine(error)
+            sys.stderr.write(f"pedseg: {name}: {text}\n")
+            return text
+        traceback.print_exception(error)
+        return f"{type(error).__name__}: {error}"
 
     def settings(self, cfg: "DictConfig") -> Settings:
         """Read what was composed.

@@ -1,28 +1,22 @@
 """What command lines share: options that are spelt once, how a command ends, and how it says what went wrong."""
 
 import argparse
-import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pedseg.arguments import number, positive
 from pedseg.choosing.validators import DEFAULT, VALIDATORS
-from pedseg.errors import PedsegError, Problem, is_of_the_machine, told_of_the_machine
+from pedseg.errors import PedsegError, Problem
+from pedseg.exits import SOME_FAILED, exit_code
 from pedseg.files import check_free
-from pedseg.hardware import sleep_while_waiting
 from pedseg.runs import PLAIN
-from pedseg.signals import SHELL_OFFSET, Stopped, is_helper_process, stoppable
-from pedseg.sinks import visible_streams
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     import torch
 
     from pedseg.settings.population import Population
-
-SOME_FAILED = 1
-USAGE_ERROR = 2
 
 
 def command(verb: str, description: str, *, epilog: str | None = None) -> argparse.ArgumentParser:
@@ -53,7 +47,7 @@ def add_workers(p: argparse.ArgumentParser) -> None:
 def add_background(p: argparse.ArgumentParser) -> None:
     """Add ``--background``: which voxels of the input's images are none of the brain."""
     what = "voxels at or below V are background (default: those that are 0)"
-    p.add_argument("--background", type=float, metavar="V", help=what)
+    p.add_argument("--background", type=number, metavar="V", help=what)
 
 
 def add_device(p: argparse.ArgumentParser) -> None:
@@ -87,26 +81,6 @@ def population_of(arguments: argparse.Namespace) -> "Population | None":
 def add_variant(p: argparse.ArgumentParser, what: str, *, default: str = PLAIN) -> None:
     """Add ``--variant``."""
     p.add_argument("--variant", default=default, metavar="NAME", help=f"{what} (default: %(default)s)")
-
-
-def positive(text: str) -> int:
-    """A whole number from 1 on."""
-    return _whole(text, least=1)
-
-
-def natural(text: str) -> int:
-    """A whole number from 0 on."""
-    return _whole(text, least=0)
-
-
-def _whole(text: str, *, least: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{text} is no whole number from {least} on; give such a number")
-    return value
 
 
 def device_of(arguments: argparse.Namespace) -> "torch.device":
@@ -150,41 +124,9 @@ def left_out(what: object, reason: str) -> None:
 
 
 def run(
-    parser: argparse.ArgumentParser,
+    parser: Callable[[], argparse.ArgumentParser],
     task: Callable[[argparse.Namespace], int | None],
     arguments: Sequence[str] | None,
 ) -> int:
     """Parse a command line, run its task, and return the exit code as `exit_code` does."""
-    parsed = parser.parse_args(arguments)
-    return exit_code(lambda: task(parsed))
-
-
-def exit_code(body: Callable[[], int | None]) -> int:
-    """Run the body of a command, whose words no terminal obeys, as `_exit_code` does."""
-    with visible_streams():
-        return _exit_code(body)
-
-
-def _exit_code(body: Callable[[], int | None]) -> int:
-    """Run the body of a command: its exit code, 2 after a message for a `PedsegError`, 128 + n when signal n stops it.
-
-    What the machine refuses (disk, memory, rights) is a message and 2, too; a reader of stdout that is gone is SIGPIPE.
-    Processes of a distributed run beside the first end with 0 then: it is the first that speaks for the run.
-    """
-    sleep_while_waiting()
-    try:
-        with stoppable():
-            return body() or 0
-    except PedsegError as error:
-        sys.stderr.write(f"pedseg: {error}\n")
-        return USAGE_ERROR
-    except Stopped as stopped:
-        return 0 if is_helper_process() else int(stopped.code or 0)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to be flushed into the pipe
-        return SHELL_OFFSET + signal.SIGPIPE
-    except (OSError, MemoryError, RuntimeError) as error:
-        if not is_of_the_machine(error):
-            raise
-        sys.stderr.write(f"pedseg: {told_of_the_machine(error)}\n")
-        return USAGE_ERROR
+    return exit_code(lambda: task(parser().parse_args(arguments)))

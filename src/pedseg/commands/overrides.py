@@ -16,19 +16,36 @@ if TYPE_CHECKING:
 
 Options = Callable[[str], Collection[str]]  # group → options that it has
 NAMING = re.compile(r"(paths\.[^.=]+|data\.source(\.[^.=]+)?)=")  # keys that take the name of any cohort
+PATH = re.compile(r"\+{0,2}(init\.run|paths\.[^.=]+|data\.store|data\.cohorts\.[^.=]+\.folder|folds\.(by|patients))=.")
 KEYS = shorts(RunSettings)
 SHORT = re.compile(rf"^({'|'.join(KEYS)})=(?![{{$])")
 OUTSIDE = ("hydra", "machine")  # Hydra's own; and what a run writes itself
 
 
-def with_new_names(overrides: Sequence[str]) -> list[str]:
+def as_hydra_takes(overrides: Sequence[str]) -> list[str]:
     """Overrides as Hydra takes them.
 
-    Keys that take the name of any cohort are also added where no file of conf/ has them, and one value for a group is
-    for the key that it is short for.
+    Keys that take the name of any cohort are also added where no file of conf/ has them, one value for a group is for
+    the key that it is short for, and a path that Hydra cannot read, such as that of a run that is named after its
+    settings (``runs/uda/lambda=0.5/fold_0``), gets quotes.
     """
     named = [f"++{override}" if NAMING.match(override) else override for override in overrides]
-    return [SHORT.sub(lambda group: f"{KEYS[group[1]]}=", override) for override in named]
+    whole = [SHORT.sub(lambda group: f"{KEYS[group[1]]}=", override) for override in named]
+    return [_quoted(override) if PATH.match(override) else override for override in whole]
+
+
+def _quoted(override: str) -> str:
+    """An override of a path, in quotes if it cannot be read without and has none."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    key, _, value = override.partition("=")
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException:
+        if "'" not in value and "${" not in value and not value.endswith("\\"):
+            return f"{key}='{value}'"
+    return override
 
 
 def faults_of(

@@ -183,4 +183,4 @@ def _rule_sets(names: "Sequence[str]", chosen: "Sequence[Rule]") -> "dict[str, S
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 if something could not be done."""
-    return run(parser(), postprocess, argv)
+    return run(parser, postprocess, argv)

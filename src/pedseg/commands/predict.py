@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pedseg.arguments import natural, number, positive
 from pedseg.commands.options import (
     add_background,
     add_device,
@@ -16,7 +17,6 @@ from pedseg.commands.options import (
     add_variant,
     command,
     device_of,
-    natural,
     run,
     tell,
 )
@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
         help="without --input: whose images thresholds are found on (default: those that a run adapts to)",
     )  # fmt: skip
     p.add_argument("--convention", default="brats2023", help="voxel labels to write (default: %(default)s)")
-    p.add_argument("--step", type=float, default=0.5, help="distance of windows in patches (default: %(default)s)")
+    p.add_argument("--step", type=number, default=0.5, help="distance of windows in patches (default: %(default)s)")
     p.add_argument("--no-mirror", action="store_true", help="do not average over mirrored windows (8 times faster)")
     p.add_argument(
         "--save-probabilities",
@@ -83,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
     add_device(p)
     p.add_argument("--precision", default="auto", choices=("auto", "32", "bf16", "16"), help="auto: what is fast here")
     p.add_argument(
-        "--window-batch", type=int, default=1, help="windows, mirrorings counted, per forward pass (%(default)s)"
+        "--window-batch", type=positive, default=1, help="windows, mirrorings counted, per forward pass (%(default)s)"
     )
     p.add_argument("--page", action="store_true", help="also index.html: volumes, previews and cases to look through")
     p.add_argument(
@@ -242,4 +242,4 @@ def _predictor(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, 1 if some cases failed, 2 if nothing could be done."""
-    return run(parser(), predict, argv)
+    return run(parser, predict, argv)

@@ -46,7 +46,7 @@ def prepare(settings: "PrepareSettings") -> None:
 def _prepare_all(settings: "PrepareSettings", *, workers: int) -> None:
     from pedseg.data.survey import survey
 
-    cohorts = survey(settings, workers=workers)
+    cohorts = survey(settings, workers=workers, prepares=True)
     found = {one.cohort: one.check.findings for one in cohorts}
     show(found, stream=sys.stderr, notes=False)
     if not settings.skip_bad:

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pedseg.arguments import natural, number
 from pedseg.commands.options import (
     add_output,
     add_overwrite,
     add_validator,
     command,
-    natural,
+    left_out,
     run,
 )
 from pedseg.errors import PedsegError
@@ -73,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
         help="tissue sizes by case (default: the label volumes in the scores, or such a file beside the CSV files)",
     )
     p.add_argument(
-        "--min-et-mm3", type=float, default=60.0, metavar="V", help="Table 3 drops cases below (default: %(default)g)"
+        "--min-et-mm3", type=number, default=60.0, metavar="V", help="Table 3 drops cases below (default: %(default)g)"
     )
     add_validator(p, "score of the heat map")
     add_overwrite(p, "replace files in DIR that no report wrote")
@@ -165,7 +166,7 @@ def compute(models: "Sequence[Model]", arguments: argparse.Namespace) -> "Conten
     from pedseg.reporting.page import Contents, table_captions
     from pedseg.reporting.postprocessing_table import postprocessing_table
     from pedseg.reporting.ranking import find_members, rank_members
-    from pedseg.reporting.rows import runs_without_scores
+    from pedseg.reporting.rows import runs_without_curves, runs_without_scores
     from pedseg.reporting.sizes import small_cases
     from pedseg.reporting.statistics import compare_models
     from pedseg.reporting.strata import strata_table
@@ -173,6 +174,9 @@ def compute(models: "Sequence[Model]", arguments: argparse.Namespace) -> "Conten
 
     missing = runs_without_scores(arguments.sources)
     notes = [f"Not in the tables, as they have no scores: {', '.join(missing)}."] if missing else []
+    for folder in runs_without_curves(models):
+        notes.append(f"The training curves of {folder.path} are not drawn: it has no metrics.csv.")
+        left_out(folder.metrics, "there is no such file, and the run's curves are not drawn")
     limit: float = arguments.min_et_mm3
     sizes = _sizes(models, arguments)
     small = small_cases(sizes, below_mm3=limit)
@@ -275,4 +279,4 @@ def _sizes(models: "Sequence[Model]", arguments: argparse.Namespace) -> "pd.Data
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 if there is nothing to report."""
-    return run(parser(), report, argv)
+    return run(parser, report, argv)

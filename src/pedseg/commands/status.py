@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pedseg.commands.hydra_entry import run_here
-from pedseg.commands.options import command, exit_code
+from pedseg.commands.options import command
+from pedseg.exits import exit_code
+from pedseg.sinks import markup
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     from rich.console import Console, Group
@@ -39,8 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else list(argv)
     if any(is_override(argument) for argument in given):
         return of_a_sweep(given)
-    arguments = parser().parse_args(given)
-    return exit_code(lambda: show_below(arguments.runs or [Path("runs")], watch=arguments.watch))
+    return exit_code(lambda: _show_given(parser().parse_args(given)))
+
+
+def _show_given(arguments: argparse.Namespace) -> None:
+    show_below(arguments.runs or [Path("runs")], watch=arguments.watch)
 
 
 def is_override(argument: str) -> bool:
@@ -121,8 +126,8 @@ def _drawn(standings: "Sequence[Standing]") -> "Group":
         table.add_column(heading, overflow="fold")
     for one in standings:
         cells = (str(one.run), one.state, _epochs(one), _loss(one), _left(one), ", ".join(one.variants))
-        table.add_row(*map(Text, cells))
-    why = [Text(f"{one.run}: {one.text}") for one in standings if one.text]
+        table.add_row(*map(markup, cells))
+    why = [Text.from_markup(markup(f"{one.run}: {one.text}")) for one in standings if one.text]
     counts = Counter(one.state for one in standings)
     told = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
     return Group(table, *why, Text(f"{len(standings)} run{'s' * (len(standings) != 1)}: {told}"))

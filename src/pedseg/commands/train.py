@@ -19,6 +19,7 @@ from pedseg.locks import writing
 from pedseg.ownership import is_recorded
 from pedseg.runs import RunFolder
 from pedseg.signals import is_helper_process, stoppable
+from pedseg.sinks import VisibleFormatter
 
 if TYPE_CHECKING:  # heavy imports wait until --help is answered
     from lightning.pytorch import Trainer
@@ -85,6 +86,7 @@ def _train(settings: "RunSettings", folder: RunFolder, plans: "list[Plan] | None
         select,
         with_table_noted,
     )
+    from pedseg.callbacks.checkpoint import check_checkpoint_room
     from pedseg.commands.fitting import Fit
     from pedseg.settings.stored import read_settings
     from pedseg.standing import told_its_end
@@ -106,6 +108,8 @@ def _train(settings: "RunSettings", folder: RunFolder, plans: "list[Plan] | None
     module = build_module(settings, spacing_mm=data.spacing_mm)
     fit = Fit(settings, folder, module, data)
     _check_folder(settings, folder, cases)
+    if plans is None:
+        check_checkpoint_room(folder, module)
     if plans is not None:
         from pedseg.planning import make_plan
 
@@ -159,7 +163,7 @@ def _go_on_from_finished(settings: "RunSettings", folder: RunFolder, *, planned:
 def kept_log(path: Path | None) -> Iterator[None]:
     """Keep a copy of the log of this block in a file, if one is given."""
     handler = logging.FileHandler(path, encoding="utf-8") if path else logging.NullHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    handler.setFormatter(VisibleFormatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     logging.getLogger().addHandler(handler)
     try:
         yield

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from pedseg.arguments import natural, positive
 from pedseg.choosing.validators import CASES, HELP
 from pedseg.commands.options import (
     add_device,
@@ -14,9 +15,7 @@ from pedseg.commands.options import (
     command,
     device_of,
     left_out,
-    natural,
     population_of,
-    positive,
     run,
 )
 from pedseg.errors import PedsegError
@@ -104,4 +103,4 @@ def _sizes(plan: "Plan") -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 if something could not be done."""
-    return run(parser(), validate, argv)
+    return run(parser, validate, argv)

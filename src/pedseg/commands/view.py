@@ -5,7 +5,8 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
-from pedseg.commands.options import command, natural, run
+from pedseg.arguments import natural
+from pedseg.commands.options import command, run
 from pedseg.signals import Stopped
 
 
@@ -42,4 +43,4 @@ def view(arguments: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 if there is nothing to serve."""
-    return run(parser(), view, argv)
+    return run(parser, view, argv)

@@ -12,6 +12,7 @@ from rich.progress import track
 
 from pedseg.errors import PedsegError
 from pedseg.hardware import cores
+from pedseg.sinks import markup, show_visibly
 
 MOST_WORKERS = 16  # each holds one case, about 300 MB
 Item = TypeVar("Item")
@@ -66,7 +67,7 @@ def run_parallel(
 
 def _shown(results: Iterator[Result], description: str, total: int) -> Iterator[Result]:
     """The same with a progress bar, which leaves stdout to what a command is for."""
-    return iter(track(results, description=description, total=total, console=Console(stderr=True)))
+    return iter(track(results, description=markup(description), total=total, console=Console(stderr=True)))
 
 
 @contextmanager
@@ -81,7 +82,7 @@ def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 def _pool(workers: int) -> ProcessPoolExecutor:
     try:
-        return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+        return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=show_visibly)
     except OSError as error:  # semaphores lie in /dev/shm
         raise PedsegError(
             f"processes beside this one cannot be started ({error.strerror}: is /dev/shm there, and may it be written "

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pedseg.settings.record import Edge, FileName, Line, Record, Sequenced, Spacing
+from pedseg.settings.record import Digest, Edge, FileName, Line, Record, Sequenced, Spacing
 
 Deviation = Annotated[float, Field(gt=0)]
 Label = Annotated[int, Field(ge=0)]
@@ -20,7 +20,7 @@ class StoredFile(Record):
     """A file as it was written."""
 
     size: Annotated[int, Field(ge=1)]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Digest
 
 
 class StoredConvention(Record):

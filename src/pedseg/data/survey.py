@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pedseg.cases import Patients, find_cases
 from pedseg.data.checking import CohortCheck, check_cohort, convention_findings
+from pedseg.data.claiming import check_output
 from pedseg.data.cohort_settings import CohortSettings
 from pedseg.data.sharing import without_leaks
 from pedseg.errors import PedsegError, Problem
@@ -39,17 +40,25 @@ class Surveyed:
         return convention_findings(self.settings, self.check.evidence)
 
 
-def survey(settings: PrepareSettings, *, workers: int) -> list[Surveyed]:
+def survey(settings: PrepareSettings, *, workers: int, prepares: bool = False) -> list[Surveyed]:
     """Check every cohort of the settings, by itself and against the others. Nothing is written.
+
+    Args:
+        settings: of the preparation.
+        workers: most processes.
+        prepares: whether the cohorts are going to be prepared, so that their stores are looked at first.
 
     Raises:
         PedsegError: a folder is not told or holds no case, or what is said of patients cannot be used.
     """
-    found = [_checked(name, cohort, settings, workers=workers) for name, cohort in settings.data.cohorts.items()]
+    found = [
+        _checked(name, cohort, settings, workers=workers, prepares=prepares)
+        for name, cohort in settings.data.cohorts.items()
+    ]
     return _compared(found, target=settings.data.pair.target, patients=Patients.read(settings.folds.patients))
 
 
-def _checked(name: str, cohort: Cohort, settings: PrepareSettings, *, workers: int) -> Surveyed:
+def _checked(name: str, cohort: Cohort, settings: PrepareSettings, *, workers: int, prepares: bool) -> Surveyed:
     if cohort.folder is None:
         raise PedsegError(where_to_say(name))
     found = find_cases(cohort.folder, cohort=name, labelled=cohort.labelled)
@@ -63,7 +72,10 @@ def _checked(name: str, cohort: Cohort, settings: PrepareSettings, *, workers: i
         background=cohort.background,
         ignored=found.ignored,
     )
-    return Surveyed(cohort.folder, how, check_cohort(found, how, store=settings.data.store / name, workers=workers))
+    store = settings.data.store / name
+    if prepares:
+        check_output(store, found.cases, how)
+    return Surveyed(cohort.folder, how, check_cohort(found, how, store=store, workers=workers))
 
 
 def _compared(found: Sequence[Surveyed], *, target: str | None, patients: Patients) -> list[Surveyed]:

@@ -24,7 +24,7 @@ from pedseg.imaging.nifti import Volume, integer_label, read_volume
 from pedseg.labels import LabelConvention, Region, masks_from_labels
 from pedseg.metrics import check_rules, score_case
 from pedseg.metrics.overlap import bounding_box
-from pedseg.sinks import csv_text
+from pedseg.sinks import csv_text, show_visibly
 
 if TYPE_CHECKING:  # the processes that score have no table
     import pandas as pd
@@ -150,7 +150,7 @@ def _results(
         yield from show(map(job, pairs))
         return
     try:
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=show_visibly) as pool:
             yield from show(pool.map(job, pairs))
     except BrokenProcessPool as error:
         raise PedsegError("a scoring process was ended from outside (memory?); use fewer workers") from error

@@ -67,7 +67,7 @@ def draw_curves(benchmark: Benchmark, folder: Path) -> Iterator[Picture]:
     for entry in benchmark.entries:
         seed, model = next(iter(entry.models.items()))
         for run in model.runs if entry.adapts and entry.plain else ():
-            if run.metrics.exists() and run.metrics.stat().st_size:
+            if run.metrics.exists():
                 title = _title(benchmark, f"{entry.name}, seed {seed}")
                 curves = read_curves(run)
                 yield save(

@@ -12,8 +12,9 @@ import torch
 from rich.progress import track
 
 from pedseg.cases import Case
+from pedseg.cases.label_maps import read_record
 from pedseg.errors import PedsegError, Problem, ProblemsError
-from pedseg.files import read_json, safe_name, write_json
+from pedseg.files import check_room, safe_name, write_json
 from pedseg.imaging import (
     PreparedImage,
     restore_probabilities,
@@ -28,6 +29,7 @@ from pedseg.ownership import is_recorded, own, refuse_foreign
 from pedseg.ownership import note as list_files
 
 PROBABILITIES = "probabilities"  # folder beside the label maps
+SMALLEST = 10_000  # bytes of a label map of 240 × 240 × 155 voxels that is empty
 MISSING = "missing_sequences"  # key of the record: case → sequences
 log = logging.getLogger(__name__)
 
@@ -75,6 +77,7 @@ def predict_cases(
     _note_missing(cases, output)
     sure = {case.id: output / PROBABILITIES / paths[case.id].name for case in cases}
     waiting = [c for c in cases if not paths[c.id].exists() or (probabilities and not sure[c.id].exists())]
+    check_room(output, SMALLEST * len(waiting), what=f"label maps of {len(waiting)} cases")
     _replace_probabilities(output / PROBABILITIES, [sure[case.id] for case in waiting], wanted=probabilities)
     before = len(predictor.adaptations_kept)
     reading = track(_prefetch(predictor, waiting), description="predicting", total=len(waiting))
@@ -178,7 +181,7 @@ def claim(output: Path, record: dict[str, Any], wanted: Collection[Path], *, rep
     known = own(output) if is_recorded(output) else {path.name for path in present}
     refuse_foreign(output, [path.name for path in wanted if path.name not in known and path not in replaced])
     staying = [path for path in present if path not in replaced and path.name in known]
-    before = read_json(note) if note.exists() else {}
+    before = read_record(note)
     missing = before.pop(MISSING, None)
     if staying and before != record:
         raise PedsegError(
@@ -196,7 +199,7 @@ def _of_other_images(
     cases: Sequence[Case], paths: Mapping[str, Path], output: Path, record: Mapping[str, Any]
 ) -> set[Path]:
     """Label maps that were made in the same way, of cases that lacked other sequences then than they do now."""
-    note = read_json(output / RECORD) if (output / RECORD).exists() else {}
+    note = read_record(output / RECORD)
     lacked = note.pop(MISSING, {})
     if note != record:
         return set()
@@ -205,7 +208,7 @@ def _of_other_images(
 
 def _note_missing(cases: Sequence[Case], output: Path) -> None:
     """Say in the log and beside the label maps which cases lack sequences."""
-    note = read_json(output / RECORD)
+    note = read_record(output / RECORD)
     now = {case.id: [str(modality) for modality in case.missing] for case in cases}
     lacking = {case: modalities for case, modalities in {**note.get(MISSING, {}), **now}.items() if modalities}
     for case in sorted(lacking.keys() & now.keys()):

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from zipfile import ZIP_STORED, ZipFile
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from pedseg import __version__
 from pedseg.errors import PedsegError
 from pedseg.files import sha256
+from pedseg.inference.seals import check_seal
 from pedseg.labels import Modality, Region
 from pedseg.networks import SegmentationNetwork, checked_thresholds, rebuild_within
 from pedseg.settings.faults import shown
@@ -199,23 +199,9 @@ def read_checkpoint(checkpoint: Path) -> dict[str, Any]:
         ) from error
     except Exception as error:  # what an unpickler makes of bytes that nobody has pickled
         raise PedsegError(f"{checkpoint}: is damaged ({error}); copy it again or resume the run") from error
+    if isinstance(content, dict):
+        check_seal(content, where=checkpoint)
     return content
-
-
-class Continued(Record):
-    """What a training that goes on needs of its checkpoint, beside what Lightning reads of it."""
-
-    epoch: Annotated[int, Field(ge=0)]
-
-
-def finished_epochs(checkpoint: Path) -> int:
-    """How many epochs of a training are in its checkpoint, every byte of which is as it was written.
-
-    Raises:
-        PedsegError: the file is absent or damaged, or no checkpoint of a training.
-    """
-    content = read_checkpoint(checkpoint)
-    return Continued.of(content, where=checkpoint, fix="train the run again with overwrite=true").epoch + 1
 
 
 def check_archive(path: Path) -> None:

@@ -44,13 +44,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not 0 < self.step <= 1:
-            raise PedsegError(f"step {self.step} must be above 0 and at most 1, a part of the patch")
+            raise PedsegError(f"step {self.step} must be a part of the patch above 0; give 0.5, or at most 1")
         if self.precision not in get_args(Precision):
             raise PedsegError(f"precision {self.precision!r} is unknown; use {', '.join(get_args(Precision))}")
         if self.window_batch < 1:
-            raise PedsegError(f"window_batch {self.window_batch} must be at least 1 window")
+            raise PedsegError(f"window_batch {self.window_batch} must be at least 1 window; give 1")
         if self.adapt_steps < 0:
-            raise PedsegError(f"adapt_steps {self.adapt_steps} must be 0 (no adaptation) or more")
+            raise PedsegError(f"adapt_steps {self.adapt_steps} must be 0 (no adaptation) or more; give such a number")
         if not 0 < self.adapt_rate < math.inf:
             raise PedsegError(f"adapt_rate {self.adapt_rate} must be above 0, such as 0.001")
         if self.background is not None and not math.isfinite(self.background):

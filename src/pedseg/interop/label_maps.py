@@ -8,9 +8,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.cases.label_maps import CONVENTION, PREDICTED, find_label_maps, known_convention, list_label_maps
+from pedseg.cases.label_maps import (
+    CONVENTION,
+    PREDICTED,
+    find_label_maps,
+    known_convention,
+    list_label_maps,
+    read_record,
+)
 from pedseg.errors import PedsegError, Problem, ProblemsError
-from pedseg.files import read_json, safe_name, sha256, write_json
+from pedseg.files import safe_name, sha256, write_json
 from pedseg.imaging import read_label, write_label_map
 from pedseg.imaging.label_values import Survey, check_values, survey
 from pedseg.labels import CONVENTIONS, LabelConvention, read_convention
@@ -135,7 +142,7 @@ def _claim(output: Path, files: Mapping[Path, Path], record: dict[str, Any], *, 
         PedsegError: label maps would be replaced, or are there in voxel labels that are others, or that nobody knows.
     """
     note = output / PREDICTED
-    before: dict[str, Any] = read_json(note) if note.exists() else {}
+    before = read_record(note)
     inputs = {path.name: sha256(path) for path in files}
     same = before | {"inputs": None} == record | {"inputs": None}
     made = before.get("inputs", {}) if same else {}

@@ -1,16 +1,15 @@
 """Make synthetic cohorts: pedseg phantom --output DIR."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pedseg.errors import PedsegError
+from pedseg.arguments import natural, number
+from pedseg.exits import exit_code
 from pedseg.hardware import cores
 from pedseg.locks import writing_all
 from pedseg.phantom.shifts import SHIFTS
-from pedseg.signals import stoppable
 
 if TYPE_CHECKING:
     from pedseg.phantom.cohort import CohortSettings
@@ -18,14 +17,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the cohorts and report their sizes; 2 where the user must put something right."""
-    options = parser().parse_args(argv)
-    try:
-        with stoppable():
-            _make(options)
-    except PedsegError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: _make(parser().parse_args(argv)))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,16 +27,16 @@ def parser() -> argparse.ArgumentParser:
         description="Make synthetic adult and paediatric glioma cohorts on real anatomy, in the layout of BraTS 2023.",
     )
     p.add_argument("--output", type=Path, required=True, metavar="DIR", help="receives DIR/adult and DIR/ped")
-    p.add_argument("--adults", type=_count, default=20, metavar="N", help="adult cases (default 20)")
-    p.add_argument("--children", type=_count, default=20, metavar="N", help="paediatric cases (default 20)")
-    p.add_argument("--spacing", type=float, choices=(1, 2, 3, 4, 6, 8), default=1.0, help="voxel size, mm (1)")
-    p.add_argument("--seed", type=_count, help="other seeds give other cases (default: the shift's, A 0 to E 4)")
+    p.add_argument("--adults", type=natural, default=20, metavar="N", help="adult cases (default 20)")
+    p.add_argument("--children", type=natural, default=20, metavar="N", help="paediatric cases (default 20)")
+    p.add_argument("--spacing", type=number, choices=(1, 2, 3, 4, 6, 8), default=1.0, help="voxel size, mm (1)")
+    p.add_argument("--seed", type=natural, help="other seeds give other cases (default: the shift's, A 0 to E 4)")
     p.add_argument(
-        "--first", type=_count, default=0, metavar="K", help="leave out the first K of each cohort, as a test set (0)"
+        "--first", type=natural, default=0, metavar="K", help="leave out the first K of each cohort, as a test set (0)"
     )
     known = f"what children are like: {_shifts()} (A)"
     p.add_argument("--shift", type=str.upper, choices=tuple(SHIFTS), default="A", help=known)
-    p.add_argument("--workers", type=_count, default=cores(), metavar="N", help="processes (default: cores)")
+    p.add_argument("--workers", type=natural, default=cores(), metavar="N", help="processes (default: cores)")
     p.add_argument("--unlabelled-children", action="store_true", help="write no labels for the children")
     p.add_argument("--picture", action="store_true", help="also draw some cases into DIR/preview.png")
     return p
@@ -52,13 +44,6 @@ def parser() -> argparse.ArgumentParser:
 
 def _shifts() -> str:
     return ", ".join(f"{name} {shift.about}" for name, shift in SHIFTS.items())
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{value} is negative")
-    return value
 
 
 def _make(options: argparse.Namespace) -> None:

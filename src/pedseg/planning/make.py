@@ -15,7 +15,7 @@ from pedseg.data.datamodule import PatchDataModule
 from pedseg.data.selection import Selection
 from pedseg.data.store import CohortStore
 from pedseg.inference import Settings, settings_of_run
-from pedseg.inference.checkpoint import finished_epochs
+from pedseg.inference.continuing import finished_epochs
 from pedseg.inference.sliding_window import window_starts
 from pedseg.modules import SegmentationModule
 from pedseg.planning.memory import prediction_memory, step_memory

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pedseg.planning.plan import Plan, size
+from pedseg.sinks import markup
 
 
 def show(plans: Sequence[Plan]) -> None:
@@ -13,14 +14,14 @@ def show(plans: Sequence[Plan]) -> None:
     console = Console(soft_wrap=True)
     if len(plans) == 1:
         for name, text in plans[0].rows():
-            console.print(f"{name:<28}{text}", highlight=False, markup=False)
+            console.print(f"{name:<28}{markup(text)}", highlight=False)
         return
     if not console.is_terminal:
         console = Console(width=200)
     table = Table("run", "cases", "steps", "precision", "hours", "host memory", "GPU memory", "disk")
     for plan in plans:
         table.add_row(
-            plan.name,
+            markup(plan.name),
             _cases(plan),
             f"{plan.steps} × {plan.epochs}",
             plan.precision,

@@ -32,7 +32,7 @@ def watch(run: RunFolder) -> Watched | None:
     Raises:
         PedsegError: metrics.csv cannot be read.
     """
-    if not run.metrics.exists() or not run.metrics.stat().st_size:
+    if not run.metrics.exists():
         return None
     curves = read_curves(run)
     rows = zip(curves.index, curves.to_dict("records"), strict=True)

@@ -7,10 +7,11 @@ import pandas as pd
 
 from pedseg.errors import PedsegError
 from pedseg.evaluation.postprocessing.folders import Applied, read_applied
-from pedseg.files import read_json
+from pedseg.evaluation.postprocessing.keep_largest import ChoiceRecord
 from pedseg.pages.tables import Cell, Table, number, share
+from pedseg.reporting.inputs import read_scores
 from pedseg.reporting.paper import REGIONS
-from pedseg.reporting.rows import Model, pick, read_scores
+from pedseg.reporting.rows import Model, pick
 from pedseg.reporting.tables import DIGITS, TITLES
 from pedseg.runs import RunFolder
 from pedseg.settings.variants import CORE
@@ -121,4 +122,5 @@ def _gather(runs: Sequence[RunFolder], name: str) -> tuple[pd.DataFrame, list[Ap
 
 def _chosen_on_evaluated(model: Model) -> bool:
     choice = model.runs[0].choice
-    return bool(read_json(choice).get("on_evaluated_cases")) if choice.exists() else False
+    fix = "restore it, or post-process the runs again"
+    return choice.exists() and ChoiceRecord.read(choice, fix=fix).on_evaluated_cases

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pedseg.choosing.validators import VALIDATORS
+from pedseg.choosing.validators import VALIDATORS, read_validators
 from pedseg.errors import PedsegError
-from pedseg.files import read_json
 from pedseg.reporting.paper import REGIONS, model_name
 from pedseg.reporting.rows import Model, experiment_name, pick, run_folders
 from pedseg.runs import RunFolder, titled, trained_on_labels
@@ -97,7 +96,7 @@ def find_members(sources: Sequence[Path], models: Sequence[Model] = ()) -> list[
 
 def _member(folder: Path, variant: str, runs: Mapping[Path, Path], names: Mapping[tuple[Path, str], str]) -> Member:
     folders = [RunFolder(run) for run in sorted(runs)]
-    records = [read_json(run.variant(variant).validators) for run in folders]
+    records = [read_validators(run.variant(variant).validators) for run in folders]
     config = read_stored(folders[0].path) if folders[0].config.exists() else None
     root = next(iter(runs.values()))
     finished = {path.parent.resolve() for path in folder.glob("fold_*/finished.json")}

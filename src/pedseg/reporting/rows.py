@@ -1,25 +1,21 @@
 """The models of a report: per-case scores out of run folders and CSV files."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from pedseg.cases.naming import composed
 from pedseg.errors import PedsegError
-from pedseg.reporting.paper import ORDER, REGIONS, model_name
+from pedseg.reporting.inputs import is_scores, read_scores
+from pedseg.reporting.paper import ORDER, model_name
 from pedseg.runs import BETWEEN, PLAIN, RunFolder, VariantFolder, titled
 from pedseg.settings.run import RunSettings
 from pedseg.settings.stored import Stored, read_stored
 from pedseg.settings.variants import CORE, Variant
-from pedseg.sinks import from_cell
 
 SYNTHETIC = "SYNTHETIC data"
 N_FOLDS = 5
-NEEDED = ("case", "region", "dice", "hd95_mm")
-WIDE = {"dice": "Dice", "hd95_mm": "HD95", "sensitivity": "Sensitivity", "specificity": "Specificity"}
-WIDE_NEEDED = ("ID", *(f"{metric}-{region.upper()}" for metric in ("Dice", "HD95") for region in REGIONS))
 PAPERS_DEFINITION = "brats2023"  # of tables that name none, such as those published with the paper
 HOW_TO_RUN = "train with `pedseg train experiment=uda fold=0` (see conf/experiment), which scores its fold too"
 
@@ -134,6 +130,12 @@ def runs_without_scores(sources: Sequence[Path]) -> list[str]:
     return [run.relative_to(source).as_posix() for source, run in begun if not _scored(RunFolder(run))]
 
 
+def runs_without_curves(models: Sequence[Model]) -> list[RunFolder]:
+    """Runs that were trained here and have lost their metrics.csv."""
+    runs = {run.path: run for model in models if isinstance(model.settings, RunSettings) for run in model.runs}
+    return [run for run in runs.values() if not run.metrics.exists()]
+
+
 def _scored(run: RunFolder) -> bool:
     return any(variant.scores.exists() for variant in run.variants())
 
@@ -154,7 +156,7 @@ def _from_folder(root: Path) -> list[Model]:
                 grouped.setdefault((run.path.resolve().parent, place.name), []).append(run)
     if grouped:
         return [_from_folds(folder, name, runs, root=root) for (folder, name), runs in grouped.items()]
-    files = [path for path in sorted(root.rglob("*.csv")) if _is_scores(path)]
+    files = [path for path in sorted(root.rglob("*.csv")) if is_scores(path)]
     if not files:
         raise PedsegError(
             f"{root}: no fold_*/predictions/*/scores.csv and no CSV of per-case scores below it; {HOW_TO_RUN}"
@@ -198,53 +200,6 @@ def _place_of(scores: Path) -> VariantFolder | None:
     runs = [RunFolder(folder) for folder in scores.parents if folder.name.startswith("fold_")]
     found = [variant for run in runs[:1] for variant in run.variants() if variant.scores == scores]
     return found[0] if found else None
-
-
-def _is_scores(path: Path) -> bool:
-    try:
-        columns = set(pd.read_csv(path, nrows=0).columns)
-    except (ValueError, OSError):
-        return False
-    return columns >= set(NEEDED) or columns >= set(WIDE_NEEDED)
-
-
-def read_scores(path: Path) -> pd.DataFrame:
-    """Read scores, long or one column per metric and region (``Dice-ET``, …, ``ID``).
-
-    Raises:
-        PedsegError: the file is no table, has other columns, holds something else than a number, or lists a case twice.
-    """
-    try:
-        table = pd.read_csv(path)
-    except (ValueError, OSError) as error:
-        raise PedsegError(f"{path}: cannot be read as a table ({error}); restore or remove it") from error
-    if set(table) >= set(WIDE_NEEDED):
-        table = pd.concat(_long(table), ignore_index=True)
-    missing = [column for column in NEEDED if column not in table]
-    if missing:
-        raise PedsegError(f"{path}: has no column {missing[0]}; give a scores.csv of pedseg, or Dice-ET … HD95-WT, ID")
-    _check_numbers(table, path)
-    table["case"] = table["case"].astype(str).map(from_cell).map(composed).str.replace(r"\.nii(\.gz)?$", "", regex=True)
-    table["region"] = table["region"].astype(str).str.lower()
-    repeated = table[table.duplicated(["case", "region"])]
-    if len(repeated):
-        raise PedsegError(f"{path}: lists case {repeated['case'].iloc[0]} twice; remove one of the rows")
-    return table
-
-
-def _check_numbers(table: pd.DataFrame, path: Path) -> None:
-    for name in (*WIDE, "label_volume_mm3"):
-        if name in table:
-            wrong = table[name][table[name].notna() & pd.to_numeric(table[name], errors="coerce").isna()]
-            if len(wrong):
-                raise PedsegError(f"{path}: {name} {wrong.iloc[0]!r} is no number; restore the file or remove it")
-
-
-def _long(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    for region in REGIONS:
-        columns = {ours: f"{theirs}-{region.upper()}" for ours, theirs in WIDE.items()}
-        values = {ours: table[theirs] for ours, theirs in columns.items() if theirs in table}
-        yield pd.DataFrame({"case": table["ID"], "region": region, **values})
 
 
 def pick(scores: pd.DataFrame, metric: str, region: str, *, without: Iterable[str] = ()) -> pd.Series:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from pedseg.errors import PedsegError
+from pedseg.reporting.inputs import check_numbers, read_csv
 from pedseg.reporting.rows import Model
 
 TISSUES = ("et", "nc", "ed")
@@ -31,8 +32,9 @@ def read_sizes(paths: Sequence[Path]) -> pd.DataFrame:
 def _read(path: Path) -> pd.DataFrame:
     if not is_sizes(path):
         raise PedsegError(f"{path}: needs the columns {', '.join(COLUMNS)}; see the sizes the paper's authors publish")
-    table = pd.read_csv(path).rename(columns=COLUMNS)
-    table["tissue"] = table["tissue"].str.lower()
+    table = read_csv(path, what="sizes").rename(columns=COLUMNS)
+    check_numbers(table, ["voxels"], where=path, low=0)
+    table["tissue"] = table["tissue"].astype(str).str.lower()
     table = table[table["tissue"].isin(TISSUES)].drop_duplicates(["case", "tissue"])
     sizes = table.pivot_table(index="case", columns="tissue", values="voxels", aggfunc="first")
     sizes = sizes.reindex(columns=list(TISSUES)).astype(float)
@@ -47,8 +49,8 @@ def _read(path: Path) -> pd.DataFrame:
 def is_sizes(path: Path) -> bool:
     """Whether the file is a CSV with the columns of `read_sizes`."""
     try:
-        return set(COLUMNS) <= set(pd.read_csv(path, nrows=0).columns)
-    except (ValueError, OSError):
+        return set(COLUMNS) <= set(read_csv(path, what="sizes").columns)
+    except PedsegError:
         return False
 
 

@@ -5,11 +5,13 @@ import math
 import pandas as pd
 
 from pedseg.errors import PedsegError
+from pedseg.reporting.inputs import MENDED, check_numbers, read_csv
 from pedseg.runs import RunFolder
 
 SOURCE_DICE = "val/source/dice_mean"
 TIMES = ("time/data", "time/step")  # mean seconds that a step waits for its batch, and computes
 SECONDS = 60
+MOST_STEPS = 2**40
 
 
 def read_curves(run: RunFolder) -> pd.DataFrame:
@@ -18,14 +20,9 @@ def read_curves(run: RunFolder) -> pd.DataFrame:
     Raises:
         PedsegError: metrics.csv cannot be read.
     """
-    try:
-        curves = pd.read_csv(run.metrics).groupby("epoch").mean(numeric_only=True)
-        curves.index = curves.index + 1
-        return curves.replace([math.inf, -math.inf], math.nan)  # a training that diverges has no place in a figure
-    except (ValueError, KeyError, TypeError) as error:
-        raise PedsegError(
-            f"{run.metrics}: cannot be read as training curves ({error}); restore or remove it"
-        ) from error
+    curves = _read(run).groupby("epoch").mean()
+    curves.index = curves.index + 1
+    return curves.replace([math.inf, -math.inf], math.nan)  # a training that diverges has no place in a figure
 
 
 def last_source_dice(run: RunFolder) -> float:
@@ -56,14 +53,21 @@ def training_minutes(run: RunFolder) -> float:
 
 def _logged(run: RunFolder, *columns: str) -> pd.DataFrame:
     """Rows, in the order of the epochs, in which all of the columns are given."""
-    if not run.metrics.exists() or not run.metrics.stat().st_size:
-        return pd.DataFrame(columns=list(columns))
-    try:
-        table = pd.read_csv(run.metrics)
-    except (ValueError, OSError) as error:
-        raise PedsegError(
-            f"{run.metrics}: cannot be read as training curves ({error}); restore or remove it"
-        ) from error
+    table = _read(run) if run.metrics.exists() else pd.DataFrame()
     if not {"epoch", *columns} <= set(table):
         return pd.DataFrame(columns=list(columns))
     return table.dropna(subset=list(columns)).sort_values("epoch", kind="stable")
+
+
+def _read(run: RunFolder) -> pd.DataFrame:
+    """The table as it is.
+
+    Raises:
+        PedsegError: the file is damaged, or holds something else than numbers.
+    """
+    table = read_csv(run.metrics, what="training curves")
+    if "epoch" not in table or not len(table):
+        raise PedsegError(f"{run.metrics}: holds no epoch of a training; {MENDED}")
+    check_numbers(table, map(str, table), where=run.metrics)
+    check_numbers(table, ("epoch", "step"), where=run.metrics, low=0, high=MOST_STEPS)
+    return table.dropna(subset=["epoch"]).astype(float)

@@ -73,6 +73,8 @@ def _message(fault: Mapping[str, Any], place: list[str], *, where: str, model: t
         return f"{key} is missing; give {key}=..."
     if fault["type"] == "faults":
         return str(said)
+    if fault["type"].startswith(("greater_than", "less_than")):
+        wrong += "; give such a number"
     return f"{key}={shown(fault['input'])}: {wrong}"
 
 

@@ -92,7 +92,8 @@ def _with_declared_cohorts(config: Config) -> Config:
 
 def only_variant(config: Config) -> tuple[str, dict[str, Any]]:
     """Name and settings of the one way in which a run predicted, before runs had variants."""
-    prediction, calibration = (config.get(group) or {} for group in ("prediction", "calibration"))
+    groups = (config.get(group) for group in ("prediction", "calibration"))
+    prediction, calibration = (group if isinstance(group, Mapping) else {} for group in groups)
     adapts, shares = prediction.get("adapt_steps"), calibration.get("ratios")
     settings: dict[str, Any] = {}
     if adapts:

@@ -9,6 +9,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from pedseg.errors import PedsegError
+from pedseg.files import read_text
 from pedseg.settings.conf import conf_dir, groups
 from pedseg.settings.faults import messages, near
 from pedseg.settings.fields import Group, refuse, setting
@@ -89,15 +90,15 @@ def load_population(name: str, folders: Sequence[Path] = ()) -> Population:
         PedsegError: there is none such, or its file is at fault.
     """
     places = [Path(name)] if name.endswith(".yaml") else [f / GROUP / f"{name}.yaml" for f in (*folders, conf_dir())]
-    path = next((place for place in places if place.is_file()), None)
+    path = next((place for place in places if place.exists()), None)
     if path is None:
         raise PedsegError(f"population {name} is unknown; {near(name, groups()[GROUP])} Or give a .yaml file")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_text(path, what="YAML"))
         if not isinstance(content, Mapping):
             raise PedsegError(f"{path}: holds no keys; write it like {conf_dir() / GROUP / 'brats_peds2023.yaml'}")
         return Population.model_validate(dict(content))
     except ValidationError as error:
         raise PedsegError("\n".join([f"{path}:", *messages(error, where=GROUP, model=Population)])) from None
-    except (OSError, yaml.YAMLError) as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise PedsegError(f"{path}: cannot be read ({error}); mend the file") from error

@@ -7,11 +7,12 @@ with types, ranges and lengths. Numbers are numbers there and never text, and ke
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 
 from pedseg.errors import PedsegError
+from pedseg.files import read_json
 from pedseg.settings.faults import SAID, shown
 from pedseg.settings.values import check_name
 
@@ -21,7 +22,10 @@ T = TypeVar("T")
 
 Sequenced = Strict(strict=False)  # a tuple may be a list, which is all that JSON has; what is in it stays strict
 FileName = Annotated[str, AfterValidator(check_name)]  # one component of a path, and no way out of its folder
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # SHA-256
 Line = Annotated[str, Field(max_length=1000)]
+SequenceName = Literal["t1n", "t1c", "t2w", "t2f"]
+RegionName = Literal["wt", "tc", "et"]
 Edge = Annotated[int, Field(ge=1, le=4096)]  # voxels along an axis
 Millimetres = Annotated[float, Field(ge=0.01, le=100)]
 Axis = Annotated[int, Field(ge=0, le=2)]
@@ -62,6 +66,15 @@ class Record(BaseModel):
             PedsegError: something is missing, of another type or out of its range; it names file, key and value.
         """
         return checked(cls, content, where=where, fix=fix)
+
+    @classmethod
+    def read(cls, path: Path, *, fix: str) -> Self:
+        """Read a file of JSON, as `of`.
+
+        Raises:
+            PedsegError: as `of`, or it cannot be read.
+        """
+        return cls.of(read_json(path), where=path, fix=fix)
 
 
 def checked(kind: type[T] | Any, content: object, *, where: Path | str, fix: str) -> T:  # noqa: ANN401  (or a type's form)

@@ -89,4 +89,5 @@ def read_variant(path: Path) -> Variant:
     try:
         return Variant.model_validate(read_json(path))
     except ValidationError as error:
-        raise PedsegError("\n".join(messages(error, where=str(path), model=Variant))) from None
+        faults = "; ".join(messages(error, where=str(path), model=Variant))
+        raise PedsegError(f"{faults}; restore it, or make the variant again") from None

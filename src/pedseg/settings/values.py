@@ -58,7 +58,7 @@ def understand_flag(value: object) -> object:
 def refuse_blank(value: object) -> object:
     """A text has letters."""
     if isinstance(value, str) and not value.strip():
-        raise ValueError("is empty")
+        raise ValueError("is empty; give one")
     return value
 
 

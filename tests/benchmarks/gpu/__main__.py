@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from pedseg.assembly.machine import TRAINER_NAMES
-from pedseg.commands.options import exit_code
 from pedseg.errors import PedsegError
+from pedseg.exits import exit_code
 from pedseg.files import write_text
 from pedseg.hardware import fast_precision
 from tests.benchmarks.gpu import peer, table

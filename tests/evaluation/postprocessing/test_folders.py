@@ -156,7 +156,7 @@ def test_folders_that_hold_no_label_maps(raw: Path, tmp_path: Path) -> None:
         postprocess_folder(tmp_path / "none", tmp_path / "out", RULES, convention=CONVENTION, workers=1)
     assert not (tmp_path / "out").exists()
     (raw / "rules.json").write_text('{"rules": []}')
-    with pytest.raises(PedsegError, match="no record"):
+    with pytest.raises(PedsegError, match="does not say its convention"):
         read_applied(raw)
 
 

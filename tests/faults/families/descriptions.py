@@ -114,8 +114,7 @@ class Descriptions:
             outer = {k: v for k, v in tree.items() if k not in {"state_dict", "network_weights", "optimizer_states"}}
             for place in some(list(leaves(outer)), 40, rng):
                 for value in some([*HOSTILE, REMOVED], 3, rng):
-                    what = f"{named(place)}={shown(value)}: {file}"
-                    yield Trial("checkpoint", what, scene, checkpoint_leaf(file, place, value), _called(file, place))
+                    yield _edited(scene, file, place, value, seal=not file.endswith(".pth") and rng.random() < 0.5)
             for name, content in SYNTAX.items():
                 yield Trial("checkpoint", f"{name}: {file}", scene, replaced(file, content), _called(file))
 
@@ -180,6 +179,14 @@ class Descriptions:
             )
         for part in (0.0, 0.5, 0.99):
             yield Trial("bits", f"cut at {part}: {file}", scene, raw(file, truncated(part)), _called(file))
+
+
+def _edited(scene: Scene, file: str, place: tuple[Any, ...], value: Any, *, seal: bool) -> Trial:
+    """A checkpoint with another value; one that is sealed anew is what its author wanted."""
+    what = f"{named(place)}={shown(value)}{', sealed anew' * seal}: {file}"
+    damage = checkpoint_leaf(file, place, value, seal=seal)
+    why = "whoever seals a checkpoint anew may write any number of its range into it"
+    return Trial("checkpoint", what, scene, damage, _called(file, place), right="any" if seal else "same", why=why)
 
 
 def _with(scene: Scene, file: str) -> Scene:

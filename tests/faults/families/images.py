@@ -141,7 +141,6 @@ def images(rng: random.Random) -> Iterator[Trial]:
         "int32": (lambda a: a.astype(np.int32), "same"),
         "swapped axes": (lambda a: np.swapaxes(a, 0, 2), "refused"),
         "huge values": (lambda a: _put(a.astype(np.float64), 1e300), "refused"),
-        "big background": (lambda a: np.where(a == 0, 7, a), "refused"),
         "negative": (lambda a: (-a).astype(np.int16), "any"),
         "bytes swapped": (lambda a: a.byteswap(), "any"),
     }
@@ -181,6 +180,8 @@ def images(rng: random.Random) -> Iterator[Trial]:
             why="an image of another child on the same grid looks like one of this child",
         )
         yield Trial("image", f"missing {file}", scene, partial(_gone, file), (CASE,), right="refused")
+        background = voxels(file, lambda a: np.where(a == 0, 7, a))
+        yield Trial("image", f"big background: {file}", scene, background, (CASE,))
 
 
 def labels(rng: random.Random) -> Iterator[Trial]:
@@ -236,8 +237,10 @@ def labels(rng: random.Random) -> Iterator[Trial]:
                 why="a grid alone cannot be told",
             )
     seg = f"ped/{CASE}/{SEG}"
+    inside = "a label that lies in the brain may be this child's"
+    down = voxels(seg, lambda a: a[:, :, ::-1])
+    yield Trial("label", f"upside down: {seg}", PREPARED, down, _called(seg), right="any", why=inside)
     for name, way in {
-        "upside down": lambda a: a[:, :, ::-1],
         "in a corner": _corner,
         "everywhere": lambda a: a * 0 + 1,
         "outside": lambda a: np.where(a == 0, 2, 0).astype(a.dtype),

@@ -64,7 +64,7 @@ WRITING: tuple[tuple[Scene, str], ...] = (
     (TRAINED, "runs"),
     (BUNDLED, "bundle"),
     (STORED, "w.safetensors"),
-    (IMPORTED, "runs"),
+    (IMPORTED, "runs/theirs"),
     (RENAMED, "named"),
     (CLEARED, "cleared"),
     (REPORTED, "report"),
@@ -132,8 +132,8 @@ def special(rng: random.Random) -> Iterator[Trial]:
     ):
         for name, make in KINDS.items():
             damage, blame = partial(_instead, folder, make), tuple(folder.split("/"))
-            right: Right = "any" if name == "folder" and "/" in folder else "refused"
-            why = "an empty folder among cases is no case"
+            right: Right = "any" if "/" in folder and "link" not in name else "refused"
+            why = "what is no folder with files is no case"
             yield Trial("special file", f"{name} as {folder}", scene, damage, blame=blame, right=right, why=why)
 
 

@@ -65,7 +65,10 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "warnings are errors off": {"env": {"PYTHONWARNINGS": "ignore"}},
     "proxy": {"env": {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}},
     "CI": {"env": {"CI": "true"}},
-    "LOCAL_RANK of another": {"env": {"SLURM_JOB_ID": "x", "SLURM_NTASKS": "x"}},
+    "SLURM_NTASKS that is no number": {"env": {"SLURM_JOB_ID": "x", "SLURM_NTASKS": "x"}},
+    "LOCAL_RANK of another": {"env": {"LOCAL_RANK": "1"}},
+    "WORLD_SIZE that is no number": {"env": {"WORLD_SIZE": "x", "SLURM_RESTART_COUNT": "x"}},
+    "no threads": {"env": {"OMP_NUM_THREADS": "x"}},
 }
 ELSEWHERE = (
     PREDICTED,

@@ -268,7 +268,7 @@ def test_refusals(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(command) == 2
     assert "mine exists" in capsys.readouterr().err
     assert main([*command, "--overwrite"]) == 2
-    assert "is no bundle" in capsys.readouterr().err
+    assert "was not written by pedseg" in capsys.readouterr().err
     assert (tmp_path / "mine" / "thesis.txt").exists()
     write_checkpoint(tmp_path / "other" / "checkpoints" / "last.ckpt", patch_size=(16, 16, 32))
     command[2:2] = [str(tmp_path / "other")]

@@ -188,7 +188,7 @@ def test_running_again_keeps_what_is_there(tmp_path: Path, results: Path) -> Non
 def test_a_trained_run_is_never_replaced(tmp_path: Path, results: Path) -> None:
     own = RunFolder(tmp_path / "runs" / "fold_0")
     write_json(own.config, {"fold": 0})
-    with pytest.raises(PedsegError, match="were not imported"):
+    with pytest.raises(PedsegError, match="was not imported"):
         run_import(results, output=tmp_path / "runs", overwrite=True)
     assert read_json(own.config) == {"fold": 0}
     assert not (tmp_path / "runs" / "fold_3").exists()

@@ -4,21 +4,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from pedseg.cases.label_maps import CONVENTION, POSTPROCESSED, Known, find_label_maps, label_map_case, list_label_maps
+from pedseg.cases.label_maps import (
+    CONVENTION,
+    POSTPROCESSED,
+    RESTORE,
+    Known,
+    find_label_maps,
+    label_map_case,
+    list_label_maps,
+)
 from pedseg.data.parallel import run_parallel
 from pedseg.errors import PedsegError, Problem, ProblemsError
-from pedseg.files import read_json, sha256, write_json
+from pedseg.files import sha256, write_json
 from pedseg.imaging import read_label, write_label_map
 from pedseg.imaging.label_values import Survey, check_values, survey
 from pedseg.inference.postprocessing import Rule, apply_rules, relabel
 from pedseg.labels import LabelConvention, Region, regions_from_labels
 from pedseg.metrics.overlap import bounding_box
 from pedseg.ownership import note
+from pedseg.settings.record import Digest, Line, Record, RegionName, Sequenced
 
 CASES_WORTH_A_PROCESS = 20  # starting one takes as long as processing so many
 Change = Mapping[str, int]  # region → voxels that differ from the raw label map
@@ -56,6 +66,15 @@ class Applied:
         write_json(folder / POSTPROCESSED, content)
 
 
+class RulesRecord(Record):
+    """What a record of `Applied` says."""
+
+    rules: Annotated[tuple[Line, ...], Sequenced]
+    convention: Line
+    inputs: dict[Line, Digest]
+    changes: dict[Line, dict[RegionName, Annotated[int, Field(ge=0)]]]
+
+
 def read_applied(folder: Path) -> Applied | None:
     """Read the record of a folder of post-processed label maps; None if it has none.
 
@@ -64,13 +83,9 @@ def read_applied(folder: Path) -> Applied | None:
     """
     if not (folder / POSTPROCESSED).exists():
         return None
-    content: dict[str, Any] = read_json(folder / POSTPROCESSED)
-    try:
-        return Applied(tuple(content["rules"]), content[CONVENTION], content["inputs"], content["changes"])
-    except (KeyError, TypeError) as error:
-        raise PedsegError(
-            f"{folder / POSTPROCESSED}: is no record of post-processing; move it and the label maps away"
-        ) from error
+    said = RulesRecord.read(folder / POSTPROCESSED, fix=RESTORE)
+    changes = {case: {str(region): count for region, count in one.items()} for case, one in said.changes.items()}
+    return Applied(said.rules, said.convention, said.inputs, changes)
 
 
 def postprocess_folder(

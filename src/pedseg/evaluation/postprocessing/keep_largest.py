@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain, combinations
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,12 @@ from pedseg.data.parallel import run_parallel
 from pedseg.errors import PedsegError, Problem, ProblemsError
 from pedseg.evaluation.pairing import Pair
 from pedseg.evaluation.postprocessing.folders import read_checked_label, worthwhile
-from pedseg.files import read_json
 from pedseg.ignored import judged
 from pedseg.inference.postprocessing import KeepLargest, Masks, apply_rules
 from pedseg.labels import LabelConvention, Region, masks_from_labels, regions_from_labels
 from pedseg.metrics import count_voxels, dice
 from pedseg.metrics.overlap import bounding_box
+from pedseg.settings.record import Record, RegionName, Sequenced
 
 FOREGROUND = "foreground"
 Adopted = tuple[Region, ...]
@@ -93,6 +93,13 @@ class Choice:
             for when in ("before", "after"):
                 step[when] = {region: None if math.isnan(value) else value for region, value in step[when].items()}
         return {"keep_largest": [str(rule.region) for rule in self.rules], "cases": dict(self.cases), "steps": steps}
+
+
+class ChoiceRecord(Record):
+    """What a record of a `Choice` says."""
+
+    keep_largest: Annotated[tuple[RegionName, ...], Sequenced]
+    on_evaluated_cases: bool = False
 
 
 def choose(held_out: Sequence[HeldOut], *, target: Sequence[str], workers: int) -> Choice:
@@ -157,13 +164,8 @@ def read_choice(path: Path) -> tuple[KeepLargest, ...]:
     Raises:
         PedsegError: the file is absent or is none.
     """
-    content = read_json(path)
-    try:
-        return tuple(KeepLargest(Region(name)) for name in content["keep_largest"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise PedsegError(
-            f"{path}: is no choice of post-processing; give the postprocessing.json beside the folds of a run"
-        ) from error
+    said = ChoiceRecord.read(path, fix="give the postprocessing.json beside the folds of a run")
+    return tuple(KeepLargest(Region(name)) for name in said.keep_largest)
 
 
 def _mean_over_cases(values: NDArray[np.float64]) -> NDArray[np.float64]:

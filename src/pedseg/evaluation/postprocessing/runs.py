@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pedseg.cases import Case
-from pedseg.cases.label_maps import find_label_maps
+from pedseg.cases.label_maps import CONVENTION, find_label_maps, read_record
 from pedseg.data.cohorts import convention_of, labelled_cases
 from pedseg.errors import PedsegError, Problem, ProblemsError
 from pedseg.evaluation.pairing import pair_cases
@@ -245,7 +245,7 @@ def _unusable(fold: RunFolder, of: str) -> str:
 
 def _check_convention(source: VariantFolder, convention: LabelConvention) -> None:
     record = source.path / RECORD
-    recorded = read_json(record).get("convention") if record.exists() else None
+    recorded = read_record(record).get(CONVENTION)
     if recorded and recorded != str(convention):
         raise PedsegError(
             f"{source.path} holds label maps in {recorded}, and the cohort is now in {convention}; give the folder as "

@@ -59,8 +59,8 @@ def export_bundle(
 
 def _check_output(output: Path, *, overwrite: bool) -> None:
     check_free(output, overwrite=overwrite)
-    if output.exists() and not (output / METADATA).is_file():
-        raise PedsegError(f"{output} is no bundle (it lacks {METADATA}) and is not replaced; give another --output")
+    if output.exists() and not output.is_dir():
+        raise PedsegError(f"{output} is no folder; give another --output")
     if left := foreign(output):
         raise PedsegError(
             f"{output}: {listing(left)} was not written by pedseg; move it away, or give another --output"

@@ -6,12 +6,14 @@ from typing import Any
 import torch
 
 from pedseg.errors import PedsegError
-from pedseg.files import atomic_path, read_json, write_json
+from pedseg.files import atomic_path, write_json
 from pedseg.inference.checkpoint import DESCRIPTION, PREFIX, describe
+from pedseg.inference.seals import sealed
 from pedseg.interop.nnunet.network import Networks
 from pedseg.locks import is_lock
+from pedseg.ownership import foreign, listing
 from pedseg.runs import RunFolder
-from pedseg.settings.stored import ORIGIN, ImportedSettings, read_stored
+from pedseg.settings.stored import ImportedSettings, read_stored
 
 CLASSIFIER_PREFIX = "methods.dann.classifiers"  # as `pedseg.modules.AdaptationModule` names it, then the decoder stage
 
@@ -48,7 +50,8 @@ class ImportedRun:
             return
         before = self._before()
         if before is None:
-            raise PedsegError(f"{self.folder.path} holds files that were not imported; give another --output")
+            content = listing(foreign(path) or [RunFolder(path).config.name])
+            raise PedsegError(f"{path} holds {content}, which was not imported; give another --output")
         if self.folder.finished.exists() and not overwrite:
             raise PedsegError(
                 f"{self.folder.path} was imported from {before.imported.get('source')}; give another --output, or "
@@ -57,7 +60,7 @@ class ImportedRun:
 
     def _before(self) -> ImportedSettings | None:
         """What was imported there before, if anything was."""
-        if not self.folder.config.exists() or ORIGIN not in read_json(self.folder.config):
+        if not self.folder.config.exists():
             return None
         stored = read_stored(self.folder.path)
         return stored if isinstance(stored, ImportedSettings) else None
@@ -68,7 +71,7 @@ class ImportedRun:
             return
         self.folder.begin(self.settings, overwrite=True)
         with atomic_path(self.folder.checkpoint) as temporary:
-            torch.save({DESCRIPTION: self._description(), "state_dict": self._state_dict()}, temporary)
+            torch.save(sealed({DESCRIPTION: self._description(), "state_dict": self._state_dict()}), temporary)
         write_json(self.folder.finished, {"predicted": 0, "scored": 0})
 
     def _description(self) -> dict[str, Any]:

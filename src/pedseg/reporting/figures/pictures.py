@@ -156,7 +156,7 @@ def _comparison(models: Sequence[Model], path: Path, *, small: frozenset[str], m
 
 def _curves(model: Model, output: Path) -> Iterator[Picture]:
     for run in model.runs:
-        if run.metrics.exists() and run.metrics.stat().st_size:
+        if run.metrics.exists():
             fold = run.path.resolve().name
             title = marked([model], f"{model.name}, {fold}")
             curves = read_curves(run)
