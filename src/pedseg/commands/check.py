@@ -156,7 +156,10 @@ def _with_labels(found: "Discovery", labels: Path) -> "Discovery":
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 2 for problems, else 0."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    parsed, flags = parser().parse_known_args(given)
+    return exit_code(lambda: check(_parsed(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    parsed, flags = parser().parse_known_args(arguments)
     parsed.settings = [*parsed.settings, *flags]
-    return exit_code(lambda: check(parsed))
+    return parsed
