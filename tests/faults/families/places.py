@@ -300,8 +300,8 @@ def outputs(rng: random.Random) -> Iterator[Trial]:
 
 
 def _linked(path: Path) -> None:
-    (path.parent / "theirs").write_bytes(b"mine")
-    path.symlink_to("theirs")
+    (path.parent / "elsewhere").write_bytes(b"mine")
+    path.symlink_to("elsewhere")
 
 
 def _full(stage: Stage, trial: Trial) -> Ended:
