@@ -52,8 +52,9 @@ def check_numbers(
         wrong = given[values.isna() | ~values.between(low, high)]
         if len(wrong) or given.dtype == bool:
             value = wrong.iloc[0] if len(wrong) else given.iloc[0]
+            told = repr(value) if isinstance(value, str) else str(value)
             what = "no number" if math.isinf(low) else f"no number from {low:g}" + f" to {high:g}" * math.isfinite(high)
-            raise PedsegError(f"{where}: {name} {value!r} is {what}; {MENDED}")
+            raise PedsegError(f"{where}: {name} {told} is {what}; {MENDED}")
 
 
 def is_scores(path: Path) -> bool:
