@@ -4,6 +4,7 @@ import random
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,9 @@ def environments(rng: random.Random) -> Iterator[Trial]:
                 "hash seed",
             } and scene in (PREDICTED, EVALUATED, TRAINED, PREPARED)
             yield Trial("environment", name, scene, _nothing, how={**how, "fresh": fresh})
+    for scene, mib in product((PREDICTED, TRAINED, EVALUATED), (2048, 1792, 1536, 1280, 1024, 896, 768, 640, 512)):
+        how = {"limits": {"RLIMIT_AS": mib << 20}, "fresh": True}
+        yield Trial("environment", f"{mib} MiB of address space", scene, _nothing, how=how)
     for scene in (PREDICTED, PREPARED, TRAINED, EVALUATED):
         limit = {"limits": {"RLIMIT_AS": 1100 << 20}}
         yield Trial("environment", "1.1 GB of address space", scene, _nothing, how=limit)
