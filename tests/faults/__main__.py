@@ -27,8 +27,7 @@ BESIDE = "## Inputs that people have reported"
 INPUTS_TEXT = (
     "Forty-one kinds of small inputs, made from formulas, whole, on the real commands "
     "(`python -m pytest tests/faults/test_inputs.py`; skipped where the generator is absent). Right: exit code 0 "
-    "and the right voxels or scores. Refused: a message with file and remedy, and nothing is written. *Or right*: a "
-    "layout or spelling that may be understood."
+    "and the right voxels or scores. Refused: a message with file and remedy, and nothing is written."
 )
 MEASURED = "## In little room"
 HEADING = "# Faults\n\nDamaged, hostile and unlucky inputs, tried on the real commands (`python -m tests.faults`)."

@@ -21,7 +21,6 @@ class Input:
         cases: that are right; None where it is not counted.
         like: case → seed of the plain case whose voxels it has.
         dice: mean of each region.
-        either: whether it may also be right, as where a layout is learnt later.
     """
 
     name: str
@@ -34,7 +33,6 @@ class Input:
     cases: int | None = None
     like: Mapping[str, int] = field(default_factory=dict)
     dice: Mapping[str, float] = field(default_factory=dict)
-    either: bool = False
 
     @property
     def title(self) -> str:
@@ -45,7 +43,7 @@ class Input:
     def verdict(self) -> str:
         """In a word or two."""
         if self.refused:
-            return "refused" + " (or right)" * self.either
+            return "refused"
         return "right, and said" if self.said else "right"
 
 
@@ -56,9 +54,9 @@ MOVED = {"wt": 0.6933, "tc": 0.5635}
 PEDS2024 = ("--convention", "brats_ped2024")
 
 
-def refused(name: str, *said: str, verb: str = "prepare", either: bool = False, **how: object) -> Input:
+def refused(name: str, *said: str, verb: str = "prepare", **how: object) -> Input:
     """One that is refused with these words."""
-    return Input(name, verb, said=said, refused=True, either=either, **how)  # type: ignore[arg-type]
+    return Input(name, verb, said=said, refused=True, **how)  # type: ignore[arg-type]
 
 
 INPUTS = (
@@ -115,31 +113,31 @@ INPUTS = (
     Input("f4_stray", cases=2, like=RIGHT),
     Input("f4_stray", "predict", cases=2),
     Input("f5_extension", "predict", cases=1),
-    refused("f6_nrrd", "Dataset001_X: ", "recognised", folder="Dataset001_X"),
-    refused("f6_nrrd", "Dataset001_X: ", "recognised", verb="predict", folder="Dataset001_X"),
+    refused("f6_nrrd", ".nrrd, which is NRRD", "convert it", folder="Dataset001_X"),
+    refused("f6_nrrd", ".nrrd, which is NRRD", "convert it", verb="predict", folder="Dataset001_X"),
     refused("f7_links", f"{ONE}: a link to nothing", "t2w.nii.gz: a link to nothing", folder="cohort"),
     refused("f7_links", f"{ONE}: a link to nothing", verb="predict", folder="cohort", cases=1),
     Input("f8_extra_in_predictions", "evaluate", "pred", ("labels",), dice=PERFECT),
-    refused("l1_ucsf_pdgm", "brain_segmentation.nii.gz", cohort="adult", either=True),
+    Input("l1_ucsf_pdgm", cohort="adult", cases=6),
     Input("l4_sessions", "splits", "sub", ("CBTN", "PatientID")),
-    refused("l5_kaggle_folder_named_nii", "BraTS2021_00001_flair.nii", cohort="adult", either=True),
-    refused("l6_brats2020_355", "BraTS20_Training_355", cohort="adult", either=True),
+    Input("l5_kaggle_folder_named_nii", cohort="adult", cases=2),
+    Input("l6_brats2020_355", cohort="adult", cases=2),
     *(
         Input("l7_labels_only_tree", "evaluate", maps, ("labels",), dice=PERFECT)
         for maps in ("pred", "pred_seg", "pred_upper", "flat")
     ),
-    refused("l8_bare_names", "T1.nii.gz", either=True),
+    Input("l8_bare_names", cases=3),
     Input("l9_nnunet", folder="order", cases=6),
-    refused("l9_nnunet", "dataset.json", "'FLAIR': 0", folder="inverted", either=True),
-    refused("l9_nnunet", "dataset.json", "MRI FLAIR", folder="mri", either=True),
-    refused("l10_names", "Müller-01-seg.nii.gz", folder="uni", either=True),
+    Input("l9_nnunet", folder="inverted", cases=6),
+    Input("l9_nnunet", folder="mri", cases=6),
+    Input("l10_names", folder="uni", cases=1),
     refused("l10_names", "no case has t1c", folder="odd"),
     Input("l10_names", "predict", "odd", ("--allow-missing",), cases=3),
     refused("l12_decathlon", "BRATS_009.nii.gz", "4-D"),
     refused("c1_ped2024_in_evaluate", "label 4", "brats_ped2024", verb="evaluate", folder="pred", more=("labels",)),
     Input("c1_ped2024_in_evaluate", "evaluate", "pred", ("labels", *PEDS2024), dice={"wt": 1.0, "tc": 1.0, "et": 0.0}),
     refused("c1_ped2024_in_evaluate", "seg.nii.gz: holds label 4", folder="cases"),
-    refused("c3_gli2024_rc", "seg.nii.gz: holds label 3", "convention", cohort="adult", either=True),
+    refused("c3_gli2024_rc", "seg.nii.gz: holds label 3", "convention", cohort="adult"),
     Input("c3_gli2024_rc", cohort="adult", more=("data.cohorts.adult.convention=brats_gli2024",), cases=6),
     refused(
         "c5_same_folder_twice",
