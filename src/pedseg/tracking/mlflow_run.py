@@ -17,7 +17,7 @@ from pedseg.errors import PedsegError
 from pedseg.files import write_text
 from pedseg.settings.following import Logger as Settings
 from pedseg.settings.outside import About
-from pedseg.tracking.tracker import CaseRow, Tracker
+from pedseg.tracking.tracker import CaseRow, Tracker, noted_id
 
 NOTE = "mlflow_id"  # of the run's folder
 LONGEST, AT_ONCE = 500, 100  # characters of a parameter, and parameters in a call, that every store takes
@@ -50,7 +50,7 @@ class MlflowRun(Tracker, Logger):
         note = folder / NOTE
         self.fresh = not note.exists()
         self.client: Any = None
-        self.run_id = "" if self.fresh else note.read_text(encoding="utf-8").strip()
+        self.run_id = "" if self.fresh else noted_id(note)
         self._begin()
 
     @rank_zero_only

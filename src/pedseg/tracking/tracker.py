@@ -1,5 +1,6 @@
 """What a tracker can be told beside the curves that Lightning logs."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,21 @@ import numpy as np
 from lightning.pytorch.loggers.logger import Logger
 from numpy.typing import NDArray
 
+from pedseg.errors import PedsegError
+from pedseg.files import read_text
 from pedseg.health import Epoch
+
+
+def noted_id(note: Path) -> str:
+    """The id of a tracker's record that a run goes on with.
+
+    Raises:
+        PedsegError: the file holds none.
+    """
+    key = read_text(note).strip()
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", key):
+        raise PedsegError(f"{note}: holds no id of a record; remove it to begin another record")
+    return key
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from pedseg.labels import Region
 from pedseg.settings.following import Logger as Settings
 from pedseg.settings.outside import About
 from pedseg.tracking.adversary_chart import log_adversary
-from pedseg.tracking.tracker import CaseRow, Tracker
+from pedseg.tracking.tracker import CaseRow, Tracker, noted_id
 
 # Settings with which W&B tells nothing of the machine, its user, the command line, the code and the packages. An empty
 # host keeps it from asking for the machine's name.
@@ -170,7 +170,7 @@ class WandbRun(WandbLogger, Tracker):
 def kept_id(folder: Path) -> str | None:
     """Id of the W&B run that a run folder has; None if there is none."""
     note = folder / NOTE
-    return note.read_text(encoding="utf-8").strip() if note.exists() else None
+    return noted_id(note) if note.exists() else None
 
 
 def wanted_id(folder: Path) -> str | None:
