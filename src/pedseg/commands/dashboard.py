@@ -73,4 +73,4 @@ def _save(space: object) -> str | None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 if nothing could be made."""
-    return run(parser(), dashboard, argv)
+    return run(parser, dashboard, argv)
