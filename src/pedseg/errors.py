@@ -75,6 +75,7 @@ UNLUCKY = (
     "file write failed",
     "failed writing",
     "inline_container",
+    "failed to map segment",
 )  # what torch says of memory and disks
 
 
@@ -84,7 +85,7 @@ LOOP = "Symlink loop"  # what Python says of a link that leads to itself
 def is_of_the_machine(error: BaseException) -> bool:
     """Whether an exception speaks of the machine (disk, memory, rights), not of a mistake in the program."""
     return isinstance(error, OSError | MemoryError) or (
-        isinstance(error, RuntimeError) and any(text in str(error) for text in (*UNLUCKY, LOOP))
+        isinstance(error, RuntimeError | ImportError) and any(text in str(error) for text in (*UNLUCKY, LOOP))
     )
 
 

@@ -49,7 +49,7 @@ def _exit_code(body: Callable[[], int | None]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to be flushed into the pipe
         return SHELL_OFFSET + signal.SIGPIPE
-    except (OSError, MemoryError, RuntimeError) as error:
+    except (OSError, MemoryError, RuntimeError, ImportError) as error:
         if not is_of_the_machine(error):
             raise
         sys.stderr.write(f"pedseg: {told_of_the_machine(error)}\n")

@@ -24,6 +24,7 @@ from pedseg.exits import exit_code
         (OSError(errno.EMFILE, "Too many open files", "out"), "ulimit -n"),
         (MemoryError("Unable to allocate 65 GiB"), "Unable to allocate 65 GiB"),
         (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"), "no disk left"),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), "free some"),
         (OSError(errno.ELOOP, "Too many levels of symbolic links", "labels"), "labels: Too many levels"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "free some"),
     ],

@@ -147,7 +147,8 @@ INPUTS = (
         more=("a",),
     ),
     refused("c5_same_folder_twice", "in cohort", verb="prepare both", folder="a", more=("a",)),
-    Input("c6_evaluate_spacing", "evaluate", "pred", ("labels",), dice={"wt": 0.4}),
+    # A map called no_gt is taken for the reference of a case "no", and the other maps for what lies beside it.
+    refused("c6_evaluate_spacing", "x.nii.gz: has no label in", verb="evaluate", folder="pred", more=("labels",)),
     refused("c7_predict_then_evaluate", "label 4", "--convention", verb="evaluate", folder="pred", more=("cases",)),
     refused(
         "c7_predict_then_evaluate",
