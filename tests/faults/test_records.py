@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from pedseg.calibration.record import read_thresholds
 from pedseg.cases.label_maps import read_record, recorded_convention
 from pedseg.choosing.validators import read_validators
 from pedseg.errors import PedsegError
 from pedseg.evaluation.postprocessing.folders import read_applied
 from pedseg.evaluation.postprocessing.keep_largest import read_choice
 from pedseg.folds import read_nnunet_splits
-from pedseg.inference.calibration import read_thresholds
 from pedseg.locks import NAME as LOCK
 from pedseg.locks import writing
 from pedseg.ownership import NAME as OWNED

@@ -10,6 +10,8 @@ from pedseg.errors import PedsegError
 from pedseg.files import read_json, write_json
 from pedseg.labels import Region
 
+MOST = 1000.0  # of a logit, either way
+
 
 def write_thresholds(path: Path, calibration: Calibration) -> None:
     """Write what has been found.
@@ -45,6 +47,12 @@ def _json(thresholds: Thresholds) -> dict[str, Any]:
     return dict(zip(map(str, Region), thresholds, strict=True))
 
 
+def _logit(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MOST:
+        raise ValueError(f"{value} is no logit")
+    return float(value)
+
+
 def read_thresholds(path: Path) -> Thresholds | None:
     """A logit for each region, or the rule that gives them for each case; None where no image had a tumour.
 
@@ -56,7 +64,7 @@ def read_thresholds(path: Path) -> Thresholds | None:
         named = content["thresholds"]
         if named is None:
             return None
-        return PerCase.of(named) if "parts" in named else [float(named[region]) for region in Region]
+        return PerCase.of(named) if "parts" in named else [_logit(named[region]) for region in Region]
     except (KeyError, TypeError, ValueError) as error:
         raise PedsegError(f"{path}: holds no thresholds of pedseg; remove it, and calibrate again") from error
 
