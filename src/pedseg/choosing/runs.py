@@ -146,7 +146,7 @@ def contradicted_sizes(plan: Plan) -> str | None:
     Raises:
         PedsegError: validators.json is damaged.
     """
-    found = read_json(plan.run.validators)["details"].get("core_share")
+    found = read_validators(plan.run.validators).get("details", {}).get("core_share")
     published = plan.population.mean_share_of_wt.get("tc") if plan.population else None
     if found is None or published is None or not (share := CoreShare(**found)).contradicts(published):
         return None

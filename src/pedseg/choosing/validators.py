@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from pedseg.files import read_json
 from pedseg.settings.record import Digest, Line, Record, Sequenced
@@ -50,9 +50,18 @@ class ValidatedOn(Record):
     target: Annotated[tuple[Annotated[tuple[Line, Line], Sequenced], ...], Sequenced]
 
 
+class EstimatedShare(Record):
+    """Mean share of TC in WT that the target's logits speak for, and its interval."""
+
+    estimated: float
+    low: float
+    high: float
+
+
 class Details(Record):
     """What the scores of a run rest on."""
 
+    core_share: EstimatedShare | None = None
     compared_with: Annotated[tuple[Line, ...], Sequenced] = ()
 
 
@@ -64,6 +73,7 @@ class ValidatorsRecord(Record):
     target_labels: bool
     synthetic: bool
     scores: dict[Line, float | None]
+    control: dict[Line, float | None] = Field(default_factory=dict)
     details: Details = Details()
 
 
