@@ -1,7 +1,7 @@
 """Tables of pages that are made from conf/: an experiment, a method, a model is described by its file's first comment.
 
 Run ``python -m tests.config_tables`` (`make tables`). It rewrites what stands between the markers of a table in
-README.md and in the pages of docs/; a test fails where that is stale.
+README.md and the pages of docs/; a test fails where that is stale.
 """
 
 import re
