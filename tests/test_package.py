@@ -67,5 +67,7 @@ def test_the_site_builds_with_every_link_and_asks_no_other_host(tmp_path: Path) 
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     for page in (tmp_path / "the site").rglob("*.html"):
-        asked = re.findall(r'<(?:script|link|img|iframe)[^>]+(?:src|href)="(https?:)?//', page.read_text(encoding="utf-8"))
+        asked = re.findall(
+            r'<(?:script|link|img|iframe)[^>]+(?:src|href)="(https?:)?//', page.read_text(encoding="utf-8")
+        )
         assert asked == [], page

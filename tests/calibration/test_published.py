@@ -141,7 +141,7 @@ def test_where_no_image_has_a_tumour_there_are_none(tmp_path: Path) -> None:
     write_thresholds(tmp_path / "thresholds.json", published({"tc": 0.9}, [case(0).sub(100)]))
     assert read_thresholds(tmp_path / "thresholds.json") is None
     (tmp_path / "thresholds.json").write_text("{}")
-    with pytest.raises(PedsegError, match="does not say its thresholds"):
+    with pytest.raises(PedsegError, match="holds no thresholds"):
         read_thresholds(tmp_path / "thresholds.json")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -50,19 +50,12 @@ class ValidatedOn(Record):
     target: Annotated[tuple[Annotated[tuple[Line, Line], Sequenced], ...], Sequenced]
 
 
-class EstimatedShare(Record):
-    """Mean share of TC in WT that the target's logits speak for, and its interval."""
-
-    estimated: float
-    low: float
-    high: float
-
-
 class Details(Record):
     """What the scores of a run rest on."""
 
-    core_share: EstimatedShare | None = None
     compared_with: Annotated[tuple[Line, ...], Sequenced] = ()
+    core_share: Annotated[dict[Literal["estimated", "low", "high"], float], Field(min_length=3)] | None = None
+    reliability: Annotated[tuple[dict[Line, str | float | None], ...], Sequenced] = ()
 
 
 class ValidatorsRecord(Record):

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pedseg.files import read_json
+from pedseg.choosing.validators import read_validators
 from pedseg.pages.document import Picture
 from pedseg.reporting.figures.style import GREY, REGION_COLOURS, save
 from pedseg.reporting.rows import SYNTHETIC
@@ -24,7 +24,7 @@ def draw_reliability(place: VariantFolder) -> Picture | None:
     Raises:
         PedsegError: validators.json is damaged.
     """
-    record = read_json(place.validators)
+    record = read_validators(place.validators)
     table = pd.DataFrame(record["details"].get("reliability", []))
     if table.empty or place.reliability.exists():
         return None
