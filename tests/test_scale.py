@@ -120,7 +120,7 @@ def test_files_are_opened_in_proportion_to_the_cases(tmp_path: Path, monkeypatch
     per_case = {name: (counts[1][name] - counts[0][name]) / (SIZES[1] - SIZES[0]) for name in counts[0]}
     assert per_case["check"] == 2 * (1 + 5)  # of an adult and a child: the folder and its five files
     assert per_case["start of training"] == 1  # the folder of a case that may be evaluated
-    assert per_case["evaluate"] == 1 + 2  # the folder, the label and the label map
+    assert per_case["evaluate"] == 1 + 2 * 2  # the folder; label and label map, for their values first, then for scores
     assert per_case["report"] == 2  # the folder, with the label and without
 
 
