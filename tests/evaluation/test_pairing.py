@@ -8,7 +8,7 @@ import pytest
 
 from pedseg.cases import Case
 from pedseg.errors import PedsegError, ProblemsError
-from pedseg.evaluation.pairing import Pair, pair_cases, pair_folder
+from pedseg.evaluation.pairing import Pair, find_labels, pair_cases, pair_folder
 from tests.builders import MODALITIES, write_case
 
 
@@ -148,3 +148,20 @@ def test_folders_that_cannot_be_meant(tmp_path: Path) -> None:
     ):
         with pytest.raises(PedsegError, match=message):
             pair_folder(predictions, labels)
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (("x", "y", "z", "no_gt"), {"x": "x", "y": "y", "z": "z", "no": "no_gt"}),  # a name by accident
+        (("a_seg", "a_t1", "b_seg", "b_flair"), {"a": "a_seg", "b": "b_seg"}),  # beside images
+        (("a_seg", "b_seg", "atlas"), {"a": "a_seg", "b": "b_seg"}),
+        (("a", "b"), {"a": "a", "b": "b"}),
+    ],
+)
+def test_labels_among_other_files(tmp_path: Path, names: tuple[str, ...], found: dict[str, str]) -> None:
+    for name in names:
+        (tmp_path / f"{name}.nii.gz").write_bytes(b"")
+    labels, problems = find_labels(tmp_path)
+    assert {case: path.name.removesuffix(".nii.gz") for case, path in labels.items()} == found
+    assert problems == []

@@ -51,6 +51,7 @@ ONE = "BraTS-PED-00001-000"
 RIGHT = {ONE: 100}
 PERFECT = {"wt": 1.0, "tc": 1.0, "et": 1.0}
 MOVED = {"wt": 0.6933, "tc": 0.5635}
+BOXES = dict.fromkeys(PERFECT, (0.6 + 1 + 0 + 0) / 4)  # three of five slices shared; both, label or map empty
 PEDS2024 = ("--convention", "brats_ped2024")
 
 
@@ -147,8 +148,7 @@ INPUTS = (
         more=("a",),
     ),
     refused("c5_same_folder_twice", "in cohort", verb="prepare both", folder="a", more=("a",)),
-    # A map called no_gt is taken for the reference of a case "no", and the other maps for what lies beside it.
-    refused("c6_evaluate_spacing", "x.nii.gz: has no label in", verb="evaluate", folder="pred", more=("labels",)),
+    Input("c6_evaluate_spacing", "evaluate", "pred", ("labels",), dice=BOXES),
     refused("c7_predict_then_evaluate", "label 4", "--convention", verb="evaluate", folder="pred", more=("cases",)),
     refused(
         "c7_predict_then_evaluate",

@@ -119,8 +119,7 @@ def find_labels(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
     by_case = {} if is_table(folder) else list_label_maps(folder)
     if not by_case:
         return _find_in_tree(folder)
-    named = {case: [path for path in paths if _is_named(path)] for case, paths in by_case.items()}
-    by_case = {case: paths for case, paths in named.items() if paths} or by_case
+    by_case = _labels_alone(by_case)
     automated = [path.name for paths in by_case.values() for path in paths if _is_automated(path)]
     if automated:
         logger.warning(
@@ -133,6 +132,20 @@ def find_labels(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
         if len(paths) > 1
     ]
     return {name: paths[0] for name, paths in by_case.items()}, problems
+
+
+def _labels_alone(by_case: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
+    """Without images and other files beside labels, as far as names tell them.
+
+    Where as many files as not are named as labels, the others are none; else a name such as ``no_gt`` is an accident.
+    """
+    named = {case: [path for path in paths if _is_named(path)] for case, paths in by_case.items()}
+    others = {
+        case: [path for path in paths if not _is_named(path) and not _is_image(path)] for case, paths in by_case.items()
+    }
+    if sum(map(len, named.values())) < sum(map(len, others.values())):
+        named = {case: paths or others[case] for case, paths in named.items()}
+    return {case: paths for case, paths in named.items() if paths} or dict(by_case)
 
 
 def _find_in_tree(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
@@ -159,3 +172,9 @@ def _is_automated(path: Path) -> bool:
 def _is_named(path: Path) -> bool:
     """Whether a file's name says that it is a label."""
     return is_label_name(path.name, nifti_stem(path.name))
+
+
+def _is_image(path: Path) -> bool:
+    """Whether a file's name says that it is a sequence."""
+    said = read_name(nifti_stem(path.name) or "")
+    return said is not None and not _is_named(path)
