@@ -185,12 +185,13 @@ def sha256(path: Path) -> str:
         raise PedsegError(f"{path}: cannot be read ({error.strerror}); check the disk") from error
 
 
-def read_text(path: Path, *, what: str = "text") -> str:
+def read_text(path: Path, *, what: str = "text", fix: str = "restore or remove it") -> str:
     """Read a file of text in UTF-8.
 
     Args:
         path: the file.
         what: it is read as, for messages.
+        fix: what to do where it is not.
 
     Raises:
         PedsegError: the file is absent, no regular file, unreadable, larger than `MOST_TEXT`, or holds other bytes.
@@ -202,7 +203,7 @@ def read_text(path: Path, *, what: str = "text") -> str:
             raise PedsegError(f"{path}: has more than {MOST_TEXT} bytes, and no {what} has; restore or remove it")
         return content.decode("utf-8-sig")
     except (OSError, ValueError) as error:
-        raise PedsegError(f"{path}: not readable as {what} ({error}); restore or remove it") from error
+        raise PedsegError(f"{path}: not readable as {what} ({error}); {fix}") from error
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401  (whatever JSON holds)

@@ -77,14 +77,17 @@ def test_what_is_recorded_is_read_back(tmp_path: Path, convention: LabelConventi
 def test_records_that_say_nothing(tmp_path: Path) -> None:
     assert recorded_convention(tmp_path) is None
     write_json(tmp_path / PREDICTED, {})
-    write_json(tmp_path / POSTPROCESSED, [])
+    write_json(tmp_path / POSTPROCESSED, {})
     assert recorded_convention(tmp_path) is None
+    write_json(tmp_path / POSTPROCESSED, [])
+    with pytest.raises(PedsegError, match=r"rules\.json: \[\] .*restore the record, or move it"):
+        recorded_convention(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["nonsense", "brats2023 (ET 3)", "custom (ET 3, NC 3, ED 2)"])
 def test_damaged_records(tmp_path: Path, text: str) -> None:
     write_json(tmp_path / PREDICTED, {"convention": text})
-    with pytest.raises(PedsegError, match=r"predictions\.json: .*move it away"):
+    with pytest.raises(PedsegError, match=r"predictions\.json: .*restore the record, or move it .*away"):
         recorded_convention(tmp_path)
 
 

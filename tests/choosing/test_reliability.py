@@ -55,20 +55,23 @@ def test_every_case_weighs_the_same_and_an_empty_one_nothing() -> None:
     assert reliability([]) == []
 
 
+REST = {"settings": {"target": []}, "target_labels": False, "scores": {}}
+
+
 def test_the_figure_lies_beside_the_scores(tmp_path: Path) -> None:
     place = RunFolder(tmp_path / "fold_0").variant("plain")
     rows = reliability([np.stack([binned(*drawn(number=500))] * 3)])
     json.dumps(rows, allow_nan=False)
-    write_json(place.validators, {"details": {"reliability": rows}, "synthetic": True})
+    write_json(place.validators, REST | {"details": {"reliability": rows}, "synthetic": True})
     picture = draw_reliability(place)
     assert picture is not None
     assert "SYNTHETIC" in picture.caption
     assert {path.suffix for path in place.path.glob("reliability.*")} == {".csv", ".svg", ".pdf", ".png"}
     assert draw_reliability(place) is None  # it is there
     nothing = reliability([np.zeros((3, 3, BINS))])
-    write_json(place.validators, {"details": {"reliability": nothing}, "synthetic": False})
+    write_json(place.validators, REST | {"details": {"reliability": nothing}, "synthetic": False})
     place.reliability.unlink()
     assert draw_reliability(place) is not None  # says so
-    write_json(place.validators, {"details": {}, "synthetic": True})
+    write_json(place.validators, REST | {"details": {}, "synthetic": True})
     place.reliability.unlink()
     assert draw_reliability(place) is None  # no source case was held out

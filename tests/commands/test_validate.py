@@ -268,7 +268,7 @@ def test_numbers_that_cannot_be(
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         run(tmp_path, option, value)
-    assert f"argument {option}: {value} is no whole number from {least} on" in capsys.readouterr().err
+    assert f"argument {option}: {value!r} is no whole number from {least} on" in capsys.readouterr().err
 
 
 def test_what_is_not_finished_is_left_out(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

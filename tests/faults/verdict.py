@@ -16,6 +16,7 @@ import numpy as np
 import safetensors.torch
 import torch
 
+from pedseg.runs import ENDED
 from tests.faults.stage import Ended
 from tests.faults.trial import Scene, Trial, Verdict
 
@@ -44,12 +45,12 @@ class Reference:
 
 
 def snapshot(at: Path) -> Files:
-    """Kind and content of everything below a folder."""
+    """Kind and content of everything below a folder, but for the word of why a run was left, which a next one takes."""
     found: Files = {}
     for folder, inner, names in os.walk(at):
         paths = [Path(folder) / name for name in (*inner, *names)]
         found |= {str(path.relative_to(at)): _kind(path) for path in paths if path.is_symlink() or not path.is_dir()}
-    return {name: content for name, content in found.items() if content}
+    return {name: content for name, content in found.items() if content and Path(name).name != ENDED}
 
 
 def _kind(path: Path) -> str:

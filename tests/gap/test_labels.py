@@ -55,7 +55,7 @@ def test_worth_by_hand(tmp_path: Path) -> None:
     write_bounds(tmp_path)
     write_few(tmp_path)
     write_run(tmp_path, "uda", LOW + 0.25, data=ADAPTS, adaptation=DANN)
-    write_run(tmp_path, "uda_style", LOW - 0.1, data=ADAPTS, adaptation={"fourier": STYLE})
+    write_run(tmp_path, "uda_style", LOW * 0.5, data=ADAPTS, adaptation={"fourier": STYLE})
     found = load_benchmark(tmp_path)
     assert [entry.name for entry in found.entries] == [
         "m1_adult_fold",

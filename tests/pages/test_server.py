@@ -20,7 +20,10 @@ from pedseg.pages.server import HOST, PageServer
 def folder(tmp_path: Path) -> Path:
     """A page, a secret beside its folder, and ways to it."""
     root = tmp_path / "a report"
-    (root / "figures").mkdir(parents=True)
+    root.mkdir()
+    listed = ["index.html", "figures/a b.svg", "out.csv", "away/secret.csv", "../secret.csv", "run.py", "pipe.csv"]
+    note(root, [*listed, "figures", "absent.csv"])  # what else lies there comes later
+    (root / "figures").mkdir()
     (root / "index.html").write_text("<p>the page</p>")
     (root / "figures" / "a b.svg").write_text("<svg/>")
     (root / "unlisted.csv").write_text("secret")
@@ -29,8 +32,6 @@ def folder(tmp_path: Path) -> Path:
     (root / "away").symlink_to(tmp_path)
     (root / "run.py").write_text("secret")
     os.mkfifo(root / "pipe.csv")
-    listed = ["index.html", "figures/a b.svg", "out.csv", "away/secret.csv", "../secret.csv", "run.py", "pipe.csv"]
-    note(root, [*listed, "figures", "absent.csv"])
     return root
 
 

@@ -75,14 +75,14 @@ def test_every_fault_is_told_at_once_and_by_its_key() -> None:
     )
     assert said.splitlines() == [
         "data.cohorts.ped.labelled='maybe': give true or false",
-        "data.patch_size.1=0: should be greater than or equal to 1",
+        "data.patch_size.1=0: should be greater than or equal to 1; give such a number",
         "data.augmentation='strong': should be 'nnunet' or 'none'",
         "fold=True: give the number of a fold, from 0, or all",
-        "seed=-1: should be greater than or equal to 0",
-        "optimizer.lr=0: should be greater than 0",
+        "seed=-1: should be greater than or equal to 0; give such a number",
+        "optimizer.lr=0: should be greater than 0; give such a number",
         "variant.mine.shares.wt='wt': should be 'tc' or 'et'",
         "trainer.devices='many': give auto, a number of 1 or more, or a list of indices such as [0,1]",
-        "trainer.max_epochs=0: should be greater than or equal to 1",
+        "trainer.max_epochs=0: should be greater than or equal to 1; give such a number",
         "trainer.max_time='12h': give days, hours, minutes and seconds as DD:HH:MM:SS, such as 00:12:00:00",
         "trainer.max_epoch is unknown; did you mean max_epochs?",
     ]

@@ -47,7 +47,7 @@ def test_arguments_come_as_the_annotations_want_them() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"weight": -1}, "adaptation.example.weight=-1: should be greater than or equal to 0"),
+        ({"weight": -1}, "adaptation.example.weight=-1: should be greater than or equal to 0; give such a number"),
         ({"weight": True}, "adaptation.example.weight=True: give a number"),
         ({"weight": float("nan")}, "adaptation.example.weight=nan: give a number"),
         ({}, "adaptation.example.weight is missing; give adaptation.example.weight=..."),
@@ -61,7 +61,10 @@ def test_arguments_come_as_the_annotations_want_them() -> None:
             {"weight": 1, "blocks": {"chanels": 1}},
             "adaptation.example.blocks.chanels is unknown; did you mean channels?",
         ),
-        ({"weight": 1, "blocks": {"channels": 0}}, "adaptation.example.blocks.channels=0: should be greater than 0"),
+        (
+            {"weight": 1, "blocks": {"channels": 0}},
+            "adaptation.example.blocks.channels=0: should be greater than 0; give such a number",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_named(given: dict[str, Any], said: str) -> None:

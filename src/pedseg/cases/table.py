@@ -32,7 +32,7 @@ def read_placed(path: Path) -> list[tuple[str, Row]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, Row]]:
-    text = read_text(path, what="a table in UTF-8")
+    text = read_text(path, what="a table in UTF-8", fix="save it as CSV UTF-8")
     first = text.partition("\n")[0]
     try:
         reader = csv.reader(io.StringIO(text, newline=None), delimiter=max(_DELIMITERS, key=first.count), strict=True)

@@ -47,7 +47,7 @@ def test_every_fold_becomes_a_run(tmp_path: Path, results: Path) -> None:
     assert stated["source"] == str(results / "fold_3" / "checkpoint_final.pth")
     assert (stated["trainer"], stated["epoch"], stated["dataset"]) == ("nnUNetTrainer", 1000, "Dataset501_Toy")
     content = torch.load(output / "fold_3" / "checkpoints" / "last.ckpt", weights_only=True)
-    assert set(content) == {"pedseg", "state_dict"}
+    assert set(content) == {"pedseg", "sha256", "state_dict"}
     assert len(checkpoints_of(output)) == 3
 
 
@@ -188,7 +188,7 @@ def test_running_again_keeps_what_is_there(tmp_path: Path, results: Path) -> Non
 def test_a_trained_run_is_never_replaced(tmp_path: Path, results: Path) -> None:
     own = RunFolder(tmp_path / "runs" / "fold_0")
     write_json(own.config, {"fold": 0})
-    with pytest.raises(PedsegError, match="was not imported"):
+    with pytest.raises(PedsegError, match="cannot be read as settings of a run"):
         run_import(results, output=tmp_path / "runs", overwrite=True)
     assert read_json(own.config) == {"fold": 0}
     assert not (tmp_path / "runs" / "fold_3").exists()
