@@ -61,7 +61,6 @@ def whole(toy_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("number", "group"), [(signal.SIGTERM, True), (signal.SIGUSR1, False), (signal.SIGINT, True)])
 def test_a_stopped_training_keeps_its_last_epoch_and_continues(
     toy_world: Path, tmp_path: Path, whole: Path, number: signal.Signals, group: bool

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ import torch
 
 from pedseg.calibration.record import read_thresholds
 from pedseg.callbacks import LastCheckpoint
+from pedseg.callbacks.metrics_csv import MetricsCsv
 from pedseg.files import read_json, write_json
+from pedseg.inference.checkpoint import read_checkpoint
 from pedseg.runs import RunFolder
 from tests.conftest import FEW, Trained
 from tests.training import assert_same_bits, rows, spawn, train, weights
@@ -171,6 +173,27 @@ def test_curves_are_written_before_the_checkpoint_of_their_epoch(
     monkeypatch.setattr(LastCheckpoint, "_write", watched)
     assert train(toy_world, tmp_path, "experiment=uda", "trainer.max_epochs=3") == 0
     assert seen == ["0", "1", "2"]
+
+
+def test_a_signal_before_the_curves_of_an_epoch_leaves_a_checkpoint_that_is_not_ahead_of_them(
+    toy_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the end of an epoch and its curves, where the line of the epoch is on the screen already."""
+    more = ("experiment=uda", "trainer.max_epochs=4", "data.num_workers=0")
+    log_metrics = MetricsCsv.log_metrics
+
+    def interrupted(curves: MetricsCsv, metrics: Mapping[str, float], step: int | None = None) -> None:
+        if "train/loss" in metrics and metrics["epoch"] == 2:
+            signal.raise_signal(signal.SIGTERM)
+        log_metrics(curves, metrics, step)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MetricsCsv, "log_metrics", interrupted)
+        assert train(toy_world, tmp_path, *more) == 128 + signal.SIGTERM
+    folder = RunFolder(tmp_path / "uda" / "trainer.max_epochs=4" / "fold_0")
+    assert int(read_checkpoint(folder.checkpoint)["epoch"]) == 1
+    assert train(toy_world, tmp_path, *more) == 0
+    assert [row["epoch"] for row in rows(folder.metrics) if row["train/loss"]] == ["0", "1", "2", "3"]
 
 
 def test_a_cpu_held_to_avx2_trains_in_float32_and_the_run_stays_in_it(toy_world: Path, tmp_path: Path) -> None:

@@ -35,8 +35,9 @@ class LastCheckpoint(Checkpoint):
     No metric is looked at: the last epoch is the one that is used (nnU-Net's choice), so nothing can leak into a
     selection. Rank 0 keeps the last epoch in memory (250 MB for nnU-Net's BraTS network with momentum) and writes
     it when the run ends early, by a signal, a scheduler, a limit or an error that is not one of its settings: no
-    finished epoch is lost. One that is cut short leaves nothing; a run that goes on trains it again. A checkpoint is
-    written after the curves of its epoch, so that curves are never behind it.
+    finished epoch is lost. An epoch is finished when its curves are logged, which is after its last hook, so that
+    curves are never behind a checkpoint. One that is cut short before leaves nothing; a run that goes on trains it
+    again.
 
     Args:
         folder: the run's folder.
@@ -52,7 +53,8 @@ class LastCheckpoint(Checkpoint):
         self.path = folder.checkpoint
         self.every_n_epochs = every_n_epochs
         self.done = first_epoch
-        self.unwritten: bytes | None = None
+        self.unlogged: bytes | None = None  # the epoch whose curves come next
+        self.unwritten: bytes | None = None  # the last finished epoch
         self.due = False
         self.begun = False
 
@@ -80,17 +82,19 @@ class LastCheckpoint(Checkpoint):
                 "written over; lower optimizer.lr or the weight of a method, or use trainer.precision=32-true"
             )
         if trainer.is_global_zero:
-            self.unwritten = _serialised(trainer)
+            self.unlogged = _serialised(trainer)
         self.done = trainer.current_epoch + 1
         self.due = self.done % self.every_n_epochs == 0 or self.done == trainer.max_epochs
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the epoch before if it is due: its curves are on the disk by now."""
+        """The curves of the epoch before are logged by now; write it if it is due."""
+        self._finish()
         if self.due:
             self._write()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the last epoch, also where the training ends early; the other ranks read it from here on."""
+        self._finish()
         self._write()
         trainer.strategy.barrier("last checkpoint")
 
@@ -103,6 +107,10 @@ class LastCheckpoint(Checkpoint):
             log.info("%s holds the last finished epoch", self.path)
         else:
             log.info("no epoch was finished")
+
+    def _finish(self) -> None:
+        if self.unlogged is not None:
+            self.unwritten, self.unlogged = self.unlogged, None
 
     def _write(self) -> None:
         if self.unwritten is not None:
