@@ -73,18 +73,24 @@ def example() -> tuple[Tensor, Tensor]:
     return torch.randn(2, 3, 6, 5, 4), label
 
 
+def gradient_as_precise(loss: Tensor, ours: Tensor, reference: Tensor, precise: Tensor) -> Tensor:
+    """Gradient of a loss at its logits, whose value and gradient are those of a reference in double precision."""
+    torch.autograd.backward(loss)
+    torch.autograd.backward(reference)
+    torch.testing.assert_close(loss.double(), reference, atol=1e-6, rtol=0)
+    assert ours.grad is not None
+    assert precise.grad is not None
+    torch.testing.assert_close(ours.grad.double(), precise.grad, atol=1e-8, rtol=1e-4)
+    return ours.grad
+
+
 @pytest.mark.parametrize(("bce_weight", "dice_weight"), [(1, 1), (3, 0.5)])
 def test_value_and_gradient_by_hand(bce_weight: float, dice_weight: float) -> None:
     logits, label = example()
     ours, precise = logits.clone().requires_grad_(), logits.double().requires_grad_()
     loss = DiceBCELoss(bce_weight=bce_weight, dice_weight=dice_weight)(ours, label)
     reference = by_hand(precise, label, bce_weight, dice_weight)
-    loss.backward()
-    torch.autograd.backward(reference)
-    torch.testing.assert_close(loss.double(), reference, atol=1e-6, rtol=0)
-    assert ours.grad is not None
-    assert precise.grad is not None
-    torch.testing.assert_close(ours.grad.double(), precise.grad, atol=1e-8, rtol=1e-4)
+    gradient_as_precise(loss, ours, reference, precise)
 
 
 def test_perfect_and_empty_masks() -> None:
@@ -173,15 +179,10 @@ def test_ignored_voxels_are_left_out_of_value_and_gradient() -> None:
     ours, precise = logits.clone().requires_grad_(), logits.double().requires_grad_()
     loss = DiceBCELoss()(ours, label)
     reference = of_the_remaining(precise, label)
-    loss.backward()
-    torch.autograd.backward(reference)
-    torch.testing.assert_close(loss.double(), reference, atol=1e-6, rtol=0)
-    assert ours.grad is not None
-    assert precise.grad is not None
-    torch.testing.assert_close(ours.grad.double(), precise.grad, atol=1e-8, rtol=1e-4)
+    gradient = gradient_as_precise(loss, ours, reference, precise)
     ignored = (label[:, 3:] > 0).expand_as(logits)
-    assert not ours.grad[ignored].any()
-    assert ours.grad[~ignored].all()
+    assert not gradient[ignored].any()
+    assert gradient[~ignored].all()
 
 
 def test_what_stands_below_ignored_voxels_changes_no_bit() -> None:

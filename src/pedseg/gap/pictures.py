@@ -17,11 +17,10 @@ from pedseg.gap.roles import Entry, Role
 from pedseg.gap.rows import Row
 from pedseg.inference import Predictor
 from pedseg.pages.document import Picture
-from pedseg.reporting.figures.curves import training_curves
+from pedseg.reporting.figures.curves import draw_curves_of
 from pedseg.reporting.figures.pictures import file_name
 from pedseg.reporting.figures.style import save
 from pedseg.reporting.rows import Model, marked
-from pedseg.reporting.training_log import read_curves
 from pedseg.runs import RunFolder
 from pedseg.settings.run import RunSettings
 
@@ -68,14 +67,8 @@ def draw_curves(benchmark: Benchmark, folder: Path) -> Iterator[Picture]:
         seed, model = next(iter(entry.models.items()))
         for run in model.runs if entry.adapts and entry.plain else ():
             if run.metrics.exists():
-                title = _title(benchmark, f"{entry.name}, seed {seed}")
-                curves = read_curves(run)
-                yield save(
-                    training_curves(curves, title=title),
-                    folder / f"curves_{file_name(Model(entry.name, model.scores))}_{run.path.resolve().name}",
-                    caption=f"Training of {title}, {len(curves)} epochs.",
-                    data=curves.rename_axis("epoch").reset_index(),
-                )
+                name = f"curves_{file_name(Model(entry.name, model.scores))}_{run.path.resolve().name}"
+                yield draw_curves_of(run, folder / name, title=_title(benchmark, f"{entry.name}, seed {seed}"))
 
 
 def models_to_embed(rows: Sequence[Row], choices: Sequence[Choice], *, validator: str) -> list[Row]:

@@ -1,6 +1,7 @@
 """Training curves of a run."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,11 +9,29 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pedseg.reporting.figures.style import ADVERSARY, BLACK, GREY, REGION_COLOURS, SOURCE, TARGET
+from pedseg.pages.document import Picture
+from pedseg.reporting.figures.style import ADVERSARY, BLACK, GREY, REGION_COLOURS, SOURCE, TARGET, save
 from pedseg.reporting.paper import REGIONS
+from pedseg.reporting.training_log import read_curves
+from pedseg.runs import RunFolder
 
 CHANCE = 0.5
 FEW_EPOCHS = 40  # so few points get markers
+
+
+def draw_curves_of(run: RunFolder, path: Path, *, title: str) -> Picture:
+    """Draw the training curves of a run into files named `path`, with their data.
+
+    Raises:
+        PedsegError: metrics.csv of the run cannot be read.
+    """
+    curves = read_curves(run)
+    return save(
+        training_curves(curves, title=title),
+        path,
+        caption=f"Training of {title}, {len(curves)} epochs.",
+        data=curves.rename_axis("epoch").reset_index(),
+    )
 
 
 def training_curves(curves: pd.DataFrame, *, title: str = "") -> Figure:

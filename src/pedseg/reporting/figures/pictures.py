@@ -11,7 +11,7 @@ from pedseg.reporting.adversary import watch
 from pedseg.reporting.case_folders import CaseFolders, convention_of, predictions_of
 from pedseg.reporting.figures.adversary import adversary_figure
 from pedseg.reporting.figures.comparison import comparison_figure, models_to_compare
-from pedseg.reporting.figures.curves import training_curves
+from pedseg.reporting.figures.curves import draw_curves_of
 from pedseg.reporting.figures.sensitivity import sensitivity_figure
 from pedseg.reporting.figures.sizes import size_figure
 from pedseg.reporting.figures.slices import CAPTION as SLICES
@@ -22,7 +22,6 @@ from pedseg.reporting.rows import Model, cases_text, marked
 from pedseg.reporting.sensitivity import CAPTION as SENSITIVITY
 from pedseg.reporting.sensitivity import assumed_shares
 from pedseg.reporting.statistics import compare_models
-from pedseg.reporting.training_log import read_curves
 from pedseg.runs import BETWEEN, RunFolder
 
 LINES = "Lines in the boxes are medians, boxes quartiles, diamonds means, dots cases."
@@ -159,13 +158,7 @@ def _curves(model: Model, output: Path) -> Iterator[Picture]:
         if run.metrics.exists():
             fold = run.path.resolve().name
             title = marked([model], f"{model.name}, {fold}")
-            curves = read_curves(run)
-            yield save(
-                training_curves(curves, title=title),
-                output / f"curves_{file_name(model)}_{fold}",
-                caption=f"Training of {title}, {len(curves)} epochs.",
-                data=curves.rename_axis("epoch").reset_index(),
-            )
+            yield draw_curves_of(run, output / f"curves_{file_name(model)}_{fold}", title=title)
 
 
 def _adversary(model: Model, output: Path, health: list[str]) -> Iterator[Picture]:
